@@ -1,0 +1,72 @@
+"""absdomain: certified bounds and certified training of neural networks, by abstract domains that compose.
+
+    graph = absdomain.to_graph(model, x)                            # any nn.Module, lowered once
+    region = absdomain.Linf(x, 0.1, clip=(0, 1))                    # where the input may lie
+    domain = absdomain.domains.Box() & absdomain.domains.DeepPoly()
+    lower = domain.propagate(graph, region, absdomain.margins(y, 10)).lower   # (B, 9): all positive is a proof
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from absdomain import bounds, kinds, slopes
+from absdomain.algebra import Guided, Meet, Mix
+from absdomain.bounds import Bounds
+from absdomain.domain import Domain, Trace
+from absdomain.expression import parse
+from absdomain.graph import Graph, Node
+from absdomain.guarantee import Guarantee
+from absdomain.region import L1, L2, Interval, Linf, Region
+from absdomain.rows import Rows
+from absdomain.spec import Spec, halfspaces, margins, targeted
+
+if TYPE_CHECKING:
+    from absdomain import domains, networks, trainers
+    from absdomain.certification import certify
+    from absdomain.lowering import UnsupportedOp, to_graph
+
+# loaded at first use: the core imports no concrete domain, network or trainer, and `import absdomain` stays quick
+_LAZY = {"to_graph": "lowering", "UnsupportedOp": "lowering", "certify": "certification"}
+_ROOMS = ("domains", "networks", "trainers", "laws")
+
+__all__ = [
+    "L1",
+    "L2",
+    "Bounds",
+    "Domain",
+    "Graph",
+    "Guarantee",
+    "Guided",
+    "Interval",
+    "Linf",
+    "Meet",
+    "Mix",
+    "Node",
+    "Region",
+    "Rows",
+    "Spec",
+    "Trace",
+    "UnsupportedOp",
+    "bounds",
+    "certify",
+    "domains",
+    "halfspaces",
+    "kinds",
+    "margins",
+    "networks",
+    "parse",
+    "slopes",
+    "targeted",
+    "to_graph",
+    "trainers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"absdomain.{_LAZY[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"absdomain.{name}")
+    raise AttributeError(f"module 'absdomain' has no attribute {name!r}")

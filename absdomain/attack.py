@@ -1,0 +1,182 @@
+"""max over x in a region of loss(f(x), y), from below: FGSM and PGD inside any region.
+
+An attack needs nothing but a module, a Region and labels, and changes none of them: neither the module's mode nor the
+gradients of its parameters. What it finds are points of the region, with their margins
+z_y - max_{j != y} z_j; a negative margin is a misclassification.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from absdomain.region import Region
+
+Network = Callable[[Tensor], Tensor]  # (B, *shape) -> logits (B, classes)
+Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, classes), labels (B,) -> (B,); attacks ascend it
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """min over j != y of z_y - z_j, shape (B,); NaN where any logit is NaN."""
+    own = labels.unsqueeze(1)
+    rivals = logits.scatter(1, own, -torch.inf)
+    return logits.gather(1, own).squeeze(1) - rivals.amax(1)
+
+
+def margin_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """max over j != y of z_j - z_y, shape (B,): the untargeted objective of Gowal et al., section 4."""
+    return -margin(logits, labels)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """log sum_j exp(z_j - z_y), shape (B,)."""
+    return nn.functional.cross_entropy(logits, labels, reduction="none")
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """Points of a region, and z_y - max_{j != y} z_j at them."""
+
+    points: Tensor  # (B, *shape)
+    margin: Tensor  # (B,)
+
+    @property
+    def broken(self) -> Tensor:
+        """Where the point is misclassified, (B,); a tie is not, and neither is NaN."""
+        return self.margin < 0
+
+    def improved(self, rows: Tensor, points: Tensor, margins: Tensor) -> Attacked:
+        """The smaller margin of the two per sample, where `rows` (R,) were tried at `points` (R, *shape)."""
+        better = margins < self.margin[rows]
+        where = rows[better]
+        return Attacked(
+            self.points.index_copy(0, where, points[better]), self.margin.index_copy(0, where, margins[better])
+        )
+
+
+def fgsm(
+    model: Network,
+    region: Region,
+    labels: Tensor,
+    *,
+    rate: float = 1.0,
+    start: Tensor | None = None,
+    loss: Loss = cross_entropy,
+) -> Attacked:
+    """project(x_0 + rate * steepest(grad loss(f(x_0), y))), one gradient (Goodfellow et al. 2015).
+
+    x_0 is `start` (B, *shape), or the region's centre. `steepest` has the region's own size, so that rate 1 is
+    epsilon * sign(grad) in an unclipped L-infinity ball, and rate 1.25 from a random start is the usual one-step attack
+    of adversarial training.
+    """
+    origin = _centre(region) if start is None else start.detach()
+    _, gradient = _probe(model, origin, labels, loss)
+    return _evaluated(model, region.project(origin + rate * _steepest(region, gradient)), labels)
+
+
+def pgd(
+    model: Network,
+    region: Region,
+    labels: Tensor,
+    *,
+    steps: int = 40,
+    restarts: int = 1,
+    rate: float = 0.5,
+    goal: float = 0.0,
+    loss: Loss = margin_loss,
+    generator: torch.Generator | None = None,
+) -> Attacked:
+    """x <- project(x + rate_t * steepest(grad loss(f(x), y))) from `restarts` random points of the region.
+
+    rate_t falls from `rate` (a fraction of the region's size) to 0 along a cosine. The centre is always tried, so the
+    margins returned are never above the nominal ones. A sample whose margin is below `goal` is left alone from
+    then on: `goal=-inf` looks for the worst point instead of any misclassified one. The same generator state gives the
+    same result. Madry et al. 2018; the objective is that of Gowal et al., section 4.
+    """
+    if steps < 0 or restarts < 1:
+        raise ValueError(f"pgd needs steps >= 0 and restarts >= 1, not steps={steps}, restarts={restarts}")
+    best = _evaluated(model, _centre(region), labels)
+    for _ in range(restarts):
+        points = region.sample(1, generator)[0].detach()
+        for step in range(steps + 1):
+            rows = (best.margin >= goal).nonzero().squeeze(1)
+            if not len(rows):
+                return best
+            tried = points[rows]
+            margins, slopes = _probe(model, tried, labels[rows], loss)
+            best = best.improved(rows, tried, margins)
+            gradient = torch.zeros_like(points).index_copy(0, rows, slopes)
+            pace = rate * (1 + math.cos(math.pi * step / max(steps, 1))) / 2
+            points = region.project(points + pace * _steepest(region, gradient))
+    return best
+
+
+@dataclass(frozen=True)
+class Pgd:
+    """`pgd` with its settings as a value: what `certify` takes as its attack and writes into its results."""
+
+    steps: int = 40
+    restarts: int = 2
+    rate: float = 0.5
+
+    def __call__(
+        self, model: Network, region: Region, labels: Tensor, *, generator: torch.Generator | None = None
+    ) -> Attacked:
+        return pgd(model, region, labels, steps=self.steps, restarts=self.restarts, rate=self.rate, generator=generator)
+
+
+def inside(region: Region, points: Tensor) -> Tensor:
+    """Whether x is in the region: its projection is x, to within 8 units in the last place; (B, *shape) -> (B,)."""
+    moved = (region.project(points) - points).abs()
+    allowed = 8 * torch.finfo(points.dtype).eps * points.abs().clamp(min=1)
+    return (moved <= allowed).flatten(1).all(1)
+
+
+def rounded_towards(points: Tensor, anchor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Entries of `dtype`, each between the anchor's and the point's, next to the point's; all of (B, *shape).
+
+    Rounding to nearest may step out of a region that holds the point. Rounding towards a point of the region does not
+    leave a box, nor a ball around that point.
+    """
+    near = points.to(dtype)
+    outside = (near.to(points.dtype) - anchor).abs() > (points - anchor).abs()
+    return torch.where(outside, torch.nextafter(near, anchor.to(dtype)), near)
+
+
+def _evaluated(model: Network, points: Tensor, labels: Tensor) -> Attacked:
+    with torch.no_grad():
+        return Attacked(points, margin(model(points), labels))
+
+
+def _probe(model: Network, points: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+    """The margins (B,) at the points, and the gradient of each sample's loss, (B, *shape)."""
+    with torch.enable_grad():
+        x = points.detach().requires_grad_()
+        logits = model(x)
+        (gradient,) = torch.autograd.grad(loss(logits, labels).sum(), x)
+    return margin(logits.detach(), labels), gradient
+
+
+FAR = 2.0**20  # in radii: from so far away the projection of a gradient onto a ball is its steepest point
+
+
+def _steepest(region: Region, gradient: Tensor) -> Tensor:
+    """Half of argmax - argmin of <gradient, x> over the region, (B, *shape): one step across it, in its own geometry.
+
+    For an L-infinity ball this is epsilon * sign(gradient), or half of what clipping leaves of each pixel's range; for
+    an L2 ball epsilon * gradient / |gradient|. Projecting two far points gives it for any region.
+    """
+    size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
+    box = region.box()
+    reach = FAR * (box.upper - box.lower).detach().max() / 2
+    far = gradient / size.view(-1, *[1] * (gradient.ndim - 1)) * reach
+    centre = _centre(region)
+    return (region.project(centre + far) - region.project(centre - far)) / 2
+
+
+def _centre(region: Region) -> Tensor:
+    return region.project(region.centre.detach())

@@ -1,0 +1,210 @@
+"""for all x in the region of an image: z_y(x) - z_j(x) > 0 for every j != y. One verdict per image, as a generator.
+
+The steps are the nominal check, an attack, then the domains from cheap to dear, each on what is still undecided.
+Domains promise their bounds in real arithmetic; here they are computed in float64 and believed only above an allowance
+for rounding, and every point that the attack found is held against every bound.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from absdomain import algebra
+from absdomain._journal import Journal
+from absdomain._prover import Attack, Prover, SoundnessError, allowance
+from absdomain.attack import Pgd
+from absdomain.domain import Domain
+from absdomain.guarantee import Guarantee
+from absdomain.lowering import to_graph
+from absdomain.region import Linf, Region
+from absdomain.verdict import Reason, Status, Summary, Verdict, summarise
+
+__all__ = [
+    "CASCADE",
+    "Reason",
+    "Refused",
+    "SoundnessError",
+    "Status",
+    "Summary",
+    "Verdict",
+    "allowance",
+    "certify",
+    "summarise",
+]
+
+CASCADE = ("box", "crown-ibp", "box & deeppoly")  # cheap to dear
+
+
+class Refused(ValueError):
+    """A domain or a region that does not promise sound bounds was given to certify."""
+
+
+def certify(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float | None = None,
+    clip: tuple[float, float] | None = (0.0, 1.0),
+    region: Callable[[Tensor], Region] | None = None,
+    domains: Sequence[Domain] | None = None,
+    every: bool = False,
+    attack: Attack | None = Pgd(),  # noqa: B008  # a frozen value
+    seed: int = 0,
+    batch: int = 100,
+    dtype: torch.dtype = torch.float64,
+    margin: float | None = None,
+    strict: bool = True,
+    file: str | Path | None = None,
+) -> Iterator[Verdict]:
+    """For each image x_i: is z_y - z_j > 0 for every j != y on region(x_i)? An iterator of `Verdict`, image by image.
+
+    images (N, *shape) and labels (N,) int64; the model maps (B, *shape) to logits (B, classes). It is copied and used
+    in evaluation mode: neither its mode nor its dtype nor its gradients change.
+
+    The region is { x : |x - x_i| <= eps, clip[0] <= x <= clip[1] }, in the units of `images`; or whatever `region`
+    makes of a batch of images, such as `lambda x: L2(x, 0.5)`. `domains` are asked in order, by default those of
+    CASCADE, each on what is undecided; with `every`, each on every image, which gives each domain's own verified error
+    and holds each against the attack.
+
+    An image is verified if a lower bound, computed in `dtype`, is above `margin`, by default `allowance`. With
+    `strict=False` a bound of exactly 0 is enough, as in papers that count ties. A witness lies in the region, and the
+    given module, run again at it, misclassifies it. NaN and infinite bounds leave an image unknown.
+
+    `file` receives every verdict as a JSON line, on disk after each batch. The file of an interrupted run is
+    continued, and its verdicts come first; a file of another configuration is refused. `summarise` gives the errors.
+
+    Before any work it raises ValueError for wrong shapes or labels, Refused for a domain or region that is not sound,
+    JournalError for another configuration's file, UnsupportedOp for a network that cannot be lowered. While it is
+    iterated it raises SoundnessError if a point contradicts a bound, which is a defect of a domain.
+    """
+    chosen = tuple(map(algebra.parse, CASCADE)) if domains is None else tuple(domains)
+    regions = _regions(eps, clip, region)
+    _check_data(images, labels)
+    _check_sound(chosen, regions(images[:1]))
+    original = copy.deepcopy(model).eval().requires_grad_(False)
+    exact = copy.deepcopy(original).to(dtype)
+    example = images[:1].to(_device(exact), dtype)
+    prover = Prover(
+        original=original,
+        exact=exact,
+        graph=to_graph(exact, example).freeze(),
+        classes=_classes(exact, example, labels),
+        region=regions,
+        domains=chosen,
+        every=every,
+        attack=attack,
+        seed=seed,
+        margin=margin,
+        strict=strict,
+        dtype=dtype,
+    )
+    if file is None:
+        return _run(prover, images, labels, batch, {}, None)
+    journal = Journal(Path(file))
+    config = {
+        "region": _described(regions(images[:1])),
+        "domains": [str(domain) for domain in chosen],
+        "every": every,
+        "attack": None if attack is None else str(attack),
+        "seed": seed,
+        "dtype": str(dtype),
+        "margin": margin,
+        "strict": strict,
+        "model": model_hash(model),
+        "data": _hash([images, labels]),
+        "samples": len(images),
+    }
+    return _run(prover, images, labels, batch, journal.open(config), journal)
+
+
+def _run(
+    prover: Prover, images: Tensor, labels: Tensor, batch: int, done: dict[int, Verdict], journal: Journal | None
+) -> Iterator[Verdict]:
+    yield from done.values()
+    todo = torch.tensor([index for index in range(len(images)) if index not in done], dtype=torch.int64)
+    device = _device(prover.exact)
+    for rows in todo.split(batch) if len(todo) else ():
+        verdicts = prover.judge(rows.tolist(), images[rows].to(device), labels[rows].to(device))
+        if journal is not None:
+            journal.append(verdicts)
+        yield from verdicts
+
+
+def model_hash(model: nn.Module) -> str:
+    """A fingerprint of the module's structure and of every parameter and buffer."""
+    state = model.state_dict()
+    return _hash([*state.values()], repr(model) + "".join(state))
+
+
+def _hash(tensors: list[Tensor], text: str = "") -> str:
+    digest = hashlib.sha256(text.encode())
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _described(region: Region) -> dict[str, Any]:
+    values = {k: _hash([v]) if isinstance(v, Tensor) else v for k, v in vars(region).items()}
+    return {"kind": type(region).__name__, **values}
+
+
+def _regions(
+    eps: float | None, clip: tuple[float, float] | None, region: Callable[[Tensor], Region] | None
+) -> Callable[[Tensor], Region]:
+    if (eps is None) == (region is None):
+        raise ValueError(f"certify takes either eps or region, not {eps=} and {region=}")
+    return functools.partial(Linf, radius=eps, clip=clip) if region is None else region
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+def _check_data(images: Tensor, labels: Tensor) -> None:
+    if not len(images) or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"certify: images are (N, *shape), labels (N,); got {tuple(images.shape)}, {tuple(labels.shape)}"
+        )
+    if not images.is_floating_point() or labels.dtype != torch.int64:
+        raise ValueError(f"certify: images are floats and labels int64; got {images.dtype} and {labels.dtype}")
+    if not bool(images.isfinite().all()):
+        index = int((~images.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"certify: image {index} has a pixel that is NaN or infinite")
+
+
+def _check_sound(domains: tuple[Domain, ...], region: Region) -> None:
+    if not domains:
+        raise ValueError("certify: no domain was given, so that nothing could be verified; give Box() at least")
+    names = [str(domain) for domain in domains]
+    if len(set(names)) < len(names):
+        raise ValueError(f"certify: the same domain is given twice: {', '.join(names)}")
+    for part in (*domains, region):
+        if part.guarantee is not Guarantee.SOUND:
+            name = str(part) if isinstance(part, Domain) else type(part).__name__
+            raise Refused(
+                f"certify refuses {name}: its bounds are {part.guarantee.name}, not SOUND, so that they prove "
+                "nothing; certify with a sound one, such as box or deeppoly"
+            )
+
+
+def _classes(exact: nn.Module, example: Tensor, labels: Tensor) -> int:
+    with torch.no_grad():
+        logits = exact(example)
+    if logits.dim() != 2 or logits.shape[1] < 2:
+        raise ValueError(f"certify: the model must give logits (B, classes >= 2); it gives {tuple(logits.shape)}")
+    classes = int(logits.shape[1])
+    wrong = ((labels < 0) | (labels >= classes)).nonzero().flatten()
+    if len(wrong):
+        first = int(wrong[0])
+        raise ValueError(f"certify: label {int(labels[first])} of image {first} is outside 0..{classes - 1}")
+    return classes

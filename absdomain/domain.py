@@ -1,0 +1,169 @@
+"""What an abstract domain is, and how it is carried over a graph."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from torch import Tensor
+
+from absdomain.bounds import Bounds
+from absdomain.graph import Graph
+from absdomain.guarantee import Guarantee
+from absdomain.kinds import Affine, Nonlinear, Op
+from absdomain.region import Region
+from absdomain.spec import Spec
+
+if TYPE_CHECKING:
+    from absdomain.algebra import Guided, Meet
+
+E = TypeVar("E")
+
+
+class Domain(ABC, Generic[E]):
+    """An abstraction of sets of activations: an element e stands for the set gamma(e).
+
+    A domain is a small frozen value; its options are the constructor's keyword arguments. Laws, for a SOUND domain:
+    region <= gamma(lift(region)); op(gamma(e)) <= gamma(transfer(op, e)); gamma(e) <= bounds(e).
+    """
+
+    relational: ClassVar[bool] = False  # keeps relations between activations, so that it is exact on affine graphs
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What this domain's bounds promise."""
+        return Guarantee.SOUND
+
+    @abstractmethod
+    def lift(self, region: Region) -> E:
+        """An element that holds the region."""
+
+    @abstractmethod
+    def affine(self, op: Affine, *args: E) -> E:
+        """An element that holds the image of the arguments under an affine op."""
+
+    @abstractmethod
+    def relax(self, op: Nonlinear, args: tuple[E, ...], within: tuple[Bounds, ...] | None) -> E:
+        """An element that holds the image under a nonlinear op, by its band over `within` (None: over its own boxes).
+
+        `within` holds the arguments' values; a combinator gives tighter ones than the domain knows.
+        """
+
+    @abstractmethod
+    def bounds(self, e: E, where: Tensor | None = None) -> Bounds:
+        """The interval hull of gamma(e), (B, *shape); only the entries of `where` (boolean, (B, *shape)) need hold
+        more than -inf and inf. Domains that work lazily do their work here."""
+
+    def lower(self, e: E) -> Tensor:
+        """bounds(e).lower, (B, *shape), for domains that can save the other side."""
+        return self.bounds(e).lower
+
+    def upper(self, e: E) -> Tensor:
+        """bounds(e).upper, (B, *shape), for domains that can save the other side."""
+        return self.bounds(e).upper
+
+    def boxes(self, op: Nonlinear, args: tuple[E, ...]) -> tuple[Bounds, ...]:
+        """Boxes of the arguments, over which `relax` takes the op's band."""
+        return tuple(self.bounds(e) for e in args)
+
+    def part(self, e: E, domain: Domain[E]) -> E | None:
+        """The element of `domain` that e carries, or None: what lets two branches of a combination share it."""
+        return e if self == domain else None
+
+    def transfer(self, op: Op, *args: E) -> E:
+        """An element that holds the image under op: the one place where the kinds of op are told apart."""
+        match op:
+            case Affine():
+                return self.affine(op, *args)
+            case Nonlinear():
+                return self.relax(op, args, None)
+        raise TypeError(f"{type(op).__name__} is neither Affine nor Nonlinear (absdomain.kinds); derive it from one")
+
+    def propagate(self, graph: Graph, region: Region, spec: Spec | None = None, *, keep: bool = False) -> Trace[E]:
+        """Bounds of graph(x), or of C graph(x) + d, over the x of the region.
+
+        `trace.lower` and `trace.upper` are (B, *output shape), or (B, K) with a spec; with `keep` the trace also answers
+        `trace.at(name)`. Differentiable in the weights and in the region's centre and radius.
+        """
+        if tuple(region.centre.shape[1:]) != graph.input.shape:
+            raise ValueError(
+                f"the region's points have shape {tuple(region.centre.shape[1:])} without the batch, "
+                f"but the graph's input has {graph.input.shape}"
+            )
+        graph = graph if spec is None else spec.of(graph)
+        elements: list[E | None] = [self.lift(region)] + [None] * len(graph.schedule)
+        for step in graph.schedule:
+            elements[step.place] = self.transfer(step.op, *(elements[a] for a in step.args))  # type: ignore[arg-type]
+            if not keep:
+                for place in step.dead:
+                    elements[place] = None
+        return Trace(self, graph, elements, min(self.guarantee, region.guarantee), keep)
+
+    def __and__(self, other: Domain[E]) -> Meet:
+        """The reduced product: both, each relaxing over the boxes on which they agree."""
+        from absdomain.algebra import Meet
+
+        return Meet(self, other)
+
+    def guided(self, *, by: Domain[E]) -> Guided:
+        """This domain, relaxing over the boxes of `by` instead of its own."""
+        from absdomain.algebra import Guided
+
+        return Guided(self, by)
+
+    def __str__(self) -> str:
+        """The text form, which `absdomain.algebra.parse` reads back."""
+        given = [f for f in fields(self) if f.default is MISSING or getattr(self, f.name) != f.default]  # type: ignore[arg-type]
+        options = ", ".join(f"{f.name}={_text(getattr(self, f.name))}" for f in given)
+        return type(self).__name__.lower() + (f"({options})" if options else "")
+
+
+class Trace(Generic[E]):
+    """The elements that a domain has computed on a graph; its bounds are computed when they are first asked for."""
+
+    def __init__(
+        self, domain: Domain[E], graph: Graph, elements: list[E | None], guarantee: Guarantee, kept: bool
+    ) -> None:
+        self.domain = domain
+        self.graph = graph
+        self.guarantee = guarantee
+        self._elements = elements
+        self._kept = kept
+        self._lower: Tensor | None = None
+        self._upper: Tensor | None = None
+
+    @property
+    def output(self) -> E:
+        """The output's element."""
+        e = self._elements[-1]
+        assert e is not None
+        return e
+
+    @property
+    def lower(self) -> Tensor:
+        """Lower bounds of the output, (B, *output shape)."""
+        if self._lower is None:
+            self._lower = self.domain.lower(self.output)
+        return self._lower
+
+    @property
+    def upper(self) -> Tensor:
+        """Upper bounds of the output, (B, *output shape)."""
+        if self._upper is None:
+            self._upper = self.domain.upper(self.output)
+        return self._upper
+
+    def at(self, name: str) -> Bounds:
+        """Bounds of the node called `name`, (B, *its shape); needs propagate(..., keep=True), but for the output."""
+        names = [node.name for node in self.graph.nodes]
+        if name not in names:
+            raise KeyError(f"no node is called {name!r}; the graph has {', '.join(names)}")
+        e = self._elements[names.index(name)]
+        if e is None:
+            raise ValueError(f"the element at {name!r} was not kept; call propagate(..., keep=True)")
+        return self.domain.bounds(e)
+
+
+def _text(value: object) -> str:
+    return str(value) if isinstance(value, Domain) else getattr(value, "__name__", repr(value))

@@ -1,0 +1,48 @@
+"""Tensors that are looked up at each use, so that one lowering serves a whole training run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A tensor read anew at each use: a module's parameter, or an expression of parameters such as `w.t()`."""
+
+    read: Callable[[], Tensor]
+
+
+class LiveField:
+    """A dataclass field that is given a Tensor, a Live or None, and reads as the tensor's present value."""
+
+    def __init__(self, *, required: bool = False) -> None:
+        self.required = required
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.slot = f"_{name}"
+
+    def __get__(self, op: Any, owner: type | None = None) -> Any:
+        if op is None:  # the dataclass decorator asks for the default
+            if self.required:
+                raise AttributeError(self.name)
+            return None
+        value = getattr(op, self.slot)
+        return value.read() if type(value) is Live else value
+
+    def __set__(self, op: Any, value: Tensor | Live | None) -> None:
+        object.__setattr__(op, self.slot, value)
+
+
+def live(*, required: bool = False) -> Any:
+    """A LiveField, typed so that the annotation beside it stands for what reading it gives."""
+    return LiveField(required=required)
+
+
+def live_fields(kind: type) -> list[LiveField]:
+    """The live fields of a class."""
+    return [value for value in vars(kind).values() if isinstance(value, LiveField)]

@@ -1,0 +1,72 @@
+"""What is asked of a network's output: linear functionals that are to be positive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from absdomain.graph import Graph
+from absdomain.ops import Dense, Reshape
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """{ z : C z + d > 0 } row by row, or with `groups` { z : each group has a row with C z + d > 0 }.
+
+    C (B or 1, K, n) on the flat output, d (B or 1, K), groups (K,) the number of the group that a row belongs to.
+    """
+
+    C: Tensor
+    d: Tensor
+    groups: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.C.dim() != 3 or self.d.shape[-1:] != self.C.shape[1:2] or self.d.dim() != 2:
+            raise ValueError(
+                f"Spec: C is (B or 1, K, n) and d (B or 1, K); got {tuple(self.C.shape)} and {tuple(self.d.shape)}"
+            )
+
+    def of(self, graph: Graph) -> Graph:
+        """x -> C graph(x) + d, (B, K), fused into the last operation where that is possible (Gowal et al.: elision)."""
+        n = prod(graph.output.shape)
+        if self.C.shape[-1] != n:
+            raise ValueError(f"Spec: C has {self.C.shape[-1]} columns, but the graph's output has {n} entries")
+        like = getattr(graph.output.op, "weight", None)
+        C, d = (self.C, self.d) if like is None else (self.C.to(like), self.d.to(like))
+        flat = graph if len(graph.output.shape) == 1 else graph.then(Reshape((n,)))
+        fused = flat.output.op.followed_by(C, d) if flat.output.op is not None else None
+        return flat.then(Dense(C, d), "spec") if fused is None else flat.ending_in(fused)
+
+    def holds(self, lower: Tensor, margin: Tensor | float = 0.0) -> Tensor:
+        """Whether lower bounds (B, K) prove the property for each sample, (B,); NaN proves nothing."""
+        proved = lower > margin
+        if self.groups is None:
+            return proved.all(-1)
+        count = int(self.groups.max()) + 1
+        any_of = torch.zeros(len(proved), count, dtype=torch.int64, device=proved.device)
+        index = self.groups.to(proved.device).expand(len(proved), -1)
+        return (any_of.scatter_add(1, index, proved.long()) > 0).all(-1)
+
+
+def margins(labels: Tensor, classes: int) -> Spec:
+    """z_y - z_j for j != y in the order of j: K = classes - 1 rows a sample; labels (B,) int64."""
+    if not torch.compiler.is_compiling() and not bool(((labels >= 0) & (labels < classes)).all()):
+        raise ValueError(f"margins: labels lie in [0, {classes - 1}], got {labels.min().item()} .. {labels.max().item()}")
+    k = torch.arange(classes - 1, device=labels.device)
+    other = k + (k >= labels.unsqueeze(1)).long()  # (B, K)
+    eye = torch.eye(classes, device=labels.device)
+    return Spec(eye[labels].unsqueeze(1) - eye[other], torch.zeros(1, classes - 1, device=labels.device))
+
+
+def targeted(labels: Tensor, targets: Tensor, classes: int) -> Spec:
+    """z_y - z_t, one row a sample; labels and targets (B,) int64."""
+    eye = torch.eye(classes, device=labels.device)
+    return Spec((eye[labels] - eye[targets]).unsqueeze(1), torch.zeros(1, 1, device=labels.device))
+
+
+def halfspaces(C: Tensor, d: Tensor) -> Spec:
+    """C z + d > 0 in every row, the same for all samples; C (K, n), d (K,)."""
+    return Spec(C.unsqueeze(0), d.unsqueeze(0))

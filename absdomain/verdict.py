@@ -1,0 +1,137 @@
+"""What certification says: a verdict per image, and the errors in percent over many."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Status(StrEnum):
+    """What is known of one image."""
+
+    VERIFIED = "verified"
+    FALSIFIED = "falsified"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why an image is unknown. Where several domains fail in different ways, the one nearest to a proof is named."""
+
+    ROUNDING = "rounding"  # too near to zero for the arithmetic
+    LOOSE = "loose"  # a lower bound is negative
+    NON_FINITE = "non-finite"  # a value or a bound is NaN or infinite
+    REFUSED = "refused"  # the domain has no rule for an operation of this network
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What is known of image `index`: for all x in its region, min over j != y of z_y(x) - z_j(x) > 0, or not.
+
+    `nominal` and `attacked` are that minimum at the image and at the worst point tried; `lower` has, for each
+    domain that was asked, its lower bound over the region, and `verified_by` the domains whose bound is a proof.
+    """
+
+    index: int
+    label: int
+    status: Status
+    by: str | None  # what decided: "nominal", "attack", or the text of a domain
+    nominal: float
+    attacked: float | None = None  # None: no attack was asked for
+    lower: dict[str, float] = field(default_factory=dict)
+    verified_by: tuple[str, ...] = ()
+    correct: bool = True  # the image itself has the property
+    resisted: bool = True  # and so has every point that was tried
+    reason: Reason | None = None  # of an unknown
+    detail: str = ""
+    witness: Tensor | None = None  # (*shape), in the model's own dtype: a misclassified point of the region
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict in JSON's types: numbers that JSON lacks as words, a witness as base64 of its bytes."""
+        row = {f: v for f, v in vars(self).items() if f != "witness"}
+        row |= {"nominal": _word(self.nominal), "attacked": None if self.attacked is None else _word(self.attacked)}
+        row |= {"lower": {domain: _word(bound) for domain, bound in self.lower.items()}}
+        if self.witness is not None:
+            array = self.witness.detach().cpu().numpy()
+            data = base64.b64encode(array.tobytes()).decode()
+            row["witness"] = {"dtype": array.dtype.str, "shape": list(array.shape), "data": data}
+        return row
+
+    @staticmethod
+    def from_json(row: dict[str, Any]) -> Verdict:
+        """The verdict that `to_json` wrote."""
+        witness = row.get("witness")
+        return Verdict(
+            **row
+            | {
+                "status": Status(row["status"]),
+                "reason": None if row["reason"] is None else Reason(row["reason"]),
+                "nominal": float(row["nominal"]),
+                "attacked": None if row["attacked"] is None else float(row["attacked"]),
+                "lower": {domain: float(bound) for domain, bound in row["lower"].items()},
+                "verified_by": tuple(row["verified_by"]),
+                "witness": None if witness is None else _tensor(witness),
+            }
+        )
+
+
+def _word(value: float) -> float | str:
+    return value if np.isfinite(value) else str(value)
+
+
+def _tensor(stored: dict[str, Any]) -> Tensor:
+    array = np.frombuffer(base64.b64decode(stored["data"]), np.dtype(stored["dtype"]))
+    return torch.from_numpy(array.reshape(stored["shape"]).copy())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Errors in percent over `samples` images; clean_error <= pgd_error <= verified_error <= each domain's own."""
+
+    samples: int
+    clean_error: float  # images that are misclassified themselves
+    pgd_error: float | None  # or have a misclassified point in their region; None: no attack was asked for
+    verified_error: float  # images without a proof
+    domains: dict[str, float]  # verified error of each domain alone, for the domains that were asked of every image
+    reasons: dict[str, int]  # how many images are unknown for which reason
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, in JSON's types."""
+        return asdict(self)
+
+
+def summarise(verdicts: Iterable[Verdict]) -> Summary:
+    """The errors of a set of verdicts. Raises ValueError if it is empty, AssertionError if its orderings fail."""
+    rows = list(verdicts)
+    if not rows:
+        raise ValueError("summarise: no verdicts, so that no error rate is defined")
+
+    def percent(count: int) -> float:
+        return 100 * count / len(rows)
+
+    asked = [d for d in dict.fromkeys(d for row in rows for d in row.lower) if all(d in row.lower for row in rows)]
+    summary = Summary(
+        samples=len(rows),
+        clean_error=percent(sum(not row.correct for row in rows)),
+        pgd_error=None if any(row.attacked is None for row in rows) else percent(sum(not row.resisted for row in rows)),
+        verified_error=percent(sum(row.status is not Status.VERIFIED for row in rows)),
+        domains={d: percent(sum(d not in row.verified_by for row in rows)) for d in asked},
+        reasons=dict(Counter(str(row.reason) for row in rows if row.reason is not None)),
+    )
+    _check_orderings(summary)
+    return summary
+
+
+def _check_orderings(summary: Summary) -> None:
+    attacked = summary.clean_error if summary.pgd_error is None else summary.pgd_error
+    if not summary.clean_error <= attacked <= summary.verified_error:
+        raise AssertionError(f"not clean_error <= pgd_error <= verified_error: {summary}; a defect of absdomain")
+    if any(error < summary.verified_error for error in summary.domains.values()):
+        raise AssertionError(f"a domain alone proves more than all of them together: {summary}; a defect of absdomain")

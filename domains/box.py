@@ -1,0 +1,37 @@
+"""Interval bound propagation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from absdomain.bounds import Bounds, hull
+from absdomain.domain import Domain
+from absdomain.kinds import Affine, Nonlinear
+from absdomain.region import Region
+
+
+@dataclass(frozen=True)
+class Box(Domain[Region | Bounds]):
+    """{ x : lower <= x <= upper }: IBP (Gowal et al. 2018, section 3; Mirman et al. 2018).
+
+    Until the first op that is not diagonal the element is the region itself, so that the first layer is exact for
+    every region: an L2 ball is not replaced by its hull.
+    """
+
+    def lift(self, region: Region) -> Region | Bounds:
+        return region
+
+    def affine(self, op: Affine, *args: Region | Bounds) -> Region | Bounds:
+        if len(args) == 1:
+            return args[0].through(op)
+        return hull(op, *(e.box() for e in args))
+
+    def relax(
+        self, op: Nonlinear, args: tuple[Region | Bounds, ...], within: tuple[Bounds, ...] | None
+    ) -> Region | Bounds:
+        return op.image(within if within is not None else self.boxes(op, args))
+
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+        return e.box()
