@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from absdomain.algebra import AnyDomain
 from absdomain.attack import Attacked, Network, inside, margin, rounded_towards
-from absdomain.domain import Domain
 from absdomain.graph import Graph
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Region
@@ -84,7 +84,7 @@ class Prover:
     graph: Graph  # and lowered
     classes: int
     region: Callable[[Tensor], Region]
-    domains: tuple[Domain, ...]
+    domains: tuple[AnyDomain, ...]
     every: bool
     attack: Attack | None
     seed: int
@@ -132,7 +132,7 @@ class Prover:
         return Seen(logits, nominal, attacked, correct, resisted, falsified, points)
 
     def ask(
-        self, domain: Domain, rows: Tensor, indices: list[int], images: Tensor, labels: Tensor, seen: Seen
+        self, domain: AnyDomain, rows: Tensor, indices: list[int], images: Tensor, labels: Tensor, seen: Seen
     ) -> Answer:
         """The domain's lower bounds for the samples `rows`, each held against every point seen."""
         region = self.region(images[rows].to(self.dtype))
@@ -159,7 +159,7 @@ class Prover:
         failures = [None if proof else _failure(*rest) for proof, *rest in columns]
         return Answer(str(domain), rows.tolist(), lower.tolist(), failures)
 
-    def first_non_finite(self, domain: Domain, region: Region) -> list[str]:
+    def first_non_finite(self, domain: AnyDomain, region: Region) -> list[str]:
         """Per sample, the first node with a bound that is NaN or infinite; "the output's margins" if none has one."""
         with torch.no_grad():
             trace = domain.propagate(self.graph, region, keep=True)

@@ -8,7 +8,6 @@ for rounding, and every point that the attack found is held against every bound.
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from absdomain import algebra
 from absdomain._journal import Journal
 from absdomain._prover import Attack, Prover, SoundnessError, allowance
+from absdomain.algebra import AnyDomain, parse
 from absdomain.attack import Pgd
-from absdomain.domain import Domain
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import to_graph
 from absdomain.region import Linf, Region
@@ -55,7 +53,7 @@ def certify(
     eps: float | None = None,
     clip: tuple[float, float] | None = (0.0, 1.0),
     region: Callable[[Tensor], Region] | None = None,
-    domains: Sequence[Domain] | None = None,
+    domains: Sequence[AnyDomain] | None = None,
     every: bool = False,
     attack: Attack | None = Pgd(),  # noqa: B008  # a frozen value
     seed: int = 0,
@@ -86,7 +84,7 @@ def certify(
     JournalError for another configuration's file, UnsupportedOp for a network that cannot be lowered. While it is
     iterated it raises SoundnessError if a point contradicts a bound, which is a defect of a domain.
     """
-    chosen = tuple(map(algebra.parse, CASCADE)) if domains is None else tuple(domains)
+    chosen = tuple(map(parse, CASCADE)) if domains is None else tuple(domains)
     regions = _regions(eps, clip, region)
     _check_data(images, labels)
     _check_sound(chosen, regions(images[:1]))
@@ -149,7 +147,7 @@ def _hash(tensors: list[Tensor], text: str = "") -> str:
     digest = hashlib.sha256(text.encode())
     for tensor in tensors:
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -161,9 +159,11 @@ def _described(region: Region) -> dict[str, Any]:
 def _regions(
     eps: float | None, clip: tuple[float, float] | None, region: Callable[[Tensor], Region] | None
 ) -> Callable[[Tensor], Region]:
-    if (eps is None) == (region is None):
+    if region is not None and eps is None:
+        return region
+    if region is not None or eps is None:
         raise ValueError(f"certify takes either eps or region, not {eps=} and {region=}")
-    return functools.partial(Linf, radius=eps, clip=clip) if region is None else region
+    return lambda images: Linf(images, eps, clip=clip)
 
 
 def _device(module: nn.Module) -> torch.device:
@@ -182,18 +182,18 @@ def _check_data(images: Tensor, labels: Tensor) -> None:
         raise ValueError(f"certify: image {index} has a pixel that is NaN or infinite")
 
 
-def _check_sound(domains: tuple[Domain, ...], region: Region) -> None:
+def _check_sound(domains: tuple[AnyDomain, ...], region: Region) -> None:
     if not domains:
         raise ValueError("certify: no domain was given, so that nothing could be verified; give Box() at least")
     names = [str(domain) for domain in domains]
     if len(set(names)) < len(names):
         raise ValueError(f"certify: the same domain is given twice: {', '.join(names)}")
-    for part in (*domains, region):
-        if part.guarantee is not Guarantee.SOUND:
-            name = str(part) if isinstance(part, Domain) else type(part).__name__
+    promises = [(str(domain), domain.guarantee) for domain in domains]
+    for name, guarantee in (*promises, (type(region).__name__, region.guarantee)):
+        if guarantee is not Guarantee.SOUND:
             raise Refused(
-                f"certify refuses {name}: its bounds are {part.guarantee.name}, not SOUND, so that they prove "
-                "nothing; certify with a sound one, such as box or deeppoly"
+                f"certify refuses {name}: bounds with it are {guarantee.name}, not SOUND, so that they prove nothing; "
+                "certify with a sound one, such as box & deeppoly over Linf"
             )
 
 

@@ -54,10 +54,11 @@ class Rows:
         if self.unit is not None:
             return v.expand(-1 if v.dim() > len(self.shape) else 1, *self.shape).flatten(1)[:, self.unit].t()
         data = self.data
+        v = v.to(data)
         if v.dim() <= len(self.shape):  # the same for every sample: sum the broadcast axes before multiplying
             v = v.reshape((1,) * (len(self.shape) - v.dim()) + tuple(v.shape))
             axes = [i + 2 for i, size in enumerate(v.shape) if size != data.shape[i + 2]]
-            reduced = data.sum(axes) if axes else data
+            reduced = data.sum(axes, keepdim=True) if axes else data
             return reduced.flatten(2) @ v.flatten()
         if v.shape[0] == 1:
             return data.flatten(2) @ v.expand(1, *self.shape).flatten()

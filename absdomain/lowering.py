@@ -1,0 +1,250 @@
+"""nn.Module -> Graph, through the ATen graph of torch.export."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, fx, nn
+
+from absdomain.graph import Graph, Node
+from absdomain.kinds import Op, Shape
+from absdomain.live import Live
+
+
+class UnsupportedOp(NotImplementedError):
+    """An operation, or a use of one, for which the table has no rule; says which, where, and what could be done."""
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The value of the graph's node number `place`."""
+
+    place: int
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """The size of the batch axis, which a graph leaves open."""
+
+
+Value = Any  # an Activation, a BatchSize, a Live constant, a Python literal, or a list of these
+Rule = Callable[..., Value]
+RULES: dict[str, Rule] = {}
+
+
+def lowers(*targets: str) -> Callable[[Rule], Rule]:
+    """Registers a rule (call, *args, **kwargs) -> value for ATen overloads such as "aten.relu.default".
+
+    Arguments are those of the overload: Activations, Live constants and literals.
+    """
+
+    def register(rule: Rule) -> Rule:
+        for target in targets:
+            RULES[target] = rule
+        return rule
+
+    return register
+
+
+def to_graph(module: nn.Module, example: Tensor) -> Graph:
+    """x -> module(x) in evaluation mode, as a graph of ops that read the module's parameters at each use.
+
+    example: a batch (B, *shape) of the module's dtype and device; the graph takes any batch size. The graph is
+    evaluated against the module on random points. Errors: UnsupportedOp; ValueError where the two disagree.
+    """
+    import absdomain.aten  # noqa: F401  # fills RULES
+
+    if example.dim() < 2:
+        raise ValueError(f"to_graph: the example is a batch (B, *shape), got shape {tuple(example.shape)}")
+    batch = example.detach() if len(example) > 1 else example.detach().repeat(2, *(1,) * (example.dim() - 1))
+    with _evaluation(module):
+        graph = _Lowering(module, _export(module, batch), tuple(example.shape[1:])).graph()
+        _check(graph, module, batch)
+    return graph
+
+
+def _export(module: nn.Module, batch: Tensor) -> torch.export.ExportedProgram:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+        program = torch.export.export(module, (batch,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+        return program.run_decompositions({})  # in-place operations become functional; the others stay as they are
+
+
+@contextmanager
+def _evaluation(module: nn.Module) -> Iterator[None]:
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def _check(graph: Graph, module: nn.Module, batch: Tensor) -> None:
+    """Refuses a graph that does not compute what the module computes: on the example, and on other sizes of batch."""
+    generator = torch.Generator(batch.device).manual_seed(0)
+    noise = torch.rand(3, *batch.shape[1:], dtype=batch.dtype, device=batch.device, generator=generator)
+    scale = batch.abs().max().clamp(min=1.0)
+    with torch.no_grad():
+        for x in (batch, noise, scale * (4 * noise - 2), noise[:1]):
+            ours, theirs = graph(x), module(x)
+            tolerance = 1e4 * torch.finfo(batch.dtype).eps * theirs.abs().nan_to_num().max().clamp(min=1.0).item()
+            if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True):
+                gap = (ours - theirs).abs().max().item() if ours.shape == theirs.shape else "their shapes differ"
+                raise ValueError(
+                    f"the lowered graph differs from the module by {gap} on a batch of shape {tuple(x.shape)}; the "
+                    "module may depend on the batch, be random in evaluation mode, or meet a fault in a lowering rule"
+                )
+
+
+class _Lowering:
+    """One walk over an exported graph."""
+
+    def __init__(self, module: nn.Module, program: torch.export.ExportedProgram, shape: Shape) -> None:
+        self.module = module
+        self.program = program
+        self.nodes = [Node("input", None, (), shape)]
+        self.names = {"input"}
+
+    def graph(self) -> Graph:
+        values: dict[fx.Node, Value] = {}
+        for node in self.program.graph.nodes:
+            if node.op == "placeholder":
+                values[node] = self._placeholder(node)
+            elif node.op == "call_function" and node.users:  # what nobody reads has no effect: the graph is functional
+                values[node] = self._call(node, values)
+            elif node.op == "output":
+                return self._ending(node, fx.node.map_arg(node.args[0], lambda n: values[n]))
+        raise AssertionError("torch.export gave a graph without an output")
+
+    def _ending(self, node: fx.Node, outputs: Sequence[Value]) -> Graph:
+        if len(outputs) != 1 or not isinstance(outputs[0], Activation):
+            raise UnsupportedOp(f"the module returns {len(outputs)} values; return one tensor that depends on the input")
+        (output,) = outputs
+        if output.place == 0:
+            raise UnsupportedOp("the module returns its input unchanged; there is nothing to bound")
+        used = _ancestors(self.nodes, output.place)  # the output comes last, and nothing that it does not need
+        place = {old: new for new, old in enumerate(used)}
+        kept = [self.nodes[old] for old in used]
+        return Graph([Node(n.name, n.op, tuple(place[a] for a in n.args), n.shape) for n in kept])
+
+    def _placeholder(self, node: fx.Node) -> Value:
+        signature = self.program.graph_signature
+        name = node.name
+        state = signature.inputs_to_parameters.get(name) or signature.inputs_to_buffers.get(name)
+        if state is not None:
+            path, _, leaf = state.rpartition(".")
+            owner = self.module.get_submodule(path)
+            return Live(lambda: getattr(owner, leaf))  # type: ignore[no-any-return]
+        constant = signature.inputs_to_lifted_tensor_constants.get(name)
+        if constant is not None:
+            tensor = self.program.constants[constant]
+            return Live(lambda: tensor)  # type: ignore[return-value]
+        return Activation(0)
+
+    def _call(self, node: fx.Node, values: dict[fx.Node, Value]) -> Value:
+        args = fx.node.map_arg(node.args, lambda n: values[n])
+        kwargs = fx.node.map_arg(node.kwargs, lambda n: values[n])
+        call = Call(self, node, str(node.target))
+        flat = list(_leaves((args, kwargs)))
+        if not any(isinstance(v, Activation) for v in flat):
+            if any(isinstance(v, BatchSize) for v in flat):
+                call.unsupported("depends on the batch size", "write it without x.shape[0]")
+            return Live(lambda: node.target(*_read(args), **_read(kwargs)))  # type: ignore[operator]
+        rule = RULES.get(call.target)
+        if rule is None:
+            call.unsupported(
+                "is neither Affine nor Nonlinear",
+                "give it a band (absdomain.kinds.Nonlinear) and register it (absdomain.lowering.lowers)",
+            )
+        return rule(call, *args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the exported graph, as a rule sees it: where it stands, its output's shape, and how to add ops."""
+
+    lowering: _Lowering
+    node: fx.Node
+    target: str
+
+    @property
+    def shape(self) -> Shape:
+        """The output's shape without the batch; an error where the call moves or mixes the batch axis."""
+        return self.shapes[0]
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """The same for each output of a call that gives several."""
+        value = self.node.meta["val"]
+        shapes = [tuple(v.shape) for v in (value if isinstance(value, list | tuple) else [value])]
+        batch = next(n for n in self.lowering.program.graph.nodes if n.name in self._inputs).meta["val"].shape[0]
+        for shape in shapes:
+            if not shape or shape[0] != batch or not all(isinstance(size, int) for size in shape[1:]):
+                self.unsupported(f"moves or mixes the batch axis: {shape}", "keep axis 0 for the batch, alone and first")
+        return [tuple(int(size) for size in shape[1:]) for shape in shapes]
+
+    @property
+    def _inputs(self) -> Sequence[str]:
+        return self.lowering.program.graph_signature.user_inputs  # type: ignore[return-value]
+
+    def apply(self, op: Op, *xs: Activation) -> Activation:
+        """Adds a node for op(xs)."""
+        nodes = self.lowering.nodes
+        args = tuple(x.place for x in xs)
+        nodes.append(Node(self._name(), op, args, op.shape(*(nodes[a].shape for a in args))))
+        return Activation(len(nodes) - 1)
+
+    def shape_of(self, x: Activation) -> Shape:
+        """The shape of an activation, without the batch."""
+        return self.lowering.nodes[x.place].shape
+
+    def unsupported(self, what: str, remedy: str) -> NoReturn:
+        """Raises UnsupportedOp with the op, its place and the remedy."""
+        raise UnsupportedOp(f"{self.target} at {self.place!r} {what}; {remedy}")
+
+    @property
+    def place(self) -> str:
+        """The path of the module that calls, and the call's own name where that is not one leaf module."""
+        stack = list(self.node.meta.get("nn_module_stack", {}).values())
+        path = stack[-1][0] if stack else ""
+        leaf = path and not list(self.lowering.module.get_submodule(path).children())
+        return path if leaf else f"{path}.{self.node.name}" if path else self.node.name
+
+    def _name(self) -> str:
+        name, count = self.place, 1
+        while name in self.lowering.names:
+            count += 1
+            name = f"{self.place}_{count}"
+        self.lowering.names.add(name)
+        return name
+
+
+def _leaves(value: Value) -> Iterator[Value]:
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part)
+    elif isinstance(value, dict):
+        yield from _leaves(list(value.values()))
+    else:
+        yield value
+
+
+def _read(value: Value) -> Value:
+    """The present value of a constant expression's arguments."""
+    return fx.node.map_aggregate(value, lambda leaf: leaf.read() if isinstance(leaf, Live) else leaf)  # type: ignore[arg-type]
+
+
+def _ancestors(nodes: Sequence[Node], place: int) -> list[int]:
+    """The places that node `place` depends on and itself, ascending; the input is always among them."""
+    needed = {0, place}
+    for current in range(place, 0, -1):
+        if current in needed:
+            needed.update(nodes[current].args)
+    return sorted(needed)
