@@ -60,19 +60,20 @@ class Seen:
         return self.nominal if self.attacked is None else torch.minimum(self.nominal, self.attacked)
 
 
+Failure = tuple[Reason, str]
+
+
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one domain says of the samples `rows`; the other fields have an entry for each of them."""
+    """What one domain says of the rows that it was asked for."""
 
     domain: str
-    rows: list[int]
-    lower: list[float]  # min over j of the lower bounds of z_y - z_j
-    failures: list[tuple[Reason, str] | None]  # None: verified
+    rows: dict[int, tuple[float, Failure | None]]  # row -> min over j of its bounds of z_y - z_j; None: a proof
 
     @property
     def proved(self) -> list[int]:
         """The rows that it verifies."""
-        return [row for row, failure in zip(self.rows, self.failures, strict=True) if failure is None]
+        return [row for row, (_, failure) in self.rows.items() if failure is None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -142,8 +143,8 @@ class Prover:
             with torch.no_grad():
                 bounds = domain.propagate(self.graph, region, spec).lower
         except UnsupportedOp as refusal:
-            count = len(rows)
-            return Answer(str(domain), rows.tolist(), [-torch.inf] * count, [(Reason.REFUSED, str(refusal))] * count)
+            refused = -torch.inf, (Reason.REFUSED, str(refusal))
+            return Answer(str(domain), dict.fromkeys(rows.tolist(), refused))
         lower, least, slack = bounds.amin(1), seen.least[rows], allowance(bounds, seen.logits[rows])
         for row in (least < lower - slack).nonzero().flatten().tolist():
             raise SoundnessError(
@@ -155,9 +156,12 @@ class Prover:
         finite = bounds.isfinite().all(1) & least.isfinite()
         proved = finite & seen.resisted[rows] & (lower > enough if self.strict else lower >= 0)
         nodes = [""] * len(rows) if bool(finite.all()) else self.first_non_finite(domain, region)
-        columns = zip(proved.tolist(), finite.tolist(), lower.tolist(), enough.tolist(), nodes, strict=True)
-        failures = [None if proof else _failure(*rest) for proof, *rest in columns]
-        return Answer(str(domain), rows.tolist(), lower.tolist(), failures)
+        columns = (rows.tolist(), proved.tolist(), finite.tolist(), lower.tolist(), enough.tolist(), nodes)
+        told = {
+            row: (low, None if proof else _failure(fine, low, near, node))
+            for row, proof, fine, low, near, node in zip(*columns, strict=True)
+        }
+        return Answer(str(domain), told)
 
     def first_non_finite(self, domain: AnyDomain, region: Region) -> list[str]:
         """Per sample, the first node with a bound that is NaN or infinite; "the output's margins" if none has one."""
@@ -181,7 +185,7 @@ def _run(module: nn.Module, points: Tensor) -> Tensor:
         return module(points)
 
 
-def _failure(finite: bool, lower: float, enough: float, node: str) -> tuple[Reason, str]:
+def _failure(finite: bool, lower: float, enough: float, node: str) -> Failure:
     if not finite:
         return Reason.NON_FINITE, f"first at {node}"
     if lower < -enough:
@@ -190,7 +194,7 @@ def _failure(finite: bool, lower: float, enough: float, node: str) -> tuple[Reas
 
 
 def _verdict(row: int, index: int, label: int, seen: Seen, answers: list[Answer]) -> Verdict:
-    told = {a.domain: (a.lower[i], a.failures[i]) for a in answers for i in [a.rows.index(row)] if row in a.rows}
+    told = {answer.domain: answer.rows[row] for answer in answers if row in answer.rows}
     proofs = tuple(domain for domain, (_, failure) in told.items() if failure is None)
     known = Verdict(
         index=index,

@@ -128,13 +128,18 @@ def _run(
     prover: Prover, images: Tensor, labels: Tensor, batch: int, done: dict[int, Verdict], journal: Journal | None
 ) -> Iterator[Verdict]:
     yield from done.values()
-    todo = torch.tensor([index for index in range(len(images)) if index not in done], dtype=torch.int64)
     device = _device(prover.exact)
-    for rows in todo.split(batch) if len(todo) else ():
-        verdicts = prover.judge(rows.tolist(), images[rows].to(device), labels[rows].to(device))
+    for first in range(0, len(images), batch):
+        rows = slice(first, first + batch)
+        missing = [index for index in range(len(images))[rows] if index not in done]
+        if not missing:
+            continue
+        # A batch of which a part is known is judged again as a whole: the attack's random points depend on it.
+        verdicts = prover.judge(list(range(len(images))[rows]), images[rows].to(device), labels[rows].to(device))
+        fresh = [verdict for verdict in verdicts if verdict.index in missing]
         if journal is not None:
-            journal.append(verdicts)
-        yield from verdicts
+            journal.append(fresh)
+        yield from fresh
 
 
 def model_hash(model: nn.Module) -> str:

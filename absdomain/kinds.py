@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds
+from absdomain.kernel import SignSplit
 from absdomain.live import live_fields
 from absdomain.rows import Rows
 
@@ -215,6 +216,12 @@ class Elementwise(Nonlinear):
 
     def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
         return (c * slopes[0],)
+
+    def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
+        if below.intercept is not None or above.intercept is None:
+            return super().split(rows, below, above)
+        slopes, negative = SignSplit.apply(rows.data, below.slopes[0], above.slopes[0])
+        return (Rows.of(slopes),), Rows.of(negative).dot(above.intercept)
 
     def _gaps(self, slope: Tensor, box: Bounds) -> list[Tensor]:
         """f(p) - slope p at the ends and at the critical points."""

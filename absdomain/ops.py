@@ -84,10 +84,31 @@ class Conv(Affine):
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         assert w is not None
+        if len(self.stride) == 2 and w.shape[1] <= 4 and self.groups == 1 and max(self.stride) > 1:
+            return (self._by_phases(w, y, shapes[0]),)
         spatial = zip(shapes[0][1:], y.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation, strict=True)
         missed = tuple(size - ((out - 1) * s - 2 * p + d * (k - 1) + 1) for size, out, k, s, p, d in spatial)
         back = _CONVOLVE_TRANSPOSED[len(self.stride)]
         return (back(y, w, None, self.stride, self.padding, missed, self.groups, self.dilation),)
+
+    def _by_phases(self, w: Tensor, y: Tensor, shape: Shape) -> Tensor:
+        """The transposed convolution into few channels, where PyTorch's is slow, as one convolution.
+
+        An input place i = q s + r - p meets only the taps r + s m: one small kernel for each phase r, whose outputs
+        are then interleaved (sub-pixel convolution, Shi et al. 2016). Dilation is first written out as zero taps.
+        """
+        (sh, sw), (ph, pw), (dh, dw) = self.stride, self.padding, self.dilation
+        if max(self.dilation) > 1:
+            spread = w.new_zeros(*w.shape[:2], dh * (w.shape[2] - 1) + 1, dw * (w.shape[3] - 1) + 1)
+            spread[:, :, ::dh, ::dw] = w
+            w = spread
+        mh, mw = -(-w.shape[2] // sh), -(-w.shape[3] // sw)
+        taps = F.pad(w, (0, mw * sw - w.shape[3], 0, mh * sh - w.shape[2])).unflatten(3, (mw, sw)).unflatten(2, (mh, sh))
+        kernel = taps.permute(1, 3, 5, 0, 2, 4).flip(4, 5).flatten(0, 2)
+        phases = F.conv2d(y, kernel, padding=(mh - 1, mw - 1)).unflatten(1, (w.shape[1], sh, sw))
+        full = phases.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
+        (_, height, width) = shape
+        return F.pad(full, (-pw, width + pw - full.shape[-1], -ph, height + ph - full.shape[-2]))
 
 
 @dataclass(frozen=True, eq=False)

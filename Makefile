@@ -1,0 +1,46 @@
+# Every target works alone on a fresh machine: it makes .venv and installs there once, and again when the pins change.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest
+# Two workers on one thread each beat one on two, and small tensors gain nothing from threads.
+WORKERS ?= 2
+
+.PHONY: help install demo test test-slow nightly lint bench wheel clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo 'installing absdomain and what it needs into .venv (once; PyTorch is large)'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+install: $(READY)  ## make .venv and install absdomain in it, editable
+
+demo: $(READY)  ## train on 8x8 digits, certify the test set, print the table, write the plots
+	$(BIN)/absdomain demo
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff check
+	$(BIN)/mypy -p absdomain
+
+test: lint  ## style, types and the fast tests
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) -m "not slow"
+
+test-slow: $(READY)  ## the slow tests; those on real data run if ABSDOMAIN_DATA names the data folder
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) -m slow --timeout 7200
+
+nightly: lint  ## everything, with many more random examples
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --hypothesis-profile nightly --timeout 14400
+
+bench: $(READY)  ## speed and memory beside a plain forward pass and a plain training step
+	$(BIN)/python -m benchmarks
+
+wheel: $(READY)  ## dist/absdomain-*.whl
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## remove what the tools wrote, .venv excepted
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

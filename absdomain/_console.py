@@ -1,0 +1,96 @@
+"""The frame of the command line: errors of one line, memory that stays with the process, progress on stderr."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+UNSOUND = 3  # the exit code if a bound was contradicted: a defect of ours or of a plug-in
+INTERRUPTED = 130
+
+
+class Commands(TyperGroup):
+    """A group of commands whose errors are one line on stderr and a non-zero exit code; `--debug` may stand anywhere."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = [arg for arg in args if arg != "--debug"]
+        ctx.obj = {"debug": len(given) < len(args)}
+        return list(super().parse_args(ctx, given))
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("stopped; the same command again goes on from here", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if ctx.obj["debug"] or isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
+                raise
+            typer.echo(f"error: {describe(error)}", err=True)
+            raise typer.Exit(UNSOUND if isinstance(error, AssertionError) else 1) from None
+
+
+def describe(error: Exception) -> str:
+    """The error in one line. Ours say value, place and remedy; any other one is named as a defect."""
+    text = " ".join(str(error).split()) or repr(error)
+    ours = type(error).__module__.startswith("absdomain")
+    if ours or isinstance(error, ValueError | OSError):
+        return text
+    return f"{type(error).__name__}: {text} (run again with --debug for the traceback)"
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory for the next batch instead of giving it back to the system page by page.
+
+    Without it every large temporary is mapped, zeroed and unmapped again, which costs bounds on a CPU up to half their
+    speed. Thresholds given in the environment (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_) are left as they are.
+    Elsewhere than on glibc it does nothing.
+    """
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
+
+
+def errors() -> Console:
+    """The console on stderr; results alone go to stdout."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def progress(title: str, total: int, *, start: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """A bar on stderr with `title` and a changing text; gives a function (done so far, text).
+
+    Where stderr is no terminal, a line is written whenever another tenth is done.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = errors()
+    if not console.is_terminal:
+        shown = [10 * start // max(total, 1)]
+
+        def line(done: int, text: str) -> None:
+            if 10 * done // max(total, 1) > shown[0]:
+                shown[0] = 10 * done // max(total, 1)
+                typer.echo(f"{title}: {done}/{total}  {text}", err=True)
+
+        yield line
+        return
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=total, completed=start, text="")
+        yield lambda done, text: bar.update(task, completed=done, text=text)

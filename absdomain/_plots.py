@@ -1,0 +1,84 @@
+"""The plots of a run's folder, drawn without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from absdomain._measure import Errors, Layer
+
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+CLEAN, ATTACK, VERIFIED, OTHER = "#0072B2", "#E69F00", "#D55E00", "#7F7F7F"
+CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def training(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Held-out errors, loss and radius against the epoch."""
+    epochs = [row["epoch"] for row in rows]
+    figure = _figure(7, 5.5)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    for name, label, colour in (("verified_error", "verified error", VERIFIED), ("clean_error", "clean error", CLEAN)):
+        values = [(row["epoch"], 100 * row[name]) for row in rows if row[name] is not None]
+        if values:
+            top.plot(*zip(*values, strict=True), label=label, color=colour)
+    _finish(top, title, ylabel="held-out error, %")
+    top.set_ylim(bottom=0)
+    bottom.plot(epochs, [row["loss"] for row in rows], color=OTHER, label="loss")
+    _finish(bottom, "", xlabel="epoch", ylabel="loss")
+    radius = bottom.twinx()
+    radius.plot(epochs, [row["eps"] for row in rows], color=CYCLE[2], linestyle="--", label="eps")
+    radius.set_ylabel("eps", color=CYCLE[2])
+    radius.set_ylim(bottom=0)
+    radius.spines["top"].set_visible(False)
+    figure.savefig(path)
+
+
+def errors(path: Path, points: Sequence[Errors], eps: float, title: str) -> None:
+    """Clean, PGD and verified error against the radius; between the last two the truth lies."""
+    figure = _figure(6.5, 4.2)
+    axes = figure.subplots()
+    radii = [point.eps for point in points]
+    attacked, verified = [p.pgd_error for p in points], [p.verified_error for p in points]
+    axes.fill_between(radii, attacked, verified, color=VERIFIED, alpha=0.12, linewidth=0, label="undecided")
+    axes.plot(radii, verified, marker="o", markersize=3.5, color=VERIFIED, label="verified error")
+    axes.plot(radii, attacked, marker="o", markersize=3.5, color=ATTACK, label="PGD error")
+    axes.plot(radii, [p.clean_error for p in points], color=CLEAN, label="clean error")
+    axes.axvline(eps, color=OTHER, linewidth=0.8, linestyle=":")
+    axes.set_ylim(0, 102)
+    axes.set_xlim(left=0)
+    _finish(axes, title, xlabel="eps", ylabel="error, %")
+    figure.savefig(path)
+
+
+def widths(path: Path, layers: Mapping[str, Sequence[Layer]], title: str) -> None:
+    """The mean width of the bounds of each layer, one line per domain."""
+    figure = _figure(7, 4.4)
+    axes = figure.subplots()
+    for (domain, rows), colour in zip(layers.items(), CYCLE * len(layers), strict=False):
+        axes.plot([row.mean for row in rows], marker="o", markersize=3.5, color=colour, label=domain)
+    names = [row.name for row in next(iter(layers.values()))]
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yscale("log")
+    _finish(axes, title, ylabel="mean width of the bounds")
+    figure.savefig(path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure  # without pyplot: no display, no state
+
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def _finish(axes: Axes, title: str, *, xlabel: str = "", ylabel: str = "") -> None:
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(axes.get_legend_handles_labels()[0]) > 1:
+        axes.legend(frameon=False, fontsize=9)

@@ -1,0 +1,260 @@
+"""Random ops with all their parameters, as functions of a `random.Random`.
+
+One source of chance serves two masters: a seeded generator gives the same examples every time, and hypothesis's own
+(`absdomain.laws.strategies`) gives examples that shrink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import gcd, prod
+from random import Random
+
+import torch
+from torch import Tensor
+
+from absdomain.kinds import Op, Shape
+from absdomain.ops import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Gather,
+    LeakyReLU,
+    Max,
+    Mean,
+    Pad,
+    Permute,
+    ReLU,
+    Reshape,
+    Scale,
+    Sum,
+    windows,
+)
+
+Maker = Callable[[Random, Shape], Op | None]  # None: the op does not suit an argument of that shape
+LARGEST = 64  # entries of an activation
+
+
+def generator(rng: Random) -> torch.Generator:
+    """A generator of tensors, seeded by one draw."""
+    return torch.Generator().manual_seed(rng.getrandbits(32))
+
+
+def normal(rng: Random, *shape: int) -> Tensor:
+    """Standard normal entries, float64."""
+    return torch.randn(shape, dtype=torch.float64, generator=generator(rng))
+
+
+def _plain(rng: Random, w: Tensor) -> Tensor:
+    return w
+
+
+def _sparse(rng: Random, w: Tensor) -> Tensor:
+    return w * (normal(rng, *w.shape) > 0)
+
+
+def _whole(rng: Random, w: Tensor) -> Tensor:
+    return (2 * w).round()  # ties between neurons, and zeros
+
+
+def _huge(rng: Random, w: Tensor) -> Tensor:
+    return 1e3 * w
+
+
+def _tiny(rng: Random, w: Tensor) -> Tensor:
+    return 1e-6 * w
+
+
+STYLES = (*[_plain] * 8, _sparse, _sparse, _whole, _whole, _huge, _tiny)
+
+
+def weights(rng: Random, *shape: int, fan: int = 1) -> Tensor:
+    """Entries of variance 1 / fan; now and then sparse, whole numbers, huge or tiny."""
+    return rng.choice(STYLES)(rng, normal(rng, *shape) / fan**0.5)
+
+
+def perhaps(rng: Random, make: Callable[[], Tensor], chance: float = 0.7) -> Tensor | None:
+    """make() with this chance, else None."""
+    return make() if rng.random() < chance else None
+
+
+def dense(rng: Random, shape: Shape) -> Op | None:
+    """Dense on the last axis."""
+    m = rng.randint(1, 5)
+    return Dense(weights(rng, m, shape[-1], fan=shape[-1]), perhaps(rng, lambda: weights(rng, m)))
+
+
+def dense_per_sample(rng: Random, shape: Shape) -> Op | None:
+    """Dense with a matrix for each of two samples, as a spec is."""
+    if len(shape) != 1:
+        return None
+    m = rng.randint(1, 4)
+    return Dense(weights(rng, 2, m, shape[0], fan=shape[0]), perhaps(rng, lambda: weights(rng, 2, m)))
+
+
+def _conv(rng: Random, shape: Shape, axes: int) -> Op | None:
+    if len(shape) != axes + 1:
+        return None
+    kernel, stride, padding, dilation = (
+        tuple(rng.choice(sizes) for _ in range(axes)) for sizes in ((1, 2, 3, 4), (1, 2, 3), (0, 1, 2), (1, 1, 2))
+    )
+    if any(n + 2 * p < d * (k - 1) + 1 for n, p, d, k in zip(shape[1:], padding, dilation, kernel, strict=True)):
+        return None
+    groups = rng.choice([g for g in range(1, shape[0] + 1) if shape[0] % g == 0])
+    channels = groups * rng.randint(1, max(1, 4 // groups))
+    w = weights(rng, channels, shape[0] // groups, *kernel, fan=prod(kernel) * shape[0] // groups)
+    return Conv(w, perhaps(rng, lambda: weights(rng, channels)), stride, padding, dilation, groups)
+
+
+def conv1d(rng: Random, shape: Shape) -> Op | None:
+    """Conv over one axis."""
+    return _conv(rng, shape, 1)
+
+
+def conv2d(rng: Random, shape: Shape) -> Op | None:
+    """Conv over two axes."""
+    return _conv(rng, shape, 2)
+
+
+def scale(rng: Random, shape: Shape) -> Op | None:
+    """Scale by a number, along some axes or entry by entry."""
+
+    def factor() -> Tensor:
+        kept = rng.randint(0, len(shape))
+        sizes = shape[len(shape) - kept :]
+        return weights(rng, *(n if rng.random() < 0.6 else 1 for n in sizes))
+
+    return Scale(perhaps(rng, factor), perhaps(rng, factor))
+
+
+def batch_norm(rng: Random, shape: Shape) -> Op | None:
+    """BatchNorm over the first axis; variances down to nearly zero."""
+    c = shape[0]
+    variance = normal(rng, c).abs() * rng.choice((1.0, 1.0, 1e-4))
+    gain, shift = perhaps(rng, lambda: weights(rng, c)), perhaps(rng, lambda: weights(rng, c))
+    return BatchNorm(weights(rng, c), variance, gain, shift, eps=rng.choice((1e-5, 1e-3)), axes=len(shape) - 1)
+
+
+def reshape(rng: Random, shape: Shape) -> Op | None:
+    """Flatten, or a factorisation of the entries into two axes or three."""
+    n = prod(shape)
+    a = gcd(n, rng.choice((1, 2, 3, 4, 6)))
+    b = gcd(n // a, rng.choice((1, 2, 3)))
+    return Reshape(rng.choice(((n,), (n,), (a, n // a), (b, a, n // a // b))))
+
+
+def permute(rng: Random, shape: Shape) -> Op | None:
+    """Any order of the axes."""
+    axes = list(range(1, len(shape) + 1))
+    rng.shuffle(axes)
+    return Permute((0, *axes))
+
+
+def gather(rng: Random, shape: Shape) -> Op | None:
+    """Any entries, repeated or left out, in one axis or two."""
+    sizes = rng.choice(((rng.randint(1, 8),), (rng.randint(1, 4), rng.randint(1, 4))))
+    return Gather(torch.randint(prod(shape), sizes, generator=generator(rng)))
+
+
+def pool_windows(rng: Random, shape: Shape) -> Op | None:
+    """Gather of the windows of a max pooling, (C, kernel size, H_out, W_out): padding, dilation and ceil_mode."""
+    kernel, stride = (rng.randint(1, 3), rng.randint(1, 3)), (rng.randint(1, 3), rng.randint(1, 3))
+    padding, dilation = (rng.randint(0, kernel[0] // 2), rng.randint(0, kernel[1] // 2)), rng.choice(((1, 1), (1, 2)))
+    if len(shape) != 3 or any(
+        n + 2 * p < d * (k - 1) + 1 for n, p, d, k in zip(shape[1:], padding, dilation, kernel, strict=True)
+    ):
+        return None
+    plane = windows(shape[1:], kernel, stride, padding, dilation, rng.random() < 0.3)
+    index = torch.arange(shape[0]).view(-1, 1, 1, 1) * prod(shape[1:]) + plane
+    return Gather(index) if index.numel() <= 3 * LARGEST else None
+
+
+def pad(rng: Random, shape: Shape) -> Op | None:
+    """Zeros around one axis or more."""
+    return Pad(tuple(rng.randint(0, 2) for _ in range(2 * rng.randint(1, len(shape)))))
+
+
+def add(rng: Random, shape: Shape) -> Op | None:
+    """A sum of any number of arguments."""
+    return Add()
+
+
+def concat(rng: Random, shape: Shape) -> Op | None:
+    """Concatenation along any axis."""
+    return Concat(rng.randint(1, len(shape)))
+
+
+def _reduced_axes(rng: Random, shape: Shape) -> tuple[tuple[int, ...], bool]:
+    count = rng.randint(1, len(shape))
+    return tuple(sorted(rng.sample(range(1, len(shape) + 1), count))), count == len(shape) or rng.random() < 0.5
+
+
+def mean(rng: Random, shape: Shape) -> Op | None:
+    """The mean over one axis or more."""
+    return Mean(*_reduced_axes(rng, shape))
+
+
+def sum_(rng: Random, shape: Shape) -> Op | None:
+    """The sum over one axis or more."""
+    return Sum(*_reduced_axes(rng, shape))
+
+
+def avg_pool(rng: Random, shape: Shape) -> Op | None:
+    """AvgPool with every option of PyTorch's."""
+    kernel = (rng.randint(1, 3), rng.randint(1, 3))
+    padding = (rng.randint(0, kernel[0] // 2), rng.randint(0, kernel[1] // 2))
+    if len(shape) != 3 or any(n + 2 * p < k for n, p, k in zip(shape[1:], padding, kernel, strict=True)):
+        return None
+    stride, divisor = (rng.randint(1, 3), rng.randint(1, 3)), rng.choice((None, None, None, 3))
+    return AvgPool(kernel, stride, padding, rng.random() < 0.3, rng.random() < 0.5, divisor)
+
+
+def relu(rng: Random, shape: Shape) -> Op | None:
+    """ReLU."""
+    return ReLU()
+
+
+def leaky_relu(rng: Random, shape: Shape) -> Op | None:
+    """LeakyReLU: slopes below 0, at 0, near 0 and 1, and above 1 (where it is concave)."""
+    return LeakyReLU(rng.choice((0.01, 0.1, 0.3, 0.0, 1e-7, 1 - 1e-7, 1.0, 2.0, -0.5)))
+
+
+def max_(rng: Random, shape: Shape) -> Op | None:
+    """Max over an axis of at most nine entries that is not the only one."""
+    axes = [a for a in range(-len(shape), 0) if shape[a] <= 9]
+    return Max(rng.choice(axes)) if len(shape) > 1 and axes else None
+
+
+AFFINE: tuple[Maker, ...] = (
+    dense, conv1d, conv2d, scale, batch_norm, reshape, permute, gather, pool_windows, pad, add, concat, mean, sum_,
+    avg_pool,
+)  # fmt: skip
+NONLINEAR: tuple[Maker, ...] = (relu, leaky_relu, max_)
+MAKERS = AFFINE + NONLINEAR  # one for each op of absdomain.ops, and for each of its uses that differ in shape
+
+
+def shape(rng: Random, axes: int | None = None) -> Shape:
+    """A small shape of one to three axes."""
+    axes = rng.choice((1, 1, 2, 3)) if axes is None else axes
+    return ((rng.randint(1, 6),), (rng.randint(1, 4), rng.randint(2, 6)), (rng.randint(1, 3), *_plane(rng)))[axes - 1]
+
+
+def _plane(rng: Random) -> Shape:
+    return rng.randint(2, 5), rng.randint(2, 5)
+
+
+def arguments(make: Maker) -> int:
+    """How many arguments an op of this kind is given when it is tried alone."""
+    return 2 if make in (add, concat) else 1
+
+
+def suited(rng: Random, make: Maker) -> tuple[Op, Shape]:
+    """An op of this kind and the shape of an argument that suits it."""
+    while True:
+        arg = shape(rng)
+        op = make(rng, arg)
+        if op is not None and prod(op.shape(*[arg] * arguments(make))) <= 2 * LARGEST:
+            return op, arg

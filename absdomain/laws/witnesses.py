@@ -1,0 +1,84 @@
+"""Points of a region that try to break a bound: corners, random points, and points found by gradients."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+from random import Random
+
+import torch
+from torch import Tensor
+
+from absdomain.graph import Graph
+from absdomain.kinds import Affine, Nonlinear
+from absdomain.laws import drawing
+from absdomain.bounds import Bounds
+from absdomain.laws.examples import Example
+from absdomain.region import Region
+
+_FAR = 1e4  # in radii: the projection of so far a point is the region's extreme point in its direction, nearly
+
+
+def extreme(region: Region, rng: Random) -> Tensor:
+    """Projections of far points: all sign patterns of up to six inputs, both ways along each axis, (P, B, *shape)."""
+    shape = region.centre.shape[1:]
+    n = prod(shape)
+    signs = torch.tensor(list(product((-1.0, 1.0), repeat=n)) if n <= 6 else [], dtype=torch.float64).view(-1, n)
+    more = drawing.normal(rng, 16, n)
+    axes = torch.eye(n, dtype=torch.float64)
+    ways = torch.cat([signs, more.sign(), more, axes, -axes]).view(-1, 1, *shape)
+    return region.project(region.centre + _FAR * region.box().radius * ways)
+
+
+def steepest(graph: Graph, region: Region, rng: Random, *, restarts: int = 12, steps: int = 6) -> Tensor:
+    """The last points of projected gradient steps, each towards an end of a random functional of the output."""
+    x = region.sample(restarts, drawing.generator(rng)).detach()
+    goal = drawing.normal(rng, restarts, *([1] * 1), prod(graph.output.shape))
+    single = torch.zeros_like(goal).scatter(-1, goal.abs().argmax(-1, keepdim=True), 1.0) * goal.sign()
+    goal = torch.where(torch.arange(restarts).view(-1, 1, 1) % 4 == 0, goal, single)  # mostly one output's own ends
+    reach = region.box().radius
+    for step in range(steps):
+        with torch.enable_grad():
+            moving = x.requires_grad_()
+            value = (graph(moving.flatten(0, 1)).reshape(*goal.shape[:1], -1, goal.shape[-1]) * goal).sum()
+            (gradient,) = torch.autograd.grad(value, moving, allow_unused=True, materialize_grads=True)
+        way = gradient.sign() if step % 2 else gradient / gradient.abs().amax().clamp(min=1e-300)
+        x = region.project(x.detach() + way * reach * (2.0 if step < 2 else 0.5**step)).detach()
+    return x
+
+
+def points(example: Example, rng: Random) -> Tensor:
+    """Points of the region, (P, B, *shape): extreme, sampled, and attacked."""
+    region = example.region
+    sampled = region.sample(24, drawing.generator(rng))
+    return torch.cat([extreme(region, rng), sampled, steepest(example.graph, region, rng)])
+
+
+def values(example: Example, x: Tensor) -> Tensor:
+    """What is bounded, at points (P, B, *shape): (P, B, *output shape), or C f(x) + d computed without the library."""
+    outputs = example.graph(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    if example.spec is None:
+        return outputs
+    C, d = example.spec.C.to(outputs), example.spec.d.to(outputs)
+    return torch.einsum("bkn,pbn->pbk", C.expand(x.shape[1], -1, -1), outputs.flatten(2)) + d
+
+
+def magnitudes(example: Example) -> list[Tensor]:
+    """The largest number that bounding each node adds up: what rounding is measured in; the specification's last."""
+    box = example.region.box()
+    largest: list[Tensor] = [torch.maximum(box.lower.abs(), box.upper.abs())]
+    for step in example.graph.schedule:
+        args = [largest[a] for a in step.args]
+        match step.op:
+            case Affine() as op:
+                offset = op.offset
+                size = op.modulus(*args)
+                largest.append(size if offset is None else size + offset.abs())
+            case Nonlinear() as op:
+                image = op.image(tuple(Bounds(-a, a) for a in args))
+                largest.append(torch.maximum(image.lower.abs(), image.upper.abs()))
+    tops = [m.max() for m in largest]
+    if example.spec is not None:
+        C, d = example.spec.C.to(largest[-1]).abs(), example.spec.d.to(largest[-1]).abs()
+        tops.append((torch.einsum("bkn,bn->bk", C.expand(len(box.lower), -1, -1), largest[-1].flatten(1)) + d).max())
+    return tops

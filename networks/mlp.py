@@ -1,0 +1,29 @@
+"""Fully connected networks: `mlp_2x256` has two hidden layers of 256 units; `mlp` has any."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from absdomain.networks.chain import Chain, Shape
+from absdomain.networks.normalise import Normalise
+
+
+def mlp(
+    shape: Shape = (1, 28, 28),
+    classes: int = 10,
+    *,
+    hidden: Sequence[int] = (100, 100),
+    normalise: Normalise | None = None,
+) -> nn.Sequential:
+    """FC - relu - ... - FC on the flattened image, with the given widths of the hidden layers.
+
+    The default is the 784-100-100-10 network MLP-B of Salman et al. 2019, A Convex Relaxation Barrier.
+    """
+    return Chain(units=tuple(hidden))(shape, classes, normalise=normalise)
+
+
+mlp_2x100 = Chain(units=(100,) * 2)
+# The three networks of VNN-COMP's mnist_fc benchmark.
+mlp_2x256 = Chain(units=(256,) * 2)
+mlp_4x256 = Chain(units=(256,) * 4)
+mlp_6x256 = Chain(units=(256,) * 6)

@@ -1,0 +1,19 @@
+"""How the tests draw: the same numbers every time, except `--hypothesis-profile nightly`, which looks further."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+# No deadline: a first call compiles, exports or allocates, and a loaded machine is no bug.
+_SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("fast", derandomize=True, deadline=None, max_examples=50, suppress_health_check=_SLOW_IS_FINE)
+settings.register_profile(
+    "nightly", deadline=None, max_examples=1000, print_blob=True, suppress_health_check=_SLOW_IS_FINE
+)
+settings.load_profile("fast")
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """A test's random weights do not depend on which tests ran before it."""
+    torch.manual_seed(0)

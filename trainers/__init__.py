@@ -1,0 +1,48 @@
+"""Training: one loop, recipes, and methods, each a Method value in a file of its own.
+
+recipe = find("trainers", "crown-ibp").recipe(data="mnist", network="crown-ibp-B", eps=0.3, seed=0)
+for metrics in train(recipe, "run"):
+    print(metrics)
+network, recipe = load_run("run")
+"""
+
+from __future__ import annotations
+
+from absdomain.trainers.certified import Certified
+from absdomain.trainers.checkpoints import CheckpointError
+from absdomain.trainers.crown_ibp import CrownIBP
+from absdomain.trainers.folder import RunError, load_run, read_metrics
+from absdomain.trainers.loop import Diverged, Metrics, StepMetrics, train
+from absdomain.trainers.method import Method
+from absdomain.trainers.natural import Natural
+from absdomain.trainers.objective import Objective, Step, clean_error, robust_cross_entropy, verified_error
+from absdomain.trainers.recipe import Recipe, RecipeError, Values
+from absdomain.trainers.schedules import Constant, Linear, Schedule, Smooth, StepDecay
+
+__all__ = [
+    "Certified",
+    "CheckpointError",
+    "Constant",
+    "CrownIBP",
+    "Diverged",
+    "Linear",
+    "Method",
+    "Metrics",
+    "Natural",
+    "Objective",
+    "Recipe",
+    "RecipeError",
+    "RunError",
+    "Schedule",
+    "Smooth",
+    "Step",
+    "StepDecay",
+    "StepMetrics",
+    "Values",
+    "clean_error",
+    "load_run",
+    "read_metrics",
+    "robust_cross_entropy",
+    "train",
+    "verified_error",
+]

@@ -1,0 +1,74 @@
+"""Checkpoints that are whole or not there: tensors in safetensors, numbers in JSON, committed by one rename.
+
+A folder holds a tensor file, and `state.json`, which names it and its SHA-256. Tensors are written first, under a name
+made of their own hash; the rename of `state.json` commits both. A process killed at any moment leaves the former
+checkpoint or the new one, and perhaps a stray file that the next save removes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+STATE = "state.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint's file is missing or damaged; the text has the file, the finding and the remedy."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old content or the new one, even after a kill or a power cut."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)  # the rename itself
+    finally:
+        os.close(descriptor)
+
+
+def save(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    """Replace the folder's checkpoint. `numbers` is JSON: floats come back bit for bit."""
+    from safetensors import torch as safetensors
+
+    content = safetensors.save({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()})
+    digest = hashlib.sha256(content).hexdigest()
+    path = folder / f"checkpoint-{digest[:16]}.safetensors"
+    write_atomically(path, content)
+    state = {"tensors": path.name, "sha256": digest, **numbers}
+    write_atomically(folder / STATE, json.dumps(state, indent=1).encode())
+    for stale in [*folder.glob("checkpoint-*.safetensors"), *folder.glob(".checkpoint-*.tmp")]:
+        if stale != path:
+            stale.unlink()
+
+
+def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The folder's checkpoint, as (tensors, numbers); None where there is none yet."""
+    from safetensors import torch as safetensors
+
+    if not (folder / STATE).exists():
+        return None
+    remedy = "restore it, or delete the folder to train anew"
+    try:
+        state = json.loads((folder / STATE).read_bytes())
+        path, digest = folder / state.pop("tensors"), state.pop("sha256")
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as reason:
+        raise CheckpointError(f"{folder / STATE}: not a checkpoint's state ({reason!r}); {remedy}") from reason
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as reason:
+        raise CheckpointError(f"{path}: named by {folder / STATE}, but missing; {remedy}") from reason
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise CheckpointError(f"{path}: {len(content)} bytes whose SHA-256 is not {digest[:16]}...; {remedy}")
+    # Cloned, so that memory is aligned as in a run that was never interrupted.
+    return {name: tensor.clone() for name, tensor in safetensors.load(content).items()}, state

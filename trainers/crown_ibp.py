@@ -1,0 +1,82 @@
+"""CROWN-IBP: linear relaxation over interval bounds early in the training, interval bounds at its end.
+
+Zhang et al., "Towards Stable and Efficient Training of Verifiably Robust Neural Networks", section 3 and appendix A,
+with the weight beta on the linear relaxation, as in the public code (the text's eq. (9) has 1 - beta).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from absdomain.algebra import Mix
+from absdomain.expression import parse
+from absdomain.lowering import to_graph
+from absdomain.region import Linf
+from absdomain.spec import margins
+from absdomain.trainers.certified import RECIPES
+from absdomain.trainers.method import Method
+from absdomain.trainers.objective import Objective, Step, certified_loss
+from absdomain.trainers.recipe import Recipe
+
+NEGLIGIBLE = 1e-5  # a smaller beta is taken as 0, and the relaxation is not computed
+
+
+class CrownIBP(Objective):
+    """Certified's loss at lower = beta * lower(first) + (1 - beta) * lower(second) of a Mix, beta set at each step.
+
+    The usual mixture is parse("mix(deeppoly.guided(by=box), box)").
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        example: Tensor,
+        mixture: Mix,
+        *,
+        classes: int = 10,
+        clip: tuple[float, float] | None = (0.0, 1.0),
+        l1: float = 0.0,
+    ) -> None:
+        super().__init__(network, l1=l1)
+        self.graph = to_graph(network, example)
+        self.mixture, self.classes, self.clip = mixture, classes, clip
+
+    def set(self, *, eps: float, kappa: float, beta: float = 0.0) -> None:
+        super().set(eps=eps, kappa=kappa, beta=beta)
+        self.mixture = replace(self.mixture, weight=self.beta if beta >= NEGLIGIBLE else 0.0)
+
+    def lower(self, x: Tensor, y: Tensor) -> Tensor:
+        region = Linf(x, self.eps, clip=self.clip)
+        return self.mixture.propagate(self.graph, region, margins(y, self.classes)).lower
+
+    def forward(self, x: Tensor, y: Tensor) -> Step:
+        return certified_loss(self, self.lower, x, y)
+
+
+def objective(network: nn.Module, example: Tensor, classes: int, recipe: Recipe) -> Objective:
+    """The recipe's mixture and clip, given to CrownIBP."""
+    mixture = parse(recipe.domain)
+    if not isinstance(mixture, Mix):
+        raise recipe.refuse("domain", "crown-ibp mixes two domains: write mix(first, second)")
+    clip = (0.0, 1.0) if recipe.clip else None
+    return CrownIBP(network, example, mixture, classes=classes, clip=clip, l1=recipe.l1)
+
+
+crown_ibp = Method(
+    "crown-ibp",
+    "CROWN-IBP bounds giving way to IBP as beta goes from 1 to beta_end",
+    objective,
+    tuple(
+        replace(
+            recipe,
+            trainer="crown-ibp",
+            domain="mix(deeppoly.guided(by=box), box)",
+            kappa_start=0.0,
+            kappa_end=0.0,
+            beta_end=0.0,
+        )
+        for recipe in RECIPES
+    ),
+)

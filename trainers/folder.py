@@ -1,0 +1,128 @@
+"""The folder of a training run: its recipe, its metrics, its checkpoint and, at the end, its network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from absdomain.data import statistics
+from absdomain.normalise import Normalise
+from absdomain.registry import find
+from absdomain.trainers.checkpoints import CheckpointError, write_atomically
+from absdomain.trainers.recipe import Recipe
+
+CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
+
+
+class RunError(RuntimeError):
+    """A run's folder does not allow what was asked; the text has the folder, the finding and the remedy."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What makes a run's results: its recipe, its data, and what rounding depends on."""
+
+    recipe: Recipe
+    shape: tuple[int, ...]  # of one image
+    classes: int
+    data_sha256: str  # of the training images
+    threads: int
+    torch: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**vars(self), "recipe": self.recipe.to_json(), "shape": list(self.shape)}
+
+
+def read_config(folder: Path) -> Config | None:
+    """The folder's config; None where there is none yet."""
+    path = folder / CONFIG
+    if not path.exists():
+        return None
+    try:
+        given = json.loads(path.read_bytes())
+        return Config(**given | {"recipe": Recipe.from_json(given["recipe"]), "shape": tuple(given["shape"])})
+    except (ValueError, KeyError, TypeError) as reason:
+        raise RunError(f"{path}: not the config of a run ({reason}); restore it, or use another folder") from reason
+
+
+def settle(folder: Path, wanted: Config) -> Config:
+    """The config under which a run goes on: the folder's own, if there is one, else `wanted`, which is written.
+
+    Thread count and torch version stay the run's; anything else that differs is refused.
+    """
+    present = read_config(folder)
+    if present is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / CONFIG, json.dumps(wanted.to_json(), indent=1).encode())
+        return wanted
+    old, new = (config.to_json() | config.recipe.to_json() for config in (present, wanted))
+    differing = [name for name in new if name not in ("recipe", "threads", "torch") and old[name] != new[name]]
+    if differing:
+        changes = ", ".join(f"{name} {old[name]!r}, now {new[name]!r}" for name in differing)
+        raise RunError(f"{folder}: holds a run with {changes}; ask for the same to resume it, or use another folder")
+    return present
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time trains in a folder; the lock goes with its process, however that ends."""
+    import fcntl
+
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as reason:
+            raise RunError(f"{folder}: another process trains here; wait for it, or use another folder") from reason
+        yield
+
+
+def append_metrics(folder: Path, row: dict[str, Any], size: int) -> int:
+    """Put a row behind the first `size` bytes of the metrics and return the new size; later rows are dropped."""
+    path = folder / METRICS
+    path.touch()
+    with open(path, "r+b") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(json.dumps(row).encode() + b"\n")
+        return file.tell()
+
+
+def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
+    """The rows of metrics, one per finished epoch."""
+    path = Path(folder) / METRICS
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def build_network(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """The recipe's network for images of the shape, initialised from torch's random state, in the recipe's dtype."""
+    constructor: Any = find("networks", recipe.network)
+    normalise = Normalise(*statistics(recipe.data)) if recipe.normalise else None
+    network: nn.Module = constructor(shape, classes, normalise=normalise)
+    return network.to(recipe.torch_dtype)
+
+
+def load_run(folder: Path | str) -> tuple[nn.Module, Recipe]:
+    """(trained network in evaluation mode, its recipe) of a finished run."""
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    config = read_config(folder)
+    if config is None:
+        raise RunError(f"{folder}: holds no {CONFIG}, so no run; name the folder given to training")
+    if not (folder / MODEL).exists():
+        raise RunError(f"{folder}: holds no {MODEL}, its training has not ended; start it again to resume")
+    with torch.random.fork_rng():  # the initial weights, about to be replaced, shall not move the caller's random state
+        network = build_network(config.recipe, config.shape, config.classes)
+    try:
+        network.load_state_dict(load_file(folder / MODEL))
+    except Exception as reason:  # safetensors raises its own type, torch RuntimeError
+        raise CheckpointError(f"{folder / MODEL}: not this network's weights ({reason}); train anew") from reason
+    return network.eval(), config.recipe

@@ -1,0 +1,75 @@
+"""Values that change with the optimiser's step: schedules are frozen functions from a step to a float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """v(step): a float for every step >= 0."""
+
+    def __call__(self, step: int) -> float: ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """v(s) = value."""
+
+    value: float
+
+    def __call__(self, step: int) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Linear:
+    """v(s) = start + (end - start) * clip((s - first) / (last - first), 0, 1); a jump to end if last <= first."""
+
+    start: float
+    end: float
+    first: int
+    last: int
+
+    def __call__(self, step: int) -> float:
+        if step >= self.last:  # exactly `end`, and no division where the ramp has no length
+            return self.end
+        return self.start + (self.end - self.start) * max(0.0, (step - self.first) / (self.last - self.first))
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """v(s) = start + a (s - first)^4 in the first quarter of first..last, then a line to end, once differentiable.
+
+    With T = int(0.25 (last - first)) and a = (end - start) / ((last - first - T) 4 T^3 + T^4): the smooth schedule of
+    CROWN-IBP's DM-large and of AdvIBP (public code).
+    """
+
+    start: float
+    end: float
+    first: int
+    last: int
+
+    def __call__(self, step: int) -> float:
+        if step >= self.last:
+            return self.end
+        elapsed, quarter = max(0, step - self.first), int(0.25 * (self.last - self.first))
+        if quarter == 0:
+            return Linear(self.start, self.end, self.first, self.last)(step)
+        alpha = (self.end - self.start) / ((self.last - self.first - quarter) * 4 * quarter**3 + quarter**4)
+        if elapsed < quarter:
+            return self.start + alpha * elapsed**4
+        corner = self.start + alpha * quarter**4
+        return corner + (self.end - corner) * (elapsed - quarter) / (self.last - self.first - quarter)
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """v(s) = start * factor^(number of milestones <= s)."""
+
+    start: float
+    milestones: tuple[int, ...] = ()
+    factor: float = 0.1
+
+    def __call__(self, step: int) -> float:
+        return float(self.start * self.factor ** sum(milestone <= step for milestone in self.milestones))
