@@ -1,9 +1,9 @@
 """absdomain: certified bounds and certified training of neural networks, by abstract domains that compose.
 
-    graph = absdomain.to_graph(model, x)                            # any nn.Module, lowered once
-    region = absdomain.Linf(x, 0.1, clip=(0, 1))                    # where the input may lie
-    domain = absdomain.domains.Box() & absdomain.domains.DeepPoly()
-    lower = domain.propagate(graph, region, absdomain.margins(y, 10)).lower   # (B, 9): all positive is a proof
+graph = absdomain.to_graph(model, x)                            # any nn.Module, lowered once
+region = absdomain.Linf(x, 0.1, clip=(0, 1))                    # where the input may lie
+domain = absdomain.domains.Box() & absdomain.domains.DeepPoly()
+lower = domain.propagate(graph, region, absdomain.margins(y, 10)).lower   # (B, 9): all positive is a proof
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ INTERRUPTED = 130
 
 
 class Commands(TyperGroup):
-    """A group of commands whose errors are one line on stderr and a non-zero exit code; `--debug` may stand anywhere."""
+    """Commands whose errors are one line on stderr and a non-zero exit code; `--debug` may stand anywhere."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given = [arg for arg in args if arg != "--debug"]
@@ -64,6 +65,11 @@ def keep_memory() -> None:
         mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 
 
+def plain_warnings() -> None:
+    """Warnings as one line on stderr, without a place in our sources."""
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+
+
 def errors() -> Console:
     """The console on stderr; results alone go to stdout."""
     from rich.console import Console
@@ -72,25 +78,31 @@ def errors() -> Console:
 
 
 @contextmanager
-def progress(title: str, total: int, *, start: int = 0) -> Iterator[Callable[[int, str], None]]:
+def progress(title: str, total: int, *, lines: int = 10) -> Iterator[Callable[[float, str], None]]:
     """A bar on stderr with `title` and a changing text; gives a function (done so far, text).
 
-    Where stderr is no terminal, a line is written whenever another tenth is done.
+    Where stderr is no terminal, `lines` lines are written over the whole, instead of a bar.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = errors()
     if not console.is_terminal:
-        shown = [10 * start // max(total, 1)]
+        shown = [0]
 
-        def line(done: int, text: str) -> None:
-            if 10 * done // max(total, 1) > shown[0]:
-                shown[0] = 10 * done // max(total, 1)
-                typer.echo(f"{title}: {done}/{total}  {text}", err=True)
+        def line(done: float, text: str) -> None:
+            if int(lines * done / max(total, 1)) > shown[0]:
+                shown[0] = int(lines * done / max(total, 1))
+                typer.echo(f"{title}: {done:g}/{total}  {text}", err=True)
 
         yield line
         return
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=total, completed=start, text="")
+        task = bar.add_task(title, total=total, text="")
         yield lambda done, text: bar.update(task, completed=done, text=text)

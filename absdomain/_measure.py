@@ -58,11 +58,6 @@ class Layer:
     largest: float
     unstable: float | None  # the share of neurons whose sign is open, where a nonlinear operation reads them
 
-    @property
-    def finite(self) -> bool:
-        """Whether every bound is a number."""
-        return self.largest < float("inf")
-
 
 def frozen(model: nn.Module, example: Tensor) -> Graph:
     """The model as a graph in double precision."""

@@ -30,6 +30,7 @@ def training(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     top.set_ylim(bottom=0)
     bottom.plot(epochs, [row["loss"] for row in rows], color=OTHER, label="loss")
     _finish(bottom, "", xlabel="epoch", ylabel="loss")
+    bottom.xaxis.get_major_locator().set_params(integer=True)
     radius = bottom.twinx()
     radius.plot(epochs, [row["eps"] for row in rows], color=CYCLE[2], linestyle="--", label="eps")
     radius.set_ylabel("eps", color=CYCLE[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,15 @@ def names_table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def one_line(found: object) -> str:
+    """What a registered object is: its own summary or text, or the first line of its docstring."""
+    summary = getattr(found, "summary", None)
+    if isinstance(summary, str):
+        return summary
+    described = not isinstance(found, type) and "__str__" in vars(type(found))
+    return str(found) if described else (inspect.getdoc(found) or "").partition("\n")[0]
 
 
 def _percent(share: float | None) -> str:

@@ -91,11 +91,12 @@ def certify(
     original = copy.deepcopy(model).eval().requires_grad_(False)
     exact = copy.deepcopy(original).to(dtype)
     example = images[:1].to(_device(exact), dtype)
+    classes = _classes(exact, example, labels)
     prover = Prover(
         original=original,
         exact=exact,
         graph=to_graph(exact, example).freeze(),
-        classes=_classes(exact, example, labels),
+        classes=classes,
         region=regions,
         domains=chosen,
         every=every,
@@ -203,8 +204,11 @@ def _check_sound(domains: tuple[AnyDomain, ...], region: Region) -> None:
 
 
 def _classes(exact: nn.Module, example: Tensor, labels: Tensor) -> int:
-    with torch.no_grad():
-        logits = exact(example)
+    try:
+        with torch.no_grad():
+            logits = exact(example)
+    except RuntimeError as reason:
+        raise ValueError(f"certify: the model does not take images of {tuple(example.shape[1:])}: {reason}") from reason
     if logits.dim() != 2 or logits.shape[1] < 2:
         raise ValueError(f"certify: the model must give logits (B, classes >= 2); it gives {tuple(logits.shape)}")
     classes = int(logits.shape[1])

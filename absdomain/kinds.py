@@ -188,8 +188,8 @@ class Nonlinear(Op):
         Gives the rows over the arguments and the constants (K, N).
         """
         data = rows.data
-        positive = data.clamp(min=0)
-        negative = data.clamp(max=0)
+        positive = data.relu()
+        negative = data - positive
         pairs = zip(self.outer(below.slopes, positive), self.outer(above.slopes, negative), strict=True)
         const = torch.zeros((), dtype=data.dtype, device=data.device)
         if below.intercept is not None:
@@ -220,8 +220,8 @@ class Elementwise(Nonlinear):
     def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
         if below.intercept is not None or above.intercept is None:
             return super().split(rows, below, above)
-        slopes, negative = SignSplit.apply(rows.data, below.slopes[0], above.slopes[0])
-        return (Rows.of(slopes),), Rows.of(negative).dot(above.intercept)
+        pulled, const = SignSplit.apply(rows.data, below.slopes[0], above.slopes[0], above.intercept)
+        return (Rows.of(pulled),), const
 
     def _gaps(self, slope: Tensor, box: Bounds) -> list[Tensor]:
         """f(p) - slope p at the ends and at the critical points."""

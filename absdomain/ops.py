@@ -309,8 +309,8 @@ class ReLU(Elementwise):
         return ((boxes[0].lower >= 0) | (boxes[0].upper <= 0),)
 
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
-        low, high = boxes[0].lower.clamp(max=0), boxes[0].upper.clamp(min=0)
-        return (high / (high - low).clamp(min=1e-8),)
+        below, above = (-boxes[0].lower).relu(), boxes[0].upper.relu()
+        return (above / (below + above + 1e-8),)  # the guard keeps the derivative finite; `lines` settles stable neurons
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         (box,) = boxes
@@ -319,14 +319,16 @@ class ReLU(Elementwise):
     def lines(self, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> tuple[Line, Line]:
         """Slopes outside [f'(l), f'(u)] are moved to its nearest end: never looser for a convex f.
 
-        The lower line then passes through the origin, and a stable neuron's lines are the neuron itself.
+        The lower line then passes through the origin, and a stable neuron's lines are the neuron itself. Written with
+        relu and products, since the derivatives of clamp and maximum are slow on CPU.
         """
         (box,) = boxes
-        first, last = (box.lower >= 0).to(box.lower), (box.upper > 0).to(box.lower)
-        (a,), (s,) = below, above
-        s = torch.clamp(s, first, last)
-        a = s if below is above else torch.clamp(a, first, last)
-        intercept = torch.maximum(-s * box.lower.clamp(max=0), (1 - s) * box.upper.clamp(min=0))
+        active = (box.lower >= 0).to(box.lower)
+        unstable = (box.upper > 0).to(box.lower) - active
+        s = torch.addcmul(active, unstable, F.hardtanh(above[0], 0.0, 1.0))
+        a = s if below is above else torch.addcmul(active, unstable, F.hardtanh(below[0], 0.0, 1.0))
+        at_lower = s * (-box.lower).relu()  # f(l) - s l, and below f(u) - s u: the intercept is the larger
+        intercept = at_lower + ((1 - s) * box.upper.relu() - at_lower).relu()
         return Line((a,), None), Line((s,), intercept)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds, hull
 from absdomain.guarantee import Guarantee
+from absdomain.kernel import BoxMinimum
 from absdomain.kinds import Affine
 from absdomain.rows import Rows
 
@@ -61,7 +62,8 @@ class _Box(Region):
 
     def minimum(self, c: Rows) -> Tensor:
         box = self.box()
-        return c.dot(box.centre) - Rows.of(c.data.abs()).dot(box.radius)
+        minimum: Tensor = BoxMinimum.apply(c.data, box.lower, box.upper)
+        return minimum
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         box = self.box()

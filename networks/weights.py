@@ -62,7 +62,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as reason:
-        raise WeightsError(f"{path}: not an npz file of plain arrays ({reason}); write it with numpy.savez") from reason
+        raise WeightsError(f"{path}: not an npz file of plain arrays; write it with numpy.savez") from reason
 
 
 def _arch(path: Path, text: np.ndarray | None) -> dict[str, Any]:

@@ -86,7 +86,7 @@ CIFAR10 = MNIST.on(
     crop=4,
     normalise=True,
 )
-DIGITS = MNIST.on("digits", eps=0.1, batch=64, lr=2e-3, validation=144).lasting(60)
+DIGITS = MNIST.on("digits", eps=0.1, batch=64, lr=5e-3, validation=144).lasting(80)
 RECIPES = (MNIST, FASHION, CIFAR10, DIGITS)
 
 certified = Method("certified", "nominal loss and the loss at any domain's bound, mixed by kappa", objective, RECIPES)

@@ -32,9 +32,11 @@ class Linear:
     last: int
 
     def __call__(self, step: int) -> float:
-        if step >= self.last:  # exactly `end`, and no division where the ramp has no length
+        if step >= self.last:  # the ends are exact, and a ramp of no length divides nothing
             return self.end
-        return self.start + (self.end - self.start) * max(0.0, (step - self.first) / (self.last - self.first))
+        if step <= self.first:
+            return self.start
+        return self.start + (self.end - self.start) * (step - self.first) / (self.last - self.first)
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,8 @@ class Smooth:
     last: int
 
     def __call__(self, step: int) -> float:
-        if step >= self.last:
-            return self.end
-        elapsed, quarter = max(0, step - self.first), int(0.25 * (self.last - self.first))
-        if quarter == 0:
+        elapsed, quarter = step - self.first, int(0.25 * (self.last - self.first))
+        if quarter == 0 or not self.first < step < self.last:
             return Linear(self.start, self.end, self.first, self.last)(step)
         alpha = (self.end - self.start) / ((self.last - self.first - quarter) * 4 * quarter**3 + quarter**4)
         if elapsed < quarter:

@@ -9,10 +9,10 @@ from random import Random
 import torch
 from torch import Tensor
 
+from absdomain.bounds import Bounds
 from absdomain.graph import Graph
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.laws import drawing
-from absdomain.bounds import Bounds
 from absdomain.laws.examples import Example
 from absdomain.region import Region
 
@@ -33,7 +33,7 @@ def extreme(region: Region, rng: Random) -> Tensor:
 def steepest(graph: Graph, region: Region, rng: Random, *, restarts: int = 12, steps: int = 6) -> Tensor:
     """The last points of projected gradient steps, each towards an end of a random functional of the output."""
     x = region.sample(restarts, drawing.generator(rng)).detach()
-    goal = drawing.normal(rng, restarts, *([1] * 1), prod(graph.output.shape))
+    goal = drawing.normal(rng, restarts, 1, prod(graph.output.shape))
     single = torch.zeros_like(goal).scatter(-1, goal.abs().argmax(-1, keepdim=True), 1.0) * goal.sign()
     goal = torch.where(torch.arange(restarts).view(-1, 1, 1) % 4 == 0, goal, single)  # mostly one output's own ends
     reach = region.box().radius
@@ -71,8 +71,8 @@ def magnitudes(example: Example) -> list[Tensor]:
         args = [largest[a] for a in step.args]
         match step.op:
             case Affine() as op:
-                offset = op.offset
-                size = op.modulus(*args)
+                offset, weight = op.offset, op.weight
+                size = op.linear(None if weight is None else weight.abs(), *args)
                 largest.append(size if offset is None else size + offset.abs())
             case Nonlinear() as op:
                 image = op.image(tuple(Bounds(-a, a) for a in args))

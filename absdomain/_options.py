@@ -1,0 +1,70 @@
+"""The options that commands share, with the names of the literature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DATA, METHOD, SCHEDULE, CHECK, MACHINE = "Data", "Method", "Schedule and optimiser", "Certification", "Machine"
+
+Data = Annotated[
+    str | None, typer.Option(help="digits, mnist, fashion-mnist or cifar10.", rich_help_panel=DATA, show_default=False)
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="ABSDOMAIN_DATA",
+        help="Folder with the public files. Without it they are downloaded once.",
+        rich_help_panel=DATA,
+        show_default=False,
+    ),
+]
+Run = Annotated[
+    Path | None, typer.Argument(metavar="RUN", help="Folder of a finished training. Or give --weights.", show_default=False)
+]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        help="An npz file of others' weights instead of RUN: W0, b0, W1, ... in PyTorch's layout, and arch.",
+        rich_help_panel=DATA,
+        show_default=False,
+    ),
+]
+Subset = Annotated[
+    int | None,
+    typer.Option(min=1, help="Only the first so many test images.", rich_help_panel=DATA, show_default=False),
+]
+Eps = Annotated[
+    float | None,
+    typer.Option(min=0, help="L-infinity radius, in pixels of [0, 1].", rich_help_panel=METHOD, show_default=False),
+]
+Clip = Annotated[
+    bool | None,
+    typer.Option(
+        "--clip/--no-clip",
+        help="Whether a perturbed image stays in [0, 1].",
+        rich_help_panel=METHOD,
+        show_default=False,
+    ),
+]
+Domains = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--domain",
+        help="A domain expression; may be given again. Default: box, crown-ibp, box & deeppoly.",
+        rich_help_panel=CHECK,
+        show_default=False,
+    ),
+]
+Steps = Annotated[int, typer.Option(min=0, help="PGD steps; 0 for no attack.", rich_help_panel=CHECK)]
+Restarts = Annotated[int, typer.Option(min=1, help="PGD random restarts.", rich_help_panel=CHECK)]
+Batch = Annotated[int, typer.Option(min=1, help="Images at a time.", rich_help_panel=MACHINE)]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all randomness.", rich_help_panel=METHOD)]
+Device = Annotated[str, typer.Option(help="torch device.", rich_help_panel=MACHINE)]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads. Default: torch's choice.", rich_help_panel=MACHINE, show_default=False),
+]

@@ -1,0 +1,206 @@
+"""A certification as the command line runs it: a folder with config, verdicts, results and plots, resumed by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from absdomain import _measure, _plots
+from absdomain._console import progress
+from absdomain.algebra import AnyDomain, parse
+from absdomain.attack import Pgd
+from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
+from absdomain.data import load
+from absdomain.lowering import UnsupportedOp
+from absdomain.region import Linf
+from absdomain.spec import margins
+
+RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of the curve, in units of eps
+DRAWN = 8  # images whose bounds are drawn by layer
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network, and what its folder or file says of how it was made."""
+
+    network: nn.Module
+    name: str
+    data: str
+    eps: float | None
+    clip: bool
+    folder: Path  # where results go by default
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is asked of a network; with the network, all that determines the results."""
+
+    eps: float
+    clip: bool
+    domains: tuple[str, ...] = CASCADE  # as the user spells them
+    steps: int = 40
+    restarts: int = 2
+    seed: int = 0
+    subset: int | None = None
+    cascade: bool = False
+    strict: bool = True
+    margin: float | None = None
+    curve: int = 100
+
+    @property
+    def region(self) -> tuple[float, float] | None:
+        """The range to which pixels are clipped."""
+        return (0.0, 1.0) if self.clip else None
+
+    @property
+    def attack(self) -> Pgd | None:
+        """PGD, if there are steps."""
+        return Pgd(self.steps, self.restarts) if self.steps else None
+
+    def parsed(self) -> dict[str, AnyDomain]:
+        """The domains by the user's spelling."""
+        return {text: parse(text) for text in self.domains}
+
+    def spelling(self) -> dict[str, str]:
+        """A domain's canonical text -> the user's."""
+        return {str(domain): text for text, domain in self.parsed().items()}
+
+    def folder(self, subject: Subject) -> Path:
+        """A folder of its own for each question, so that the same command resumes and another one starts afresh."""
+        digest = hashlib.sha256(json.dumps([subject.data, asdict(self)]).encode()).hexdigest()
+        return subject.folder / "certified" / f"eps{self.eps:g}-{digest[:6]}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The errors, and where everything is."""
+
+    summary: Summary
+    folder: Path
+    results: dict[str, Any]  # as in results.json
+
+
+def study(
+    subject: Subject,
+    check: Check,
+    *,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    device: str = "cpu",
+    batch: int = 100,
+) -> Outcome:
+    """Certify the test images, show the progress on stderr, and write verdicts.jsonl, results.json and the plots."""
+    test = load(subject.data, "test", data_dir=data_dir)
+    images, labels = test[: check.subset]
+    folder = check.folder(subject) if out is None else out
+    model = subject.network.to(device)
+    verdicts = certify(
+        model,
+        images,
+        labels,
+        eps=check.eps,
+        clip=check.region,
+        domains=list(check.parsed().values()),
+        every=not check.cascade,
+        attack=check.attack,
+        seed=check.seed,
+        batch=batch,
+        margin=check.margin,
+        strict=check.strict,
+        file=folder / "verdicts.jsonl",
+    )
+    _write(folder / "config.json", {"network": subject.name, "data": subject.data, **asdict(check)})
+    summary = summarise(_watched(verdicts, len(labels)))
+    results = _results(subject, check, summary, folder)
+    _write(folder / "results.json", results)
+    _draw(subject, check, model, images.to(device), labels.to(device), folder, batch)
+    return Outcome(summary, folder, results)
+
+
+def _watched(verdicts: Any, total: int) -> list[Verdict]:
+    seen: list[Verdict] = []
+    counts = dict.fromkeys(Status, 0)
+    with progress("certify", total) as show:
+        for verdict in verdicts:
+            seen.append(verdict)
+            counts[verdict.status] += 1
+            show(len(seen), ", ".join(f"{count} {status}" for status, count in counts.items()))
+    return seen
+
+
+def _results(subject: Subject, check: Check, summary: Summary, folder: Path) -> dict[str, Any]:
+    domains = {check.spelling().get(domain, domain): error for domain, error in summary.domains.items()}
+    return {
+        **replace(summary, domains=domains).to_json(),
+        "eps": check.eps,
+        "clip": check.clip,
+        "data": subject.data,
+        "network": subject.name,
+        "folder": str(folder),
+    }
+
+
+def _draw(
+    subject: Subject, check: Check, model: nn.Module, images: Tensor, labels: Tensor, folder: Path, batch: int
+) -> None:
+    title = f"{subject.name}, {subject.data} test images"
+    count = min(check.curve, len(labels))
+    if count and check.eps > 0:
+        points = []
+        with progress("errors against eps", len(RADII)) as show:
+            attack = Pgd(max(check.steps, 20), 1)
+            radii = [check.eps * fraction for fraction in RADII]
+            found = _measure.curve(
+                model,
+                images[:count],
+                labels[:count],
+                radii,
+                clip=check.region,
+                domains=list(check.parsed().values()),
+                attack=attack,
+                batch=batch,
+            )
+            for point in found:
+                points.append(point)
+                show(len(points), f"eps {point.eps:g}")
+        _write(folder / "curve.json", [asdict(point) for point in points])
+        _plots.errors(folder / "errors.png", points, check.eps, f"{title} (the first {count})")
+    layers = layers_of(model, check, images[:DRAWN])
+    if layers:
+        _write(folder / "layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
+        _plots.widths(folder / "widths.png", layers, f"{title}, eps {check.eps:g} (the first {DRAWN})")
+
+
+def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, list[_measure.Layer]]:
+    """The bounds of every layer by each domain that has a rule for all of them."""
+    graph = _measure.frozen(model, images[:1])
+    region = Linf(images.to(torch.float64), check.eps, clip=check.region)
+    found = {}
+    for text, domain in check.parsed().items():
+        try:
+            found[text] = _measure.layers(graph, domain, region)
+        except UnsupportedOp:  # certify has told it as the reason of an unknown
+            continue
+    return found
+
+
+def margins_of(model: nn.Module, check: Check, image: Tensor, label: Tensor) -> dict[str, list[float]]:
+    """Each domain's lower bounds of z_label - z_j for one image (1, *shape), the classes j in order."""
+    graph = _measure.frozen(model, image)
+    region = Linf(image.to(torch.float64), check.eps, clip=check.region)
+    spec = margins(label, graph.output.shape[0])
+    with torch.no_grad():
+        traces = {text: domain.propagate(graph, region, spec) for text, domain in check.parsed().items()}
+        return {text: trace.lower[0].tolist() for text, trace in traces.items()}
+
+
+def _write(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")

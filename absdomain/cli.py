@@ -1,0 +1,330 @@
+"""The command line: train, certify, bounds, demo, list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from absdomain import _options as option
+from absdomain._console import Commands, keep_memory, plain_warnings, progress
+
+if TYPE_CHECKING:
+    from absdomain._study import Check, Subject
+    from absdomain.trainers import Metrics, Recipe, StepMetrics
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """The entry point: what belongs to the whole process first, then the commands."""
+    keep_memory()
+    plain_warnings()
+    app()
+
+
+@app.callback()
+def absdomain(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+) -> None:
+    """Certified bounds and certified training of neural networks by abstract interpretation.
+
+    On Linux with glibc the commands set malloc's thresholds so that large temporaries are reused, which makes bounds
+    on a CPU up to twice as fast; set MALLOC_MMAP_THRESHOLD_ or MALLOC_TRIM_THRESHOLD_ yourself to have it otherwise.
+    """
+
+
+# --- train ------------------------------------------------------------------------------------------------------------
+METHOD, SCHEDULE = option.METHOD, option.SCHEDULE
+
+
+def _hint(text: str, panel: str, **more: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel=panel, show_default=False, **more)
+
+
+@app.command()
+def train(
+    data: option.Data = None,
+    preset: Annotated[str | None, _hint("A whole recipe by its name; other options change it.", METHOD)] = None,
+    network: Annotated[str | None, _hint("Architecture, such as crown-ibp-B or gowal-small.", METHOD)] = None,
+    trainer: Annotated[str | None, _hint("Method. Default: crown-ibp.", METHOD)] = None,
+    domain: Annotated[str | None, _hint("The domain that bounds, as an expression.", METHOD)] = None,
+    eps: option.Eps = None,
+    clip: option.Clip = None,
+    kappa: Annotated[float | None, _hint("Final weight of the nominal loss.", METHOD)] = None,
+    beta: Annotated[float | None, _hint("Final weight of the linear relaxation, for crown-ibp.", METHOD)] = None,
+    l1: Annotated[float | None, _hint("Weight of the L1 norm of the weights.", METHOD)] = None,
+    normalise: Annotated[bool | None, _hint("Normalise pixels inside the network.", METHOD)] = None,
+    epochs: Annotated[int | None, _hint("All phases stretch with it.", SCHEDULE)] = None,
+    warmup: Annotated[float | None, _hint("Natural epochs before eps grows.", SCHEDULE)] = None,
+    ramp: Annotated[float | None, _hint("Epochs in which eps grows to its value.", SCHEDULE)] = None,
+    smooth: Annotated[bool | None, _hint("Smooth instead of linear ramp.", SCHEDULE)] = None,
+    batch: Annotated[int | None, _hint("Images per step.", SCHEDULE)] = None,
+    optimiser: Annotated[str | None, _hint("adam or sgd.", SCHEDULE)] = None,
+    lr: Annotated[float | None, _hint("Learning rate.", SCHEDULE)] = None,
+    validation: Annotated[int | None, _hint("Training images held out to watch the run.", SCHEDULE)] = None,
+    seed: option.Seed = 0,
+    out: Annotated[Path | None, _hint("The run's folder. Default: runs/ and a name made of the above.", "Data")] = None,
+    data_dir: option.DataDir = None,
+    device: option.Device = "cpu",
+    threads: option.Threads = None,
+) -> None:
+    """Train a network, by default with CROWN-IBP. The same command again resumes.
+
+    The folder gets config.json, metrics.jsonl, checkpoints, training.png and at the end model.safetensors.
+    All defaults but the data set are those of the method's paper for that data set.
+
+    `absdomain train --data mnist --network crown-ibp-B --trainer crown-ibp --eps 0.3 --epochs 100 --out RUN`
+    """
+    named = {
+        "data": data, "network": network, "trainer": trainer, "domain": domain, "eps": eps, "clip": clip,
+        "kappa_end": kappa, "beta_end": beta, "l1": l1, "normalise": normalise, "epochs": epochs, "warmup": warmup,
+        "ramp": ramp, "smooth": smooth, "batch": batch, "optimiser": optimiser, "lr": lr, "validation": validation,
+    }  # fmt: skip
+    recipe = _recipe(preset, {"seed": seed} | {name: value for name, value in named.items() if value is not None})
+    folder = out or Path("runs") / f"{recipe.data}-{recipe.network}-{recipe.trainer}-eps{recipe.eps:g}-seed{seed}"
+    _use(threads)
+    _train(recipe, folder, data_dir, device)
+    typer.echo(f"{folder}: trained. Now: absdomain certify {folder}")
+
+
+def _recipe(preset: str | None, given: dict[str, Any]) -> Recipe:
+    from absdomain.registry import find
+    from absdomain.trainers import Method, Recipe
+
+    if preset is not None:
+        template = find("presets", preset)
+        if not isinstance(template, Recipe):
+            raise ValueError(f"--preset {preset}: is a {type(template).__name__}, not a Recipe; ask who registered it")
+        return template.lasting(given.get("epochs", template.epochs)).with_fields(**given)
+    if "data" not in given:
+        raise ValueError("train: which data? Give --data (digits, mnist, fashion-mnist, cifar10), or a --preset")
+    method = find("trainers", given.pop("trainer", "crown-ibp"))
+    if not isinstance(method, Method):
+        raise ValueError(f"--trainer: that is a {type(method).__name__}, not a Method; ask who registered it")
+    return method.recipe(**given)
+
+
+def _train(recipe: Recipe, folder: Path, data_dir: Path | None, device: str) -> None:
+    from absdomain import _plots
+    from absdomain.trainers import read_metrics, train
+
+    held_out = ""
+    with progress(f"train {recipe.network}", recipe.epochs, lines=recipe.epochs) as show:
+
+        def on_step(step: StepMetrics) -> None:
+            if step.step % 10 == 0:
+                text = f"loss {step.loss:.3f}  eps {step.values.eps:.4g}  {_rates('batch', step)}  {held_out}"
+                show(recipe.epochs * step.step / step.steps, text)
+
+        for row in train(recipe, folder, data_dir=data_dir, device=device, on_step=on_step):
+            held_out = _rates("held out", row)
+            show(row.epoch, f"loss {row.loss:.3f}  eps {row.eps:.4g}  {held_out}")
+    title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
+    _plots.training(folder / "training.png", read_metrics(folder), title)
+
+
+def _rates(where: str, row: StepMetrics | Metrics) -> str:
+    parts = [("clean", row.clean_error), ("verified", row.verified_error)]
+    return where + "".join(f" {name} {100 * error:.2f} %" for name, error in parts if error is not None)
+
+
+def _use(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+# --- certify and bounds -----------------------------------------------------------------------------------------------
+
+
+@app.command()
+def certify(
+    run: option.Run = None,
+    weights: option.WeightsFile = None,
+    data: option.Data = None,
+    eps: option.Eps = None,
+    clip: option.Clip = None,
+    domain: option.Domains = None,
+    cascade: Annotated[
+        bool,
+        typer.Option("--cascade", help="Ask each domain only for what is undecided.", rich_help_panel=option.CHECK),
+    ] = False,
+    steps: option.Steps = 40,
+    restarts: option.Restarts = 2,
+    ties: Annotated[
+        bool, typer.Option("--count-ties", help="A bound of exactly 0 verifies, too.", rich_help_panel=option.CHECK)
+    ] = False,
+    margin: Annotated[
+        float | None, _hint("What a bound must exceed. Default: an allowance for rounding.", option.CHECK)
+    ] = None,
+    subset: option.Subset = None,
+    curve: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Images for the plot of errors against eps; 0 for none.", rich_help_panel=option.CHECK
+        ),
+    ] = 100,
+    seed: option.Seed = 0,
+    out: Annotated[
+        Path | None, _hint("Folder for the results. Default: made of the above, in RUN/certified.", "Data")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    batch: option.Batch = 100,
+    data_dir: option.DataDir = None,
+    device: option.Device = "cpu",
+    threads: option.Threads = None,
+) -> None:
+    """Certify the test images: clean, PGD and verified error. The same command again resumes.
+
+    eps and the data set are by default those of the training. Bounds are computed in double precision, and a bound
+    within rounding of 0 is no proof. The folder gets config.json, verdicts.jsonl, results.json and the plots.
+
+    `absdomain certify RUN --eps 0.3 --domain crown-ibp --domain "box & deeppoly"`
+    """
+    from absdomain import _report
+    from absdomain._study import study
+
+    _use(threads)
+    subject = _subject(run, weights, data)
+    check = _check(
+        subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, strict=not ties, margin=margin,
+        subset=subset, curve=curve, seed=seed,
+    )  # fmt: skip
+    outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch)
+    if as_json:
+        typer.echo(json.dumps(outcome.results))
+        return
+    title = f"{subject.name}, {subject.data}, eps {check.eps:g}{', clipped' if check.clip else ''}"
+    _report.show(_report.errors_table(outcome.summary, check.spelling(), title))
+    typer.echo(f"verdicts and plots: {outcome.folder}")
+
+
+@app.command()
+def bounds(
+    run: option.Run = None,
+    weights: option.WeightsFile = None,
+    data: option.Data = None,
+    index: Annotated[int, typer.Option(min=0, help="Which test image.", rich_help_panel=option.DATA)] = 0,
+    eps: option.Eps = None,
+    clip: option.Clip = None,
+    domain: option.Domains = None,
+    plot: Annotated[Path | None, _hint("Draw the widths into this file.", option.DATA)] = None,
+    data_dir: option.DataDir = None,
+    threads: option.Threads = None,
+) -> None:
+    """Bound one test image: the widths of every layer, and the margins over the other classes.
+
+    `absdomain bounds RUN --index 7 --domain box --domain deeppoly`
+    """
+    from absdomain import _plots, _report
+    from absdomain._study import layers_of, margins_of
+    from absdomain.data import load
+
+    _use(threads)
+    subject = _subject(run, weights, data)
+    check = _check(subject, eps, clip, domain)
+    test = load(subject.data, "test", data_dir=data_dir)
+    if index >= len(test):
+        raise ValueError(f"--index {index}: {subject.data} has test images 0..{len(test) - 1}")
+    image, label = test[index : index + 1]
+    layers = layers_of(subject.network, check, image)
+    title = f"{subject.name}, {subject.data} test image {index} (a {int(label)}), eps {check.eps:g}"
+    margins = margins_of(subject.network, check, image, label)
+    _report.show(
+        _report.layers_table(layers, title),
+        _report.margins_table(margins, int(label), f"lower bounds of z_{int(label)} - z_rival"),
+    )
+    if plot is not None:
+        _plots.widths(plot, layers, title)
+
+
+def _subject(run: Path | None, weights: Path | None, data: str | None) -> Subject:
+    from absdomain._study import Subject
+
+    if run is not None and weights is None:
+        from absdomain.trainers import load_run
+
+        network, recipe = load_run(run)
+        return Subject(network, recipe.network, data or recipe.data, recipe.eps, recipe.clip, run)
+    if weights is None or run is not None:
+        raise ValueError("give either RUN, the folder of a training, or --weights FILE")
+    from absdomain.networks.weights import load
+
+    found = load(weights)
+    if data is None and found.data is None:
+        raise ValueError(f"{weights} does not say its data set; give --data")
+    return Subject(found.network, weights.stem, data or found.data or "", None, True, Path("runs") / weights.stem)
+
+
+def _check(subject: Subject, eps: float | None, clip: bool | None, domains: list[str] | None, **more: Any) -> Check:
+    from absdomain._study import Check
+    from absdomain.certification import CASCADE
+
+    radius = subject.eps if eps is None else eps
+    if radius is None:
+        raise ValueError("which radius? Give --eps: a weights file does not say it")
+    return Check(radius, subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)
+
+
+# --- demo and list ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder.")] = Path("runs/demo"),
+    preset: Annotated[str, typer.Option(help="The recipe.")] = "digits-demo",
+    threads: option.Threads = None,
+) -> None:
+    """Train CROWN-IBP on 8x8 digits and certify the whole test set with several domains: about a minute."""
+    _use(threads)
+    recipe = _recipe(preset, {})
+    _train(recipe, out, None, "cpu")
+    from absdomain import _report
+    from absdomain._study import study
+
+    subject = _subject(out, None, None)
+    check = _check(subject, None, None, ["box", "crown-ibp", "fast-lin", "deeppoly", "box & deeppoly"])
+    outcome = study(subject, check)
+    _report.show(_report.errors_table(outcome.summary, check.spelling(), f"{recipe.data}, eps {check.eps:g}"))
+    typer.echo(f"training curves: {out / 'training.png'}")
+    for name in ("errors.png", "widths.png", "results.json"):
+        typer.echo(outcome.folder / name)
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        str | None, typer.Argument(help="domains, networks, trainers, data or presets; all without it.")
+    ] = None,
+) -> None:
+    """What is installed: domains, networks, trainers, data sets, presets, with those of plug-ins."""
+    from absdomain import _report
+    from absdomain.data import SOURCES
+    from absdomain.expression import ALIASES
+    from absdomain.registry import Group, find, names
+
+    def registered(group: Group) -> list[tuple[str, str]]:
+        return [(name, _report.one_line(find(group, name))) for name in names(group)]
+
+    listings: dict[str, Callable[[], list[tuple[str, str]]]] = {
+        "domains": lambda: [*registered("domains"), *((alias, f"= {text}") for alias, text in ALIASES.items())],
+        "networks": lambda: registered("networks"),
+        "trainers": lambda: registered("trainers"),
+        "data": lambda: [(name, "{train} + {test} images".format(**source.counts)) for name, source in SOURCES.items()],
+        "presets": lambda: registered("presets"),
+    }
+    if what is not None and what not in listings:
+        raise ValueError(f"list {what}: there are {', '.join(listings)}")
+    _report.show(*(_report.names_table(name, rows()) for name, rows in listings.items() if what in (None, name)))

@@ -1,0 +1,191 @@
+"""{ f(xs) = A xs + b : its action, modulus, adjoint and offset agree with A written out column by column }."""
+
+from __future__ import annotations
+
+import copy
+from itertools import accumulate
+from math import prod
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from absdomain.kinds import Affine, Shape
+from absdomain.laws import matrices
+from absdomain.laws.broken import at_most, equal, holds, slack
+from absdomain.laws.drawing import generator, normal
+from absdomain.live import live_fields
+from absdomain.rows import Rows
+
+
+def check_affine(op: Affine, *shapes: Shape, rng: Random, batch: int | None = None) -> None:
+    """Every law of an affine op on arguments of these shapes; raises LawBroken.
+
+    `batch` is that of an op with a matrix per sample.
+    """
+    matrix, offset = matrices.of(op, shapes, batch or 1)
+    laws = _Laws(op, shapes, rng, batch or 2, matrix, offset)
+    laws.shape()
+    laws.action()
+    laws.modulus()
+    laws.adjoint()
+    laws.pull()
+    laws.diagonal()
+    laws.followed_by()
+    laws.freeze()
+    laws.gradients()
+    if op.weight is not None:
+        laws.linear_in_the_weight(op.weight)
+
+
+class _Laws:
+    def __init__(
+        self, op: Affine, shapes: tuple[Shape, ...], rng: Random, batch: int, matrix: Tensor, offset: Tensor
+    ) -> None:
+        self.op, self.shapes, self.rng, self.batch = op, shapes, rng, batch
+        self.matrix, self.offset = matrix, offset  # (B or 1, m, n), (B or 1, *output shape)
+        self.out: Shape = tuple(offset.shape[1:])
+        self.scale = matrix.abs().sum(-1).max() + offset.abs().max() if matrix.numel() else torch.ones(())
+
+    def arguments(self, *, nonnegative: bool = False) -> list[Tensor]:
+        """Random arguments, (B, *shape) each."""
+        xs = [normal(self.rng, self.batch, *shape) for shape in self.shapes]
+        return [x.abs() for x in xs] if nonnegative else xs
+
+    def times(self, matrix: Tensor, xs: list[Tensor]) -> Tensor:
+        """matrix xs, (B, *output shape)."""
+        flat = torch.cat([x.flatten(1) for x in xs], 1)
+        return (matrix @ flat.unsqueeze(-1)).squeeze(-1).view(-1, *self.out)
+
+    def near(self, one: Tensor, other: Tensor, law: str, *sizes: Tensor) -> None:
+        """Equality up to rounding, where numbers as large as the matrix and `sizes` were added."""
+        size = self.scale
+        for s in sizes:
+            size = size * (1 + s.abs().max()) if s.numel() else size
+        equal(one, other, slack(size * 10), law, repr(self.op))
+
+    def shape(self) -> None:
+        stated = tuple(self.op.shape(*self.shapes))
+        holds(stated == self.out, "shape is that of the value", f"{stated} is stated, {self.out} is found; {self.op}")
+
+    def action(self) -> None:
+        xs = self.arguments()
+        self.near(self.op(*xs), self.times(self.matrix, xs) + self.offset, "f(xs) = A xs + b", *xs)
+        stated = self.op.offset
+        found = torch.zeros_like(self.offset) if stated is None else stated.expand_as(self.offset)
+        self.near(found, self.offset, "offset is f(0)")
+
+    def linear_in_the_weight(self, weight: Tensor) -> None:
+        xs, other, t = self.arguments(), normal(self.rng, *weight.shape), 0.7
+        joint = self.op.linear(weight + t * other, *xs)
+        apart = self.op.linear(weight, *xs) + t * self.op.linear(other, *xs)
+        self.near(joint, apart, "linear is linear in its weight", other, *xs)
+
+    def modulus(self) -> None:
+        rs = self.arguments(nonnegative=True)
+        exact = self.times(self.matrix.abs(), rs)
+        self.near(self.op.modulus(*rs), exact, "modulus(r) = |A| r", *rs)
+        self.near(self.op.freeze().modulus(*rs), exact, "modulus(r) = |A| r, frozen", *rs)
+
+    def bundles(self) -> list[Rows]:
+        """Rows over the output: shared, per sample, and the unit vectors of some entries, not written out."""
+        index = torch.randint(max(1, prod(self.out)), (3,), generator=generator(self.rng))
+        return [
+            Rows.of(normal(self.rng, 3, 1, *self.out)),
+            Rows.of(normal(self.rng, 3, self.batch, *self.out)),
+            Rows.units(index, self.out, torch.zeros((), dtype=torch.float64)),
+        ]
+
+    def parts(self, c: Tensor) -> list[Tensor]:
+        """c A, one tensor (K, N, *shape) per argument; c (K, N, *output shape)."""
+        joined = torch.einsum("knm,nmj->knj", *_same_batch(c.flatten(2), self.matrix))
+        places = list(accumulate((prod(shape) for shape in self.shapes), initial=0))
+        pieces = (joined[..., a:b] for a, b in zip(places, places[1:], strict=False))
+        return [piece.unflatten(2, shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+    def adjoint(self) -> None:
+        for rows in self.bundles():
+            got = self.op.adjoint(rows, *self.shapes)
+            holds(len(got) == len(self.shapes), "adjoint gives one bundle per argument", repr(self.op))
+            for mine, exact in zip(got, self.parts(rows.data), strict=True):
+                self.near(mine.data, exact, "adjoint(c) = c A", rows.data)
+                holds(mine.shape == tuple(exact.shape[2:]), "adjoint's rows have the argument's shape", repr(self.op))
+
+    def pull(self) -> None:
+        for rows in self.bundles():
+            xs = self.arguments()
+            pulled, constant = self.op.pull(rows, *self.shapes)
+            through = sum((r.dot(x) for r, x in zip(pulled, xs, strict=True)), start=torch.zeros(()))
+            through = through if constant is None else through + constant
+            direct = (rows.data.flatten(2) * self.op(*xs).flatten(1)).sum(-1)
+            self.near(through, direct, "<c, f(xs)> = <A^T c, xs> + constant", rows.data, *xs)
+
+    def diagonal(self) -> None:
+        if self.op.diagonal:
+            used = self.matrix != 0
+            most = int(max(used.sum(-1).max(), used.sum(-2).max()))
+            holds(most <= 1, "a diagonal op has one entry per row and column", f"found {most}; {self.op}")
+
+    def followed_by(self) -> None:
+        if len(self.out) != 1:
+            return
+        for shared in (1, self.batch):
+            C, d = normal(self.rng, shared, 2, self.out[0]), normal(self.rng, shared, 2)
+            fused = self.op.followed_by(C, d)
+            if fused is not None:
+                xs = self.arguments()
+                exact = torch.einsum("bkn,bn->bk", C.expand(self.batch, -1, -1), self.op(*xs)) + d
+                self.near(fused(*xs), exact, "followed_by(C, d)(xs) = C f(xs) + d", C, d, *xs)
+
+    def freeze(self) -> None:
+        xs, before = self.arguments(), {f.name: getattr(self.op, f.name) for f in live_fields(type(self.op))}
+        value, frozen = self.op(*xs), self.op.freeze()
+        self.near(frozen(*xs), value, "freeze keeps the function", *xs)
+        tensors = [t for t in before.values() if t is not None]
+        kept = [t.detach().clone() for t in tensors]
+        with torch.no_grad():
+            for t in tensors:
+                t.add_(1.0)
+            after = frozen(*xs)
+            for t, old in zip(tensors, kept, strict=True):
+                t.copy_(old)
+        self.near(after, value, "a frozen op does not see later changes of the weights", *xs)
+
+    def gradients(self) -> None:
+        xs = self.arguments()
+        present = {f: getattr(self.op, f.name) for f in live_fields(type(self.op))}
+        held = [t for t in present.values() if t is not None]
+
+        def value(*tensors: Tensor) -> Tensor:
+            twin: Any = copy.copy(self.op)
+            given = iter(tensors[: len(held)])
+            for field, t in present.items():
+                object.__setattr__(twin, field.slot, None if t is None else next(given))
+            result: Tensor = twin(*tensors[len(held) :])
+            return result
+
+        inputs = [t.detach().clone() for t in (*held, *xs)]
+        ways = [normal(self.rng, *t.shape) for t in inputs]
+        directional(value, inputs, ways, self.rng, repr(self.op))
+
+
+def directional(f: Any, inputs: list[Tensor], ways: list[Tensor], rng: Random, detail: str) -> None:
+    """The derivative of <c, f> along `ways` lies between the one-sided difference quotients, as it does at a kink."""
+    held = [t.clone().requires_grad_() for t in inputs]
+    value = f(*held)
+    c = normal(rng, *value.shape)
+    gradients = torch.autograd.grad((c * value).sum(), held, allow_unused=True, materialize_grads=True)
+    along = sum(((g * w).sum() for g, w in zip(gradients, ways, strict=True)), start=torch.zeros(()))
+    with torch.no_grad():
+        step = 1e-6
+        ends = [(c * f(*(t + s * step * w for t, w in zip(inputs, ways, strict=True)))).sum() for s in (-1, 0, 1)]
+        left, right = (ends[1] - ends[0]) / step, (ends[2] - ends[1]) / step
+        allowed = 1e-3 * (1 + left.abs() + right.abs()) + 1e-15 * (c * value).abs().sum() / step
+    at_most(torch.minimum(left, right), along, allowed, "the gradient is that of the value", detail)
+    at_most(along, torch.maximum(left, right), allowed, "the gradient is that of the value", detail)
+
+
+def _same_batch(c: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    batch = max(c.shape[1], len(matrix))
+    return c.expand(-1, batch, -1), matrix.expand(batch, -1, -1)

@@ -1,0 +1,46 @@
+"""check_op: every law of the kind that an op is of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from torch import Tensor
+
+from absdomain.kinds import Affine, Nonlinear, Op, Shape
+from absdomain.laws.affine import check_affine
+from absdomain.laws.broken import equal, slack
+from absdomain.laws.drawing import normal
+from absdomain.laws.nonlinear import check_nonlinear
+
+
+def check_op(
+    op: Op,
+    *shapes: Shape,
+    reference: Callable[..., Tensor] | None = None,
+    exact: bool = True,
+    batch: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Every law of an op on arguments of these shapes (without the batch), in float64; raises LawBroken with the values.
+
+    Affine: linear in its arguments and in its weight; offset, modulus, adjoint, pull, followed_by and freeze agree with
+    the matrix written out column by column; what calls itself diagonal is. Nonlinear: inf <= f(x) - <s, x> <= sup at
+    corners, grids and random points for policies' slopes and for slopes that no policy gives; image, settled, lines and
+    split follow from the band; an elementwise band is that of its critical points. Both: shapes, gradients, batch.
+
+    reference: a function of the same value, for example PyTorch's. exact: whether a band must be attained (to 2 % of its
+    width; True of every closed form). batch: that of an op with a matrix per sample. The op's tensors must be float64.
+    """
+    rng = Random(seed)
+    if reference is not None:
+        xs = [normal(rng, batch or 3, *shape) for shape in shapes]
+        value = op(*xs)
+        equal(value, reference(*xs), slack(10 * value.abs().max()), "the value is the reference's", repr(op))
+    match op:
+        case Affine():
+            check_affine(op, *shapes, rng=rng, batch=batch)
+        case Nonlinear():
+            check_nonlinear(op, *shapes, rng=rng, exact=exact)
+        case _:
+            raise TypeError(f"{type(op).__name__} is neither Affine nor Nonlinear (absdomain.kinds); derive it from one")

@@ -1,0 +1,140 @@
+"""{ region : its support function, hull, images, samples and projections agree with its definition }."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from math import prod
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from absdomain.kinds import Affine
+from absdomain.laws import drawing, matrices, witnesses
+from absdomain.laws.broken import at_most, equal, finite, holds, slack
+from absdomain.region import L1, L2, Interval, Linf, Region
+from absdomain.rows import Rows
+
+
+def _of_box(region: Any, c: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    return (c.clamp(min=0) * lower.flatten(1) + c.clamp(max=0) * upper.flatten(1)).sum(-1)
+
+
+def _linf(region: Any, c: Tensor) -> Tensor:
+    lower, upper = region.centre - region.radius, region.centre + region.radius
+    if region.clip is not None:
+        lower, upper = lower.clamp(min=region.clip[0]), upper.clamp(max=region.clip[1])
+    return _of_box(region, c, lower, upper)
+
+
+def _interval(region: Any, c: Tensor) -> Tensor:
+    return _of_box(region, c, region.lower, region.upper)
+
+
+def _ball(order: float) -> Callable[[Any, Tensor], Tensor]:
+    def minimum(region: Any, c: Tensor) -> Tensor:
+        reach = (torch.zeros_like(region.centre) + region.radius).flatten(1)
+        return (c * region.centre.flatten(1)).sum(-1) - torch.linalg.vector_norm(c * reach, order, dim=-1)
+
+    return minimum
+
+
+# The definition of each region, apart from absdomain.region: min over the region of <c_k, x>, c (K, B, n) -> (K, B).
+MINIMA: dict[type[Region], Callable[[Any, Tensor], Tensor]] = {
+    Linf: _linf, Interval: _interval, L2: _ball(2.0), L1: _ball(torch.inf),
+}  # fmt: skip
+
+
+def minimum(region: Region, c: Tensor) -> Tensor:
+    """min of <c_k, x> over a region of the library's own kinds by its definition, (K, B); c (K, B, n)."""
+    return MINIMA[type(region)](region, c)
+
+
+def alone(region: Region, sample: int) -> Region:
+    """The region of one sample of the batch."""
+    assert is_dataclass(region)
+    batched = {
+        f.name: value[sample : sample + 1]
+        for f in fields(region)
+        if isinstance(value := getattr(region, f.name), Tensor)
+        and value.dim() == region.centre.dim()
+        and len(value) == len(region.centre)
+    }
+    return replace(region, **batched)
+
+
+def points(rng: Random, centre: Tensor) -> Region:
+    """A region of one point per sample, of any kind."""
+    kinds: tuple[Callable[[], Region], ...] = (
+        lambda: Linf(centre, 0.0),
+        lambda: Interval(centre, centre),
+        lambda: L2(centre, torch.zeros(())),
+        lambda: L1(centre, 0.0),
+    )
+    return rng.choice(kinds)()
+
+
+def check_region(region: Region, *, seed: int = 0) -> None:
+    """Every law of a region; raises LawBroken.
+
+    `minimum` is below <c, x> at every sampled and projected point, and attained by one of a library kind's definition;
+    `box` is the minimum along the axes; `hull` and `moved` of affine ops agree with their matrices; `sample` and
+    `project` stay inside, and a projection moves no point of the region.
+    """
+    rng = Random(seed)
+    n, batch = prod(region.centre.shape[1:]), len(region.centre)
+    box, scale = region.box(), _scale(region)
+    finite(box.lower, "box is finite")
+    finite(box.upper, "box is finite")
+    at_most(box.lower, box.upper, slack(scale), "box: lower <= upper")
+    c = torch.cat([drawing.weights(rng, 4, batch, n), torch.eye(n, dtype=torch.float64).view(n, 1, n).repeat(1, batch, 1)])
+    rows = c.view(len(c), batch, *region.centre.shape[1:])
+    least = region.minimum(Rows.of(rows))
+    allowed = slack(scale * c.abs().sum(-1))
+    equal(least[4:].t().reshape(box.lower.shape), box.lower, slack(scale), "box is the minimum along each axis")
+    equal(-region.minimum(Rows.of(-rows[4:])).t().reshape(box.upper.shape), box.upper, slack(scale), "box, upper end")
+    if type(region) in MINIMA:
+        equal(least, minimum(region, c), allowed, "minimum is that of the region's definition")
+    _check_points(region, rng, rows, least, allowed)
+    for make in (drawing.dense, *drawing.AFFINE):
+        _check_images(region, rng, make)
+
+
+def _scale(region: Region) -> Tensor:
+    box = region.box()
+    return torch.maximum(box.lower.abs(), box.upper.abs()).max()
+
+
+def _check_points(region: Region, rng: Random, rows: Tensor, least: Tensor, allowed: Tensor) -> None:
+    box, size = region.box(), slack(_scale(region))
+    sampled = region.sample(64, drawing.generator(rng))
+    holds(sampled.shape[:2] == (64, len(region.centre)), "sample gives (n, B, *shape)", f"got {tuple(sampled.shape)}")
+    projected = witnesses.extreme(region, rng)
+    for law, x in (("sample", sampled), ("project", projected)):
+        at_most(box.lower, x, size, f"{law} stays above the box's lower end")
+        at_most(x, box.upper, size, f"{law} stays below the box's upper end")
+        reached = torch.einsum("kbn,pbn->pkb", rows.flatten(2), x.flatten(2))
+        at_most(least, reached, allowed, f"minimum is below <c, x> at every point of {law}")
+        equal(region.project(x), x, 10 * size, f"project moves no point of the region ({law})")
+
+
+def _check_images(region: Region, rng: Random, make: drawing.Maker) -> None:
+    """`hull`, and `moved` for a diagonal op, of an op of one argument drawn for the region's shape."""
+    op = make(rng, tuple(region.centre.shape[1:]))
+    if not isinstance(op, Affine) or make in (drawing.add, drawing.concat):
+        return
+    matrix, offset = matrices.of(op, (tuple(region.centre.shape[1:]),))
+    rows = matrix[0].unsqueeze(1).expand(-1, len(region.centre), -1)
+    hull, sum_ = region.hull(op), matrix.abs().sum(-1) * _scale(region) + offset.flatten(1).abs()
+    allowed = slack(sum_).reshape(-1, *hull.shape)
+    if type(region) in MINIMA:
+        lower = minimum(region, rows).t() + offset.flatten(1)
+        upper = -minimum(region, -rows).t() + offset.flatten(1)
+        equal(hull.lower, lower.reshape(hull.lower.shape), allowed, f"hull is exact, lower end of {op}")
+        equal(hull.upper, upper.reshape(hull.lower.shape), allowed, f"hull is exact, upper end of {op}")
+    if op.diagonal:
+        moved = region.moved(op).box()
+        equal(moved.lower, hull.lower, allowed, f"moved has the image's hull: {op}")
+        equal(moved.upper, hull.upper, allowed, f"moved has the image's hull: {op}")
