@@ -38,16 +38,19 @@ class Commands(TyperGroup):
             if ctx.obj["debug"] or isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
                 raise
             typer.echo(f"error: {describe(error)}", err=True)
-            raise typer.Exit(UNSOUND if isinstance(error, AssertionError) else 1) from None
+            raise typer.Exit(UNSOUND if _ours(error) and isinstance(error, AssertionError) else 1) from None
 
 
 def describe(error: Exception) -> str:
     """The error in one line. Ours say value, place and remedy; any other one is named as a defect."""
     text = " ".join(str(error).split()) or repr(error)
-    ours = type(error).__module__.startswith("absdomain")
-    if ours or isinstance(error, ValueError | OSError):
+    if _ours(error) or isinstance(error, ValueError | OSError):
         return text
     return f"{type(error).__name__}: {text} (run again with --debug for the traceback)"
+
+
+def _ours(error: Exception) -> bool:
+    return type(error).__module__.startswith("absdomain.")
 
 
 def keep_memory() -> None:

@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 ENVIRONMENT = "ABSDOMAIN_DATA"
 
@@ -25,9 +25,11 @@ class Shelf(Protocol):
 
     def find(self, file: str) -> Blob | None:
         """The content of a file of the public name, without gzip; None if there is no such file."""
+        ...
 
     def need(self, file: str) -> Blob:
         """The same; a missing file is a DataError."""
+        ...
 
 
 def shelf(name: str, data_dir: str | os.PathLike[str] | None, download: bool) -> Shelf:
@@ -134,8 +136,8 @@ def _retrieve(name: str, file: str, download: bool) -> Path:
         raise DataError(
             f"{cache / file}: missing, and download is off; allow it, or name a folder by data_dir or {ENVIRONMENT}"
         )
-    bar = _Bar(file)
-    downloader = pooch.HTTPDownloader(progressbar=bar, timeout=60)
+    bar: Any = _Bar(file)  # pooch's annotations admit only its own progress bar and downloaders
+    downloader: Any = pooch.HTTPDownloader(progressbar=bar, timeout=60)
     try:
         found = pooch.retrieve(MIRRORS[name] + file, f"md5:{MD5[name, file]}", file, cache, downloader=downloader)
     except (OSError, ValueError) as reason:  # requests' errors are OSErrors; a wrong checksum is a ValueError

@@ -22,7 +22,8 @@ DataDir = Annotated[
     ),
 ]
 Run = Annotated[
-    Path | None, typer.Argument(metavar="RUN", help="Folder of a finished training. Or give --weights.", show_default=False)
+    Path | None,
+    typer.Argument(metavar="RUN", help="Folder of a finished training. Or give --weights.", show_default=False),
 ]
 WeightsFile = Annotated[
     Path | None,
@@ -61,6 +62,29 @@ Domains = Annotated[
 ]
 Steps = Annotated[int, typer.Option(min=0, help="PGD steps; 0 for no attack.", rich_help_panel=CHECK)]
 Restarts = Annotated[int, typer.Option(min=1, help="PGD random restarts.", rich_help_panel=CHECK)]
+Cascade = Annotated[
+    bool, typer.Option("--cascade", help="Ask each domain only for what is undecided.", rich_help_panel=CHECK)
+]
+Ties = Annotated[bool, typer.Option("--count-ties", help="A bound of exactly 0 verifies, too.", rich_help_panel=CHECK)]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        help="What a bound must exceed. Default: an allowance for rounding.",
+        rich_help_panel=CHECK,
+        show_default=False,
+    ),
+]
+Curve = Annotated[
+    int, typer.Option(min=0, help="Images for the plot of errors against eps; 0 for none.", rich_help_panel=CHECK)
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for the results. Default: in RUN/certified, one for each question.",
+        rich_help_panel=DATA,
+        show_default=False,
+    ),
+]
 Batch = Annotated[int, typer.Option(min=1, help="Images at a time.", rich_help_panel=MACHINE)]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all randomness.", rich_help_panel=METHOD)]
 Device = Annotated[str, typer.Option(help="torch device.", rich_help_panel=MACHINE)]

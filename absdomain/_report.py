@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from absdomain.data import SOURCES
+from absdomain.expression import ALIASES
+from absdomain.registry import Group, find, names
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -79,7 +83,22 @@ def names_table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def one_line(found: object) -> str:
+def listings() -> dict[str, Callable[[], list[tuple[str, str]]]]:
+    """What can be listed -> its names, each with a line that says what it is; made when asked for."""
+    return {
+        "domains": lambda: [*_registered("domains"), *((alias, f"= {text}") for alias, text in ALIASES.items())],
+        "networks": lambda: _registered("networks"),
+        "trainers": lambda: _registered("trainers"),
+        "data": lambda: [(name, "{train} + {test} images".format(**source.counts)) for name, source in SOURCES.items()],
+        "presets": lambda: _registered("presets"),
+    }
+
+
+def _registered(group: Group) -> list[tuple[str, str]]:
+    return [(name, _one_line(find(group, name))) for name in names(group)]
+
+
+def _one_line(found: object) -> str:
     """What a registered object is: its own summary or text, or the first line of its docstring."""
     summary = getattr(found, "summary", None)
     if isinstance(summary, str):

@@ -18,6 +18,7 @@ from absdomain.algebra import AnyDomain, parse
 from absdomain.attack import Pgd
 from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
 from absdomain.data import load
+from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Linf
 from absdomain.spec import margins
@@ -185,7 +186,7 @@ def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, li
     found = {}
     for text, domain in check.parsed().items():
         try:
-            found[text] = _measure.layers(graph, domain, region)
+            found[_labelled(text, domain)] = _measure.layers(graph, domain, region)
         except UnsupportedOp:  # certify has told it as the reason of an unknown
             continue
     return found
@@ -198,7 +199,12 @@ def margins_of(model: nn.Module, check: Check, image: Tensor, label: Tensor) -> 
     spec = margins(label, graph.output.shape[0])
     with torch.no_grad():
         traces = {text: domain.propagate(graph, region, spec) for text, domain in check.parsed().items()}
-        return {text: trace.lower[0].tolist() for text, trace in traces.items()}
+        return {_labelled(text, trace.domain): trace.lower[0].tolist() for text, trace in traces.items()}
+
+
+def _labelled(text: str, domain: AnyDomain) -> str:
+    """The user's spelling, with a word where a bound is no proof."""
+    return text if domain.guarantee is Guarantee.SOUND else f"{text} ({domain.guarantee.name.lower()})"
 
 
 def _write(path: Path, content: Any) -> None:

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from absdomain import ops
 from absdomain.kinds import Shape
-from absdomain.lowering import Activation, BatchSize, Call, Value, lowers
 from absdomain.live import Live
-
+from absdomain.lowering import Activation, BatchSize, Call, Value, lowers
 
 # Affine maps with weights
 
@@ -60,8 +59,8 @@ def _batch_norm(
     if mean is None or variance is None:
         call.unsupported("has no running statistics", "construct it with track_running_stats=True")
     eps = rest[1]
-    norm = ops.BatchNorm(*_constants(call, mean, variance, gain, shift), eps=eps, axes=len(call.shape_of(x)) - 1)
-    return [call.apply(norm, x)]
+    mean, variance, gain, shift = _constants(call, mean, variance, gain, shift)
+    return [call.apply(ops.BatchNorm(mean, variance, gain, shift, eps, len(call.shape_of(x)) - 1), x)]
 
 
 # Arithmetic
@@ -138,7 +137,10 @@ def _max_pool(
     *channels, height, width = call.shape_of(x)
     kernel = _tuple(kernel, 2)
     stride = _tuple(stride, 2) if stride else kernel
-    plane = ops.windows((height, width), kernel, stride, _tuple(padding, 2), _tuple(dilation, 2), ceil_mode)
+    try:
+        plane = ops.windows((height, width), kernel, stride, _tuple(padding, 2), _tuple(dilation, 2), ceil_mode)
+    except ValueError as error:
+        call.unsupported(str(error), "use less padding")
     start = torch.arange(_size(tuple(channels))).view(*channels, 1, 1, 1) * (height * width)
     pooled = call.apply(ops.Max(-3), call.apply(ops.Gather(start + plane), x))
     return pooled if call.target == "aten.max_pool2d.default" else [pooled]
@@ -152,7 +154,7 @@ def _amax(call: Call, x: Value, axes: Any = (), keepdim: bool = False) -> Value:
         x = call.apply(ops.Max(axis - rank), x)
         rank -= 1
     target = call.shapes[0]
-    x = x if call.shape_of(x) == target else call.apply(ops.Reshape(target), x)
+    x = _shaped(call, x, target)
     return [x] if several else x
 
 
@@ -189,12 +191,13 @@ def _reduce(call: Call, x: Value, axes: Any = None, keepdim: bool = False, **dty
     "aten.unflatten.int", "aten.squeeze.default", "aten.squeeze.dim", "aten.squeeze.dims", "aten.unsqueeze.default",
 )  # fmt: skip
 def _reshape(call: Call, x: Value, *args: Any, **kwargs: Any) -> Activation:
-    return x if call.shape == call.shape_of(x) else call.apply(ops.Reshape(call.shape), x)  # type: ignore[no-any-return]
+    return _shaped(call, x, call.shape)
 
 
 @lowers(
-    "aten.clone.default", "aten.contiguous.default", "aten.detach.default", "aten.alias.default", "aten.lift_fresh_copy.default",
-    "aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default",
+    "aten.clone.default", "aten.contiguous.default", "aten.detach.default", "aten.alias.default",
+    "aten.lift_fresh_copy.default", "aten.dropout.default", "aten.feature_dropout.default",
+    "aten.alpha_dropout.default",
 )  # fmt: skip
 def _identity(call: Call, x: Value, *args: Any, **kwargs: Any) -> Value:
     return x  # evaluation mode: dropout is the identity, which the check against the module confirms
@@ -278,7 +281,7 @@ def _size_of(call: Call, x: Value, axis: int) -> Value:
 
 def _gather(call: Call, x: Activation, moved: Tensor, size: int) -> Activation:
     index = moved.long()
-    if index.dim() < 1 or len(index) != 2 or not torch.equal(index[1], index[0] + size) or bool((index[0] >= size).any()):
+    if index.dim() < 1 or len(index) != 2 or not torch.equal(index[1], index[0] + size) or index[0].max() >= size:
         call.unsupported("moves entries between samples", "keep axis 0 for the batch")
     first = index[0].contiguous()
     if tuple(first.shape) == call.shape_of(x) and torch.equal(first.flatten(), torch.arange(size)):
@@ -291,14 +294,14 @@ def _gather(call: Call, x: Activation, moved: Tensor, size: int) -> Activation:
 
 def _active(call: Call, x: Value) -> Activation:
     if not isinstance(x, Activation):
-        call.unsupported("has a constant where an activation is expected", "compute it from the input, or add it instead")
+        call.unsupported("has a constant where an activation is expected", "compute it from the input, or add it")
     return x
 
 
 def _constant(call: Call, value: Value) -> Any:
     """A constant tensor: a Live one that broadcasts over the batch, or a Python number as a 0-dim tensor."""
     if isinstance(value, Activation):
-        call.unsupported("has an activation where a constant is expected", "there is no rule for products of activations")
+        call.unsupported("has an activation where a constant is expected", "there is no rule for products yet")
     if isinstance(value, BatchSize):
         call.unsupported("depends on the batch size", "write it without x.shape[0]")
     if not isinstance(value, Live):
@@ -322,7 +325,7 @@ def _expression(call: Call, f: Any, value: Value) -> Any:
     if isinstance(value, Tensor):
         return f(value)
     if not isinstance(value, Live):
-        call.unsupported("has an activation where a constant is expected", "there is no rule for products of activations")
+        call.unsupported("has an activation where a constant is expected", "there is no rule for products yet")
     return Live(lambda: f(value.read()))
 
 
@@ -333,6 +336,10 @@ def _expanded(call: Call, x: Activation) -> Activation:
         return x
     index = torch.arange(_size(shape)).view(shape).expand(call.shape)
     return call.apply(ops.Gather(index.contiguous()), x)
+
+
+def _shaped(call: Call, x: Activation, shape: Shape) -> Activation:
+    return x if call.shape_of(x) == shape else call.apply(ops.Reshape(shape), x)
 
 
 def _axes(call: Call, axes: Any, rank: int) -> tuple[int, ...]:
@@ -350,7 +357,11 @@ def _tuple(value: Any, length: int) -> tuple[int, ...]:
 
 def _plain(args: Any) -> Any:
     """Arguments with which a movement can be run on two samples."""
-    return torch.fx.node.map_aggregate(args, lambda a: 2 if isinstance(a, BatchSize) else a.read() if isinstance(a, Live) else a)
+
+    def plain(leaf: Any) -> Any:
+        return 2 if isinstance(leaf, BatchSize) else leaf.read() if isinstance(leaf, Live) else leaf
+
+    return torch.fx.node.map_aggregate(args, plain)
 
 
 def _size(shape: Shape) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,12 +48,13 @@ def absdomain(
 METHOD, SCHEDULE = option.METHOD, option.SCHEDULE
 
 
-def _hint(text: str, panel: str, **more: Any) -> Any:
-    return typer.Option(help=text, rich_help_panel=panel, show_default=False, **more)
+def _hint(text: str, panel: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=panel, show_default=False)
 
 
 @app.command()
 def train(
+    ctx: typer.Context,
     data: option.Data = None,
     preset: Annotated[str | None, _hint("A whole recipe by its name; other options change it.", METHOD)] = None,
     network: Annotated[str | None, _hint("Architecture, such as crown-ibp-B or gowal-small.", METHOD)] = None,
@@ -61,8 +62,9 @@ def train(
     domain: Annotated[str | None, _hint("The domain that bounds, as an expression.", METHOD)] = None,
     eps: option.Eps = None,
     clip: option.Clip = None,
-    kappa: Annotated[float | None, _hint("Final weight of the nominal loss.", METHOD)] = None,
-    beta: Annotated[float | None, _hint("Final weight of the linear relaxation, for crown-ibp.", METHOD)] = None,
+    kappa_start: Annotated[float | None, _hint("First weight of the nominal loss.", METHOD)] = None,
+    kappa_end: Annotated[float | None, _hint("Final weight of the nominal loss.", METHOD)] = None,
+    beta_end: Annotated[float | None, _hint("Final weight of CROWN-IBP's relaxation.", METHOD)] = None,
     l1: Annotated[float | None, _hint("Weight of the L1 norm of the weights.", METHOD)] = None,
     normalise: Annotated[bool | None, _hint("Normalise pixels inside the network.", METHOD)] = None,
     epochs: Annotated[int | None, _hint("All phases stretch with it.", SCHEDULE)] = None,
@@ -73,7 +75,7 @@ def train(
     optimiser: Annotated[str | None, _hint("adam or sgd.", SCHEDULE)] = None,
     lr: Annotated[float | None, _hint("Learning rate.", SCHEDULE)] = None,
     validation: Annotated[int | None, _hint("Training images held out to watch the run.", SCHEDULE)] = None,
-    seed: option.Seed = 0,
+    seed: Annotated[int | None, _hint("Seed of all randomness. Default: 0.", METHOD)] = None,
     out: Annotated[Path | None, _hint("The run's folder. Default: runs/ and a name made of the above.", "Data")] = None,
     data_dir: option.DataDir = None,
     device: option.Device = "cpu",
@@ -86,22 +88,21 @@ def train(
 
     `absdomain train --data mnist --network crown-ibp-B --trainer crown-ibp --eps 0.3 --epochs 100 --out RUN`
     """
-    named = {
-        "data": data, "network": network, "trainer": trainer, "domain": domain, "eps": eps, "clip": clip,
-        "kappa_end": kappa, "beta_end": beta, "l1": l1, "normalise": normalise, "epochs": epochs, "warmup": warmup,
-        "ramp": ramp, "smooth": smooth, "batch": batch, "optimiser": optimiser, "lr": lr, "validation": validation,
-    }  # fmt: skip
-    recipe = _recipe(preset, {"seed": seed} | {name: value for name, value in named.items() if value is not None})
-    folder = out or Path("runs") / f"{recipe.data}-{recipe.network}-{recipe.trainer}-eps{recipe.eps:g}-seed{seed}"
-    _use(threads)
+    recipe = _recipe(preset, ctx.params)
+    name = f"{recipe.data}-{recipe.network}-{recipe.trainer}-eps{recipe.eps:g}-seed{recipe.seed}"
+    folder = out or Path("runs") / name
+    _use(threads, device)
     _train(recipe, folder, data_dir, device)
     typer.echo(f"{folder}: trained. Now: absdomain certify {folder}")
 
 
-def _recipe(preset: str | None, given: dict[str, Any]) -> Recipe:
+def _recipe(preset: str | None, options: dict[str, Any]) -> Recipe:
+    """The preset, or the trainer's own recipe for the data, with those of the options that are given and its fields."""
     from absdomain.registry import find
     from absdomain.trainers import Method, Recipe
 
+    known = {field.name for field in fields(Recipe)}
+    given = {name: value for name, value in options.items() if name in known and value is not None}
     if preset is not None:
         template = find("presets", preset)
         if not isinstance(template, Recipe):
@@ -139,11 +140,15 @@ def _rates(where: str, row: StepMetrics | Metrics) -> str:
     return where + "".join(f" {name} {100 * error:.2f} %" for name, error in parts if error is not None)
 
 
-def _use(threads: int | None) -> None:
+def _use(threads: int | None, device: str = "cpu") -> None:
     import torch
 
     if threads is not None:
         torch.set_num_threads(threads)
+    try:
+        torch.zeros((), device=device)
+    except (RuntimeError, AssertionError) as reason:
+        raise ValueError(f"--device {device}: cannot be used here ({reason}); use cpu") from reason
 
 
 # --- certify and bounds -----------------------------------------------------------------------------------------------
@@ -157,29 +162,15 @@ def certify(
     eps: option.Eps = None,
     clip: option.Clip = None,
     domain: option.Domains = None,
-    cascade: Annotated[
-        bool,
-        typer.Option("--cascade", help="Ask each domain only for what is undecided.", rich_help_panel=option.CHECK),
-    ] = False,
+    cascade: option.Cascade = False,
     steps: option.Steps = 40,
     restarts: option.Restarts = 2,
-    ties: Annotated[
-        bool, typer.Option("--count-ties", help="A bound of exactly 0 verifies, too.", rich_help_panel=option.CHECK)
-    ] = False,
-    margin: Annotated[
-        float | None, _hint("What a bound must exceed. Default: an allowance for rounding.", option.CHECK)
-    ] = None,
+    count_ties: option.Ties = False,
+    margin: option.Margin = None,
     subset: option.Subset = None,
-    curve: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Images for the plot of errors against eps; 0 for none.", rich_help_panel=option.CHECK
-        ),
-    ] = 100,
+    curve: option.Curve = 100,
     seed: option.Seed = 0,
-    out: Annotated[
-        Path | None, _hint("Folder for the results. Default: made of the above, in RUN/certified.", "Data")
-    ] = None,
+    out: option.Results = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     batch: option.Batch = 100,
     data_dir: option.DataDir = None,
@@ -196,11 +187,11 @@ def certify(
     from absdomain import _report
     from absdomain._study import study
 
-    _use(threads)
+    _use(threads, device)
     subject = _subject(run, weights, data)
     check = _check(
-        subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, strict=not ties, margin=margin,
-        subset=subset, curve=curve, seed=seed,
+        subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, strict=not count_ties,
+        margin=margin, subset=subset, curve=curve, seed=seed,
     )  # fmt: skip
     outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch)
     if as_json:
@@ -257,7 +248,7 @@ def _subject(run: Path | None, weights: Path | None, data: str | None) -> Subjec
         from absdomain.trainers import load_run
 
         network, recipe = load_run(run)
-        return Subject(network, recipe.network, data or recipe.data, recipe.eps, recipe.clip, run)
+        return Subject(network, recipe.network, data or recipe.data, recipe.eps or None, recipe.clip, run)
     if weights is None or run is not None:
         raise ValueError("give either RUN, the folder of a training, or --weights FILE")
     from absdomain.networks.weights import load
@@ -274,7 +265,7 @@ def _check(subject: Subject, eps: float | None, clip: bool | None, domains: list
 
     radius = subject.eps if eps is None else eps
     if radius is None:
-        raise ValueError("which radius? Give --eps: a weights file does not say it")
+        raise ValueError("which radius? Give --eps: neither a weights file nor natural training says it")
     return Check(radius, subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)
 
 
@@ -311,20 +302,8 @@ def list_(
 ) -> None:
     """What is installed: domains, networks, trainers, data sets, presets, with those of plug-ins."""
     from absdomain import _report
-    from absdomain.data import SOURCES
-    from absdomain.expression import ALIASES
-    from absdomain.registry import Group, find, names
 
-    def registered(group: Group) -> list[tuple[str, str]]:
-        return [(name, _report.one_line(find(group, name))) for name in names(group)]
-
-    listings: dict[str, Callable[[], list[tuple[str, str]]]] = {
-        "domains": lambda: [*registered("domains"), *((alias, f"= {text}") for alias, text in ALIASES.items())],
-        "networks": lambda: registered("networks"),
-        "trainers": lambda: registered("trainers"),
-        "data": lambda: [(name, "{train} + {test} images".format(**source.counts)) for name, source in SOURCES.items()],
-        "presets": lambda: registered("presets"),
-    }
+    listings = _report.listings()
     if what is not None and what not in listings:
         raise ValueError(f"list {what}: there are {', '.join(listings)}")
     _report.show(*(_report.names_table(name, rows()) for name, rows in listings.items() if what in (None, name)))

@@ -21,6 +21,8 @@ from torch import Tensor
 
 from absdomain._files import Blob, DataError, Shelf, shelf
 
+__all__ = ["DataError", "Images", "load", "names", "statistics"]
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
@@ -188,10 +190,10 @@ DIGITS_TEST = 360  # scikit-learn's order is by writer: the last fifth are other
 def _read_digits(split: str, files: Shelf) -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
+    pixels, labels = load_digits(return_X_y=True)
     rows = slice(None, -DIGITS_TEST) if split == "train" else slice(-DIGITS_TEST, None)
-    pixels = torch.from_numpy(bunch.images[rows].astype(np.uint8)).unsqueeze(1)
-    return pixels, torch.from_numpy(bunch.target[rows].astype(np.int64))
+    images = np.asarray(pixels)[rows].astype(np.uint8).reshape(-1, 1, 8, 8)
+    return torch.from_numpy(images), torch.from_numpy(np.asarray(labels)[rows].astype(np.int64))
 
 
 SOURCES = {

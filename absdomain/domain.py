@@ -52,8 +52,10 @@ class Domain(ABC, Generic[E]):
 
     @abstractmethod
     def bounds(self, e: E, where: Tensor | None = None) -> Bounds:
-        """The interval hull of gamma(e), (B, *shape); only the entries of `where` (boolean, (B, *shape)) need hold
-        more than -inf and inf. Domains that work lazily do their work here."""
+        """The interval hull of gamma(e), (B, *shape). Domains that work lazily do their work here.
+
+        Entries outside `where` (boolean, (B, *shape)) may be left at -inf and inf.
+        """
 
     def lower(self, e: E) -> Tensor:
         """bounds(e).lower, (B, *shape), for domains that can save the other side."""
@@ -83,15 +85,15 @@ class Domain(ABC, Generic[E]):
     def propagate(self, graph: Graph, region: Region, spec: Spec | None = None, *, keep: bool = False) -> Trace[E]:
         """Bounds of graph(x), or of C graph(x) + d, over the x of the region.
 
-        `trace.lower` and `trace.upper` are (B, *output shape), or (B, K) with a spec; with `keep` the trace also answers
-        `trace.at(name)`. Differentiable in the weights and in the region's centre and radius.
+        `trace.lower` and `trace.upper` are (B, *output shape), or (B, K) with a spec; with `keep` the trace also
+        answers `trace.at(name)`. Differentiable in the weights and in the region's centre and radius.
         """
         if tuple(region.centre.shape[1:]) != graph.input.shape:
             raise ValueError(
                 f"the region's points have shape {tuple(region.centre.shape[1:])} without the batch, "
                 f"but the graph's input has {graph.input.shape}"
             )
-        graph = graph if spec is None else spec.of(graph)
+        graph = graph if spec is None else spec.to(region.centre).of(graph)
         elements: list[E | None] = [self.lift(region)] + [None] * len(graph.schedule)
         for step in graph.schedule:
             elements[step.place] = self.transfer(step.op, *(elements[a] for a in step.args))  # type: ignore[arg-type]

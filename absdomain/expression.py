@@ -20,7 +20,8 @@ ALIASES = {
     "everyday": "box & deeppoly",
 }
 COMBINATORS: dict[str, Callable[..., AnyDomain]] = {"mix": Mix, "meet": Meet}
-POLICIES: dict[str, slopes.Policy] = {p.__name__: p for p in (slopes.zero, slopes.one, slopes.parallel, slopes.adaptive)}
+_POLICIES: list[slopes.Policy] = [slopes.zero, slopes.one, slopes.parallel, slopes.adaptive]
+POLICIES = {policy.__name__: policy for policy in _POLICIES}
 
 
 class ExpressionError(ValueError):

@@ -31,7 +31,7 @@ class SignSplit(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, grad_const: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, grad_const: Tensor) -> tuple[Tensor | None, ...]:
         a, gap, t, minus, c = ctx.saved_tensors
         needs_c, needs_a, needs_s, needs_t = ctx.needs_input_grad
         weights = _like(grad_const, grad)
@@ -59,7 +59,7 @@ class BoxMinimum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         c, minus, lower, upper = ctx.saved_tensors
         needs_c, needs_lower, needs_upper = ctx.needs_input_grad
         weights = _like(grad, c)

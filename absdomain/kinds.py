@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import reduce
 from typing import ClassVar, NamedTuple
 
@@ -43,6 +44,10 @@ class Op(ABC):
     @abstractmethod
     def shape(self, *shapes: Shape) -> Shape:
         """The output's shape without the batch, from those of the arguments."""
+
+    def followed_by(self, C: Tensor, d: Tensor) -> Op | None:
+        """x -> C f(x) + d as one op, or None where that takes two; C (B or 1, K, n), d (B or 1, K)."""
+        return None
 
     def freeze(self) -> Op:
         """The same function of its own detached copies of the tensors it reads."""
@@ -92,9 +97,8 @@ class Affine(Op):
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         """A(w)^T y, for y of shape (M, *output shape); derived by vjp, overridden where a closed form is faster."""
         zeros = [y.new_zeros(1, *shape).expand(y.shape[0], *shape) for shape in shapes]
-        _, pull = torch.func.vjp(lambda *xs: self.linear(w, *xs), *zeros)
-        back: tuple[Tensor, ...] = pull(y)
-        return back
+        pull: Callable[[Tensor], tuple[Tensor, ...]] = torch.func.vjp(lambda *xs: self.linear(w, *xs), *zeros)[1]
+        return pull(y)
 
     def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
         """x -> <A^T c_k, x>, one bundle per argument of these shapes."""
@@ -106,10 +110,6 @@ class Affine(Op):
         """<c, f(xs)> = <A^T c, xs> + <c, b>: rows over the arguments, and the constants (K, N or 1)."""
         offset = self.offset
         return self.adjoint(rows, *shapes), None if offset is None else rows.dot(offset)
-
-    def followed_by(self, C: Tensor, d: Tensor) -> Affine | None:
-        """x -> C f(x) + d as one op of this kind, or None; C (B or 1, K, n), d (B or 1, K)."""
-        return None
 
     def freeze(self) -> Affine:
         twin = copy.copy(self)

@@ -125,7 +125,7 @@ class _Lowering:
 
     def _ending(self, node: fx.Node, outputs: Sequence[Value]) -> Graph:
         if len(outputs) != 1 or not isinstance(outputs[0], Activation):
-            raise UnsupportedOp(f"the module returns {len(outputs)} values; return one tensor that depends on the input")
+            raise UnsupportedOp(f"the module returns {len(outputs)} tensors; return one that depends on the input")
         (output,) = outputs
         if output.place == 0:
             raise UnsupportedOp("the module returns its input unchanged; there is nothing to bound")
@@ -141,11 +141,11 @@ class _Lowering:
         if state is not None:
             path, _, leaf = state.rpartition(".")
             owner = self.module.get_submodule(path)
-            return Live(lambda: getattr(owner, leaf))  # type: ignore[no-any-return]
+            return Live(lambda: getattr(owner, leaf))
         constant = signature.inputs_to_lifted_tensor_constants.get(name)
         if constant is not None:
             tensor = self.program.constants[constant]
-            return Live(lambda: tensor)  # type: ignore[return-value]
+            return Live(lambda: tensor)
         return Activation(0)
 
     def _call(self, node: fx.Node, values: dict[fx.Node, Value]) -> Value:
@@ -156,7 +156,8 @@ class _Lowering:
         if not any(isinstance(v, Activation) for v in flat):
             if any(isinstance(v, BatchSize) for v in flat):
                 call.unsupported("depends on the batch size", "write it without x.shape[0]")
-            return Live(lambda: node.target(*_read(args), **_read(kwargs)))  # type: ignore[operator]
+            target: Any = node.target
+            return Live(lambda: target(*_read(args), **_read(kwargs)))
         rule = RULES.get(call.target)
         if rule is None:
             call.unsupported(
@@ -187,12 +188,12 @@ class Call:
         batch = next(n for n in self.lowering.program.graph.nodes if n.name in self._inputs).meta["val"].shape[0]
         for shape in shapes:
             if not shape or shape[0] != batch or not all(isinstance(size, int) for size in shape[1:]):
-                self.unsupported(f"moves or mixes the batch axis: {shape}", "keep axis 0 for the batch, alone and first")
+                self.unsupported(f"moves or mixes the batch axis: {shape}", "keep axis 0 for the batch alone")
         return [tuple(int(size) for size in shape[1:]) for shape in shapes]
 
     @property
     def _inputs(self) -> Sequence[str]:
-        return self.lowering.program.graph_signature.user_inputs  # type: ignore[return-value]
+        return self.lowering.program.graph_signature.user_inputs
 
     def apply(self, op: Op, *xs: Activation) -> Activation:
         """Adds a node for op(xs)."""
@@ -238,7 +239,7 @@ def _leaves(value: Value) -> Iterator[Value]:
 
 def _read(value: Value) -> Value:
     """The present value of a constant expression's arguments."""
-    return fx.node.map_aggregate(value, lambda leaf: leaf.read() if isinstance(leaf, Live) else leaf)  # type: ignore[arg-type]
+    return fx.node.map_aggregate(value, lambda leaf: leaf.read() if isinstance(leaf, Live) else leaf)
 
 
 def _ancestors(nodes: Sequence[Node], place: int) -> list[int]:

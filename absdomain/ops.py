@@ -79,6 +79,7 @@ class Conv(Affine):
         return self._convolve(xs[0], self.weight, self.bias)  # the bias fused
 
     def _convolve(self, x: Tensor, w: Tensor | None, b: Tensor | None) -> Tensor:
+        assert w is not None
         convolve = _CONVOLVE[len(self.stride)]
         return convolve(x, w, b, self.stride, self.padding, self.dilation, self.groups)
 
@@ -103,7 +104,8 @@ class Conv(Affine):
             spread[:, :, ::dh, ::dw] = w
             w = spread
         mh, mw = -(-w.shape[2] // sh), -(-w.shape[3] // sw)
-        taps = F.pad(w, (0, mw * sw - w.shape[3], 0, mh * sh - w.shape[2])).unflatten(3, (mw, sw)).unflatten(2, (mh, sh))
+        padded = F.pad(w, (0, mw * sw - w.shape[3], 0, mh * sh - w.shape[2]))
+        taps = padded.unflatten(3, (mw, sw)).unflatten(2, (mh, sh))
         kernel = taps.permute(1, 3, 5, 0, 2, 4).flip(4, 5).flatten(0, 2)
         phases = F.conv2d(y, kernel, padding=(mh - 1, mw - 1)).unflatten(1, (w.shape[1], sh, sw))
         full = phases.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
@@ -279,9 +281,9 @@ class Sum(Affine):
 class AvgPool(Affine):
     """The mean over windows of the last two axes, zero padding counted or not as PyTorch's avg_pool2d."""
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int] = (0, 0)
+    kernel: Shape
+    stride: Shape
+    padding: Shape = (0, 0)
     ceil_mode: bool = False
     count_include_pad: bool = True
     divisor: int | None = None
@@ -309,8 +311,10 @@ class ReLU(Elementwise):
         return ((boxes[0].lower >= 0) | (boxes[0].upper <= 0),)
 
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
-        below, above = (-boxes[0].lower).relu(), boxes[0].upper.relu()
-        return (above / (below + above + 1e-8),)  # the guard keeps the derivative finite; `lines` settles stable neurons
+        """u+ / (u+ - l-), and exactly 1 for an active neuron; the guard keeps the derivative finite."""
+        (box,) = boxes
+        below, above, active = (-box.lower).relu(), box.upper.relu(), (box.lower >= 0).to(box.lower)
+        return (torch.addcmul(active, 1 - active, above / (below + above + 1e-8)),)
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         (box,) = boxes
@@ -326,7 +330,8 @@ class ReLU(Elementwise):
         active = (box.lower >= 0).to(box.lower)
         unstable = (box.upper > 0).to(box.lower) - active
         s = torch.addcmul(active, unstable, F.hardtanh(above[0], 0.0, 1.0))
-        a = s if below is above else torch.addcmul(active, unstable, F.hardtanh(below[0], 0.0, 1.0))
+        shared = below[0] is above[0]
+        a = s if shared else torch.addcmul(active, unstable, F.hardtanh(below[0], 0.0, 1.0))
         at_lower = s * (-box.lower).relu()  # f(l) - s l, and below f(u) - s u: the intercept is the larger
         intercept = at_lower + ((1 - s) * box.upper.relu() - at_lower).relu()
         return Line((a,), None), Line((s,), intercept)
@@ -415,9 +420,8 @@ class Max(Nonlinear):
 
 
 def windows(
-    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
-    dilation: tuple[int, int] = (1, 1), ceil_mode: bool = False,
-) -> Tensor:  # fmt: skip
+    size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape = (1, 1), ceil_mode: bool = False
+) -> Tensor:
     """The flat positions of pooling windows in an (H, W) plane: (kernel size, H_out, W_out).
 
     A place in the padding holds the position of another entry of the same window, so that a max over the window is
@@ -437,5 +441,7 @@ def _starts(size: int, kernel: int, stride: int, padding: int, dilation: int, ce
         out -= 1
     places = torch.arange(out) * stride - padding + torch.arange(kernel)[:, None] * dilation
     inside = (places >= 0) & (places < size)
+    if not bool(inside.any(0).all()):
+        raise ValueError(f"a pooling window of {kernel} (dilation {dilation}, padding {padding}) misses the {size} entries")
     substitute = places.gather(0, inside.int().argmax(0, keepdim=True)).expand_as(places)
     return torch.where(inside, places, substitute)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
@@ -42,7 +42,7 @@ class Region(ABC):
 
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
-        """A point of the region near x, (..., B, *shape): the nearest one where the radius is the same along all axes."""
+        """A point of the region near x, (..., B, *shape): the nearest where the radius is the same along all axes."""
 
     @abstractmethod
     def hull(self, op: Affine) -> Bounds:
@@ -80,7 +80,7 @@ class _Box(Region):
 
     def moved(self, op: Affine) -> Region:
         image = self.hull(op)
-        return Interval(image.lower, image.upper)
+        return _image(Interval, lower=image.lower, upper=image.upper)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +167,11 @@ class _Ball(Region):
         for block in index.split(max(1, _BLOCK // (prod(inputs) * len(self.reach)))):
             (rows,) = op.adjoint(Rows.units(block, shape, centre), inputs)
             radii.append(self.dual_norm((rows.data * self.reach).flatten(2)).t())
-        radius = torch.cat(radii, 1).unflatten(1, shape)
+        radius = torch.cat(radii, 1).view(-1, *shape)
         return Bounds(centre - radius, centre + radius)
 
     def moved(self, op: Affine) -> Region:
-        return replace(self, centre=op(self.centre), radius=op.modulus(self.reach))
+        return _image(type(self), centre=op(self.centre), radius=op.modulus(self.reach))
 
     def project(self, x: Tensor) -> Tensor:
         reach = self.reach
@@ -205,7 +205,9 @@ class L2(_Ball):
     def norm(d: Tensor) -> Tensor:
         return torch.linalg.vector_norm(d, dim=-1)
 
-    dual_norm = norm
+    @staticmethod
+    def dual_norm(c: Tensor) -> Tensor:
+        return L2.norm(c)
 
     @classmethod
     def into_unit_ball(cls, d: Tensor) -> Tensor:
@@ -240,6 +242,14 @@ class L1(_Ball):
         flat = d.flatten(2)[: n // 4]
         flat *= torch.zeros_like(flat).scatter_(-1, flat.abs().argmax(-1, keepdim=True), 1.0)
         return d
+
+
+def _image(kind: type[Region], **fields: Tensor) -> Region:
+    """A region that was computed, not given: NaN and overflow in it reach the bounds, which say so at a named node."""
+    region = object.__new__(kind)
+    for name, value in fields.items():
+        object.__setattr__(region, name, value)
+    return region
 
 
 def _uniform(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -42,12 +41,6 @@ class Rows:
         data = self.like.new_zeros(len(self.unit), prod(self.shape))
         data[torch.arange(len(self.unit), device=data.device), self.unit] = 1
         return data.view(-1, 1, *self.shape)
-
-    def map(self, pull: Callable[[Tensor], Tensor]) -> Rows:
-        """Rows whose coefficients are pull(c), where pull acts on a batch (K N, *shape) -> (K N, *shape of the result)."""
-        data = self.data
-        pulled = pull(data.flatten(0, 1))
-        return Rows.of(pulled.unflatten(0, data.shape[:2]))
 
     def dot(self, v: Tensor) -> Tensor:
         """<c_k, v>, (K, N or 1); v broadcasts to (B, *shape)."""

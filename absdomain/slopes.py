@@ -22,7 +22,7 @@ class Policy(Protocol):
 
 
 def zero(op: Nonlinear, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
-    """Below: slope 0; above: the chord. CROWN with it is never looser than interval bounds (a theorem in tests/test_orderings.py)."""
+    """Below: slope 0; above: the chord. CROWN with it is never looser than interval bounds."""
     return tuple(torch.zeros_like(b.lower) for b in boxes), op.chord(boxes)
 
 

@@ -34,15 +34,17 @@ class Spec:
         n = prod(graph.output.shape)
         if self.C.shape[-1] != n:
             raise ValueError(f"Spec: C has {self.C.shape[-1]} columns, but the graph's output has {n} entries")
-        like = getattr(graph.output.op, "weight", None)
-        C, d = (self.C, self.d) if like is None else (self.C.to(like), self.d.to(like))
         flat = graph if len(graph.output.shape) == 1 else graph.then(Reshape((n,)))
-        fused = flat.output.op.followed_by(C, d) if flat.output.op is not None else None
-        return flat.then(Dense(C, d), "spec") if fused is None else flat.ending_in(fused)
+        fused = flat.output.op.followed_by(self.C, self.d) if flat.output.op is not None else None
+        return flat.then(Dense(self.C, self.d), "spec") if fused is None else flat.ending_in(fused)
+
+    def to(self, like: Tensor) -> Spec:
+        """The same property with the dtype and device of `like`."""
+        return Spec(self.C.to(like), self.d.to(like), self.groups)
 
     def holds(self, lower: Tensor, margin: Tensor | float = 0.0) -> Tensor:
-        """Whether lower bounds (B, K) prove the property for each sample, (B,); NaN proves nothing."""
-        proved = lower > margin
+        """Whether lower bounds (B, K) prove the property for each sample, (B,); NaN and inf prove nothing."""
+        proved = (lower > margin) & lower.isfinite()
         if self.groups is None:
             return proved.all(-1)
         count = int(self.groups.max()) + 1
@@ -54,7 +56,8 @@ class Spec:
 def margins(labels: Tensor, classes: int) -> Spec:
     """z_y - z_j for j != y in the order of j: K = classes - 1 rows a sample; labels (B,) int64."""
     if not torch.compiler.is_compiling() and not bool(((labels >= 0) & (labels < classes)).all()):
-        raise ValueError(f"margins: labels lie in [0, {classes - 1}], got {labels.min().item()} .. {labels.max().item()}")
+        low, high = labels.min().item(), labels.max().item()
+        raise ValueError(f"margins: labels lie in [0, {classes - 1}], got {low} .. {high}")
     k = torch.arange(classes - 1, device=labels.device)
     other = k + (k >= labels.unsqueeze(1)).long()  # (B, K)
     eye = torch.eye(classes, device=labels.device)

@@ -1,1 +1,17 @@
-"""Laws."""
+"""The soundness kit: laws of ops, regions and domains, and random problems to try them on.
+
+    absdomain.laws.check_op(MyActivation(), (3, 4), reference=my_function)
+    absdomain.laws.check_domain(MyDomain())
+
+Both raise LawBroken with the values; `check_domain` adds a script that poses the shrunk problem again.
+`absdomain.laws.strategies` (ops, graphs, regions, specs, problems) are hypothesis's strategies and compose with yours.
+"""
+
+from absdomain.laws.broken import LawBroken
+from absdomain.laws.domains import LAWS, DomainLaw, check_domain
+from absdomain.laws.examples import Example
+from absdomain.laws.ops import check_op
+from absdomain.laws.regions import check_region
+from absdomain.laws.tally import Tally
+
+__all__ = ["LAWS", "DomainLaw", "Example", "LawBroken", "Tally", "check_domain", "check_op", "check_region"]

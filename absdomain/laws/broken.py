@@ -15,7 +15,7 @@ class LawBroken(AssertionError):
 
     def __init__(self, law: str, message: str) -> None:
         super().__init__(f"{law}: {message}")
-        self.law = law
+        self.law, self.message = law, message
 
 
 def slack(magnitude: Tensor | float) -> Tensor:

@@ -76,6 +76,11 @@ def weights(rng: Random, *shape: int, fan: int = 1) -> Tensor:
     return rng.choice(STYLES)(rng, normal(rng, *shape) / fan**0.5)
 
 
+def biases(rng: Random, *shape: int) -> Tensor:
+    """Entries that leave most neurons undecided: half of standard normal ones; now and then of another style."""
+    return (weights if rng.random() < 0.15 else normal)(rng, *shape) / 2
+
+
 def perhaps(rng: Random, make: Callable[[], Tensor], chance: float = 0.7) -> Tensor | None:
     """make() with this chance, else None."""
     return make() if rng.random() < chance else None
@@ -84,7 +89,7 @@ def perhaps(rng: Random, make: Callable[[], Tensor], chance: float = 0.7) -> Ten
 def dense(rng: Random, shape: Shape) -> Op | None:
     """Dense on the last axis."""
     m = rng.randint(1, 5)
-    return Dense(weights(rng, m, shape[-1], fan=shape[-1]), perhaps(rng, lambda: weights(rng, m)))
+    return Dense(weights(rng, m, shape[-1], fan=shape[-1]), perhaps(rng, lambda: biases(rng, m)))
 
 
 def dense_per_sample(rng: Random, shape: Shape) -> Op | None:
@@ -92,7 +97,7 @@ def dense_per_sample(rng: Random, shape: Shape) -> Op | None:
     if len(shape) != 1:
         return None
     m = rng.randint(1, 4)
-    return Dense(weights(rng, 2, m, shape[0], fan=shape[0]), perhaps(rng, lambda: weights(rng, 2, m)))
+    return Dense(weights(rng, 2, m, shape[0], fan=shape[0]), perhaps(rng, lambda: biases(rng, 2, m)))
 
 
 def _conv(rng: Random, shape: Shape, axes: int) -> Op | None:
@@ -106,7 +111,7 @@ def _conv(rng: Random, shape: Shape, axes: int) -> Op | None:
     groups = rng.choice([g for g in range(1, shape[0] + 1) if shape[0] % g == 0])
     channels = groups * rng.randint(1, max(1, 4 // groups))
     w = weights(rng, channels, shape[0] // groups, *kernel, fan=prod(kernel) * shape[0] // groups)
-    return Conv(w, perhaps(rng, lambda: weights(rng, channels)), stride, padding, dilation, groups)
+    return Conv(w, perhaps(rng, lambda: biases(rng, channels)), stride, padding, dilation, groups)
 
 
 def conv1d(rng: Random, shape: Shape) -> Op | None:
@@ -122,20 +127,19 @@ def conv2d(rng: Random, shape: Shape) -> Op | None:
 def scale(rng: Random, shape: Shape) -> Op | None:
     """Scale by a number, along some axes or entry by entry."""
 
-    def factor() -> Tensor:
+    def sizes() -> Shape:
         kept = rng.randint(0, len(shape))
-        sizes = shape[len(shape) - kept :]
-        return weights(rng, *(n if rng.random() < 0.6 else 1 for n in sizes))
+        return tuple(n if rng.random() < 0.6 else 1 for n in shape[len(shape) - kept :])
 
-    return Scale(perhaps(rng, factor), perhaps(rng, factor))
+    return Scale(perhaps(rng, lambda: weights(rng, *sizes())), perhaps(rng, lambda: biases(rng, *sizes())))
 
 
 def batch_norm(rng: Random, shape: Shape) -> Op | None:
     """BatchNorm over the first axis; variances down to nearly zero."""
     c = shape[0]
     variance = normal(rng, c).abs() * rng.choice((1.0, 1.0, 1e-4))
-    gain, shift = perhaps(rng, lambda: weights(rng, c)), perhaps(rng, lambda: weights(rng, c))
-    return BatchNorm(weights(rng, c), variance, gain, shift, eps=rng.choice((1e-5, 1e-3)), axes=len(shape) - 1)
+    gain, shift = perhaps(rng, lambda: weights(rng, c)), perhaps(rng, lambda: biases(rng, c))
+    return BatchNorm(biases(rng, c), variance, gain, shift, eps=rng.choice((1e-5, 1e-3)), axes=len(shape) - 1)
 
 
 def reshape(rng: Random, shape: Shape) -> Op | None:
@@ -163,6 +167,8 @@ def pool_windows(rng: Random, shape: Shape) -> Op | None:
     """Gather of the windows of a max pooling, (C, kernel size, H_out, W_out): padding, dilation and ceil_mode."""
     kernel, stride = (rng.randint(1, 3), rng.randint(1, 3)), (rng.randint(1, 3), rng.randint(1, 3))
     padding, dilation = (rng.randint(0, kernel[0] // 2), rng.randint(0, kernel[1] // 2)), rng.choice(((1, 1), (1, 2)))
+    if dilation[1] > 1:
+        padding = (padding[0], 0)  # a window with no entry inside the plane has no max
     if len(shape) != 3 or any(
         n + 2 * p < d * (k - 1) + 1 for n, p, d, k in zip(shape[1:], padding, dilation, kernel, strict=True)
     ):
@@ -234,11 +240,13 @@ AFFINE: tuple[Maker, ...] = (
 )  # fmt: skip
 NONLINEAR: tuple[Maker, ...] = (relu, leaky_relu, max_)
 MAKERS = AFFINE + NONLINEAR  # one for each op of absdomain.ops, and for each of its uses that differ in shape
+# What graphs are grown from: spatial ops suit few shapes, so they are offered more often; nonlinear ones are the point.
+MIXTURE = MAKERS + 4 * (conv1d, conv2d, avg_pool) + (batch_norm, dense, dense) + 3 * NONLINEAR + 4 * (relu,)
 
 
 def shape(rng: Random, axes: int | None = None) -> Shape:
     """A small shape of one to three axes."""
-    axes = rng.choice((1, 1, 2, 3)) if axes is None else axes
+    axes = rng.choice((1, 2, 2, 3, 3, 3)) if axes is None else axes
     return ((rng.randint(1, 6),), (rng.randint(1, 4), rng.randint(2, 6)), (rng.randint(1, 3), *_plane(rng)))[axes - 1]
 
 

@@ -1,4 +1,4 @@
-"""{ inf <= f(x) - <s, x> <= sup for every slope s : the band holds, is tight, and all that is derived from it agrees }."""
+"""{ inf <= f(x) - <s, x> <= sup for every slope s }: the band holds, is tight, and what is derived from it agrees."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds
 from absdomain.kinds import Elementwise, Line, Nonlinear, Shape, Slopes
-from absdomain.laws import drawing
-from absdomain.laws.affine import directional
 from absdomain.laws.broken import at_most, equal, finite, holds, slack
+from absdomain.laws.derivatives import directional
 from absdomain.laws.drawing import generator, normal
 from absdomain.rows import Rows
 
@@ -77,7 +76,7 @@ def _slopes(op: Nonlinear, boxes: tuple[Bounds, ...], rng: Random) -> list[Slope
 
 
 def _points(boxes: tuple[Bounds, ...], slopes: Slopes, rng: Random) -> list[Tensor]:
-    """Points of the boxes, (P, B, *shape) each: corners, all coordinates at a level, both by the slopes' signs, random."""
+    """Points of the boxes, (P, B, *shape) each: corners, all at one level, those by the slopes' signs, random."""
     drawn = []
     for box, slope in zip(boxes, slopes, strict=True):
         low, high = box.lower, box.upper
@@ -116,7 +115,8 @@ class _Laws:
         return self.op.inner(many, *(x.flatten(0, 1) for x in xs)).unflatten(0, xs[0].shape[:2])
 
     def at(self, slopes: Slopes) -> str:
-        return f"{self.op} with slopes {_text(slopes)} over {[(_text((b.lower,)), _text((b.upper,))) for b in self.boxes]}"
+        ends = [(_text((b.lower,)), _text((b.upper,))) for b in self.boxes]
+        return f"{self.op} with slopes {_text(slopes)} over {ends}"
 
     def band(self, slopes: Slopes, *, exact: bool) -> None:
         """The band holds at every point and, if exact, is attained; `image` is the band at slope 0."""
@@ -175,14 +175,16 @@ class _Laws:
             return
         chord = self.op.chord(self.boxes)
         for at, box, slope in zip(settled, self.boxes, chord, strict=True):
-            holds(at.dtype == torch.bool and at.shape == box.lower.shape, "settled is boolean, per entry", repr(self.op))
+            stated = at.dtype == torch.bool and at.shape == box.lower.shape
+            holds(stated, "settled is boolean, one per entry", repr(self.op))
             finite(slope, "the chord is finite", self.at(chord))
-        # an output that reads settled entries only: f and the chord, at entries that are not, cannot tell it anything
+        # the law speaks of outputs that read settled entries only
         band = self.op.band(chord, self.boxes)
         loose = (~torch.cat([at.flatten(1) for at in settled], 1)).to(torch.float64)
         touched = self.op.inner(tuple(torch.ones_like(b.lower) for b in self.boxes), *self._split(loose)) > 0
         width = torch.where(touched, 0.0, band.upper - band.lower)
-        equal(width, torch.zeros_like(width), self.allowed(chord), "settled: the chord's band has width 0", self.at(chord))
+        law = "where an op is settled, the chord's band has width 0"
+        equal(width, torch.zeros_like(width), self.allowed(chord), law, self.at(chord))
 
     def _split(self, flat: Tensor) -> list[Tensor]:
         sizes = [b.lower[0].numel() for b in self.boxes]
@@ -197,14 +199,31 @@ class _Laws:
         under, over = self.along(low, xs), self.along(high, xs)
         at_most(under, value, room, "the lower line is below f", detail)
         at_most(value, over, room, "the upper line is above f", detail)
-        at_most(self.inner(below, xs) + op.inf(below, boxes), under, room, "the lower line is as tight as asked", detail)
-        at_most(over, self.inner(above, xs) + op.sup(above, boxes), room, "the upper line is as tight as asked", detail)
+        at_most(self.inner(below, xs) + op.inf(below, boxes), under, room, "the lower line is tight as asked", detail)
+        at_most(over, self.inner(above, xs) + op.sup(above, boxes), room, "the upper line is tight as asked", detail)
         for samples in (1, value.shape[1]):
             c = normal(rng, 4, samples, *value.shape[2:])
             rows, constant = op.split(Rows.of(c), low, high)
             got = sum((r.dot(x[0]) for r, x in zip(rows, xs, strict=True)), start=torch.zeros(())) + constant
             exact = (c.clamp(min=0) * under[0] + c.clamp(max=0) * over[0]).flatten(2).sum(-1)
             equal(got, exact, 10 * room * (1 + c.abs().max()), "split is c+ below + c- above", detail)
+        self.split_gradients(low, high)
+
+    def split_gradients(self, low: Line, high: Line) -> None:
+        """`split` has the gradients of its value: to the rows, the slopes and the intercepts."""
+        op, count = self.op, len(self.boxes)
+        given = [t.detach() for line in (low, high) for t in (*line.slopes, line.intercept) if t is not None]
+        c = normal(self.rng, 2, len(given[0]), *op.shape(*self.shapes))
+
+        def split(c: Tensor, *given: Tensor) -> Tensor:
+            below = Line(given[:count], None if low.intercept is None else given[count])
+            rest = given[count + (low.intercept is not None) :]
+            rows, constant = op.split(Rows.of(c), below, Line(rest[:count], rest[count]))
+            return torch.cat([*(r.data.flatten() for r in rows), constant.flatten()])
+
+        if high.intercept is not None:
+            ways = [normal(self.rng, *t.shape) for t in (c, *given)]
+            directional(split, [c, *given], ways, self.rng, f"the split of {op}")
 
     def along(self, line: Line, xs: list[Tensor]) -> Tensor:
         """The line at points."""

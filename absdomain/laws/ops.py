@@ -22,15 +22,15 @@ def check_op(
     batch: int | None = None,
     seed: int = 0,
 ) -> None:
-    """Every law of an op on arguments of these shapes (without the batch), in float64; raises LawBroken with the values.
+    """Every law of an op on arguments of these shapes (batch left out), in float64; raises LawBroken with the values.
 
     Affine: linear in its arguments and in its weight; offset, modulus, adjoint, pull, followed_by and freeze agree with
     the matrix written out column by column; what calls itself diagonal is. Nonlinear: inf <= f(x) - <s, x> <= sup at
     corners, grids and random points for policies' slopes and for slopes that no policy gives; image, settled, lines and
     split follow from the band; an elementwise band is that of its critical points. Both: shapes, gradients, batch.
 
-    reference: a function of the same value, for example PyTorch's. exact: whether a band must be attained (to 2 % of its
-    width; True of every closed form). batch: that of an op with a matrix per sample. The op's tensors must be float64.
+    reference: a function of the same value, for example PyTorch's. exact: whether a band must be attained, to 2 % of
+    its width. batch: that of an op with a matrix per sample. The op's tensors must be float64.
     """
     rng = Random(seed)
     if reference is not None:
@@ -43,4 +43,4 @@ def check_op(
         case Nonlinear():
             check_nonlinear(op, *shapes, rng=rng, exact=exact)
         case _:
-            raise TypeError(f"{type(op).__name__} is neither Affine nor Nonlinear (absdomain.kinds); derive it from one")
+            raise TypeError(f"{type(op).__name__} is neither Affine nor Nonlinear (absdomain.kinds)")

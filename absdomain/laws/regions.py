@@ -1,9 +1,9 @@
-"""{ region : its support function, hull, images, samples and projections agree with its definition }."""
+"""A region's support function, hull, images, samples and projections agree with its definition."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from math import prod
 from random import Random
 from typing import Any
@@ -54,15 +54,16 @@ def minimum(region: Region, c: Tensor) -> Tensor:
 
 def alone(region: Region, sample: int) -> Region:
     """The region of one sample of the batch."""
-    assert is_dataclass(region)
-    batched = {
-        f.name: value[sample : sample + 1]
-        for f in fields(region)
-        if isinstance(value := getattr(region, f.name), Tensor)
-        and value.dim() == region.centre.dim()
-        and len(value) == len(region.centre)
+    whole: Any = region  # a dataclass, as regions are
+    given = {f.name: getattr(whole, f.name) for f in fields(whole)}
+    batch, axes = len(region.centre), region.centre.dim()
+    own = {
+        name: value[sample : sample + 1]
+        for name, value in given.items()
+        if isinstance(value, Tensor) and value.dim() == axes and len(value) == batch
     }
-    return replace(region, **batched)
+    alone: Region = replace(whole, **own)
+    return alone
 
 
 def points(rng: Random, centre: Tensor) -> Region:
@@ -89,7 +90,8 @@ def check_region(region: Region, *, seed: int = 0) -> None:
     finite(box.lower, "box is finite")
     finite(box.upper, "box is finite")
     at_most(box.lower, box.upper, slack(scale), "box: lower <= upper")
-    c = torch.cat([drawing.weights(rng, 4, batch, n), torch.eye(n, dtype=torch.float64).view(n, 1, n).repeat(1, batch, 1)])
+    axes = torch.eye(n, dtype=torch.float64).unsqueeze(1).expand(-1, batch, -1)
+    c = torch.cat([drawing.weights(rng, 4, batch, n), axes])
     rows = c.view(len(c), batch, *region.centre.shape[1:])
     least = region.minimum(Rows.of(rows))
     allowed = slack(scale * c.abs().sum(-1))

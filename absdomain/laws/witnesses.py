@@ -12,7 +12,7 @@ from torch import Tensor
 from absdomain.bounds import Bounds
 from absdomain.graph import Graph
 from absdomain.kinds import Affine, Nonlinear
-from absdomain.laws import drawing
+from absdomain.laws.drawing import generator, normal
 from absdomain.laws.examples import Example
 from absdomain.region import Region
 
@@ -24,7 +24,7 @@ def extreme(region: Region, rng: Random) -> Tensor:
     shape = region.centre.shape[1:]
     n = prod(shape)
     signs = torch.tensor(list(product((-1.0, 1.0), repeat=n)) if n <= 6 else [], dtype=torch.float64).view(-1, n)
-    more = drawing.normal(rng, 16, n)
+    more = normal(rng, 16, n)
     axes = torch.eye(n, dtype=torch.float64)
     ways = torch.cat([signs, more.sign(), more, axes, -axes]).view(-1, 1, *shape)
     return region.project(region.centre + _FAR * region.box().radius * ways)
@@ -32,8 +32,8 @@ def extreme(region: Region, rng: Random) -> Tensor:
 
 def steepest(graph: Graph, region: Region, rng: Random, *, restarts: int = 12, steps: int = 6) -> Tensor:
     """The last points of projected gradient steps, each towards an end of a random functional of the output."""
-    x = region.sample(restarts, drawing.generator(rng)).detach()
-    goal = drawing.normal(rng, restarts, 1, prod(graph.output.shape))
+    x = region.sample(restarts, generator(rng)).detach()
+    goal = normal(rng, restarts, 1, prod(graph.output.shape))
     single = torch.zeros_like(goal).scatter(-1, goal.abs().argmax(-1, keepdim=True), 1.0) * goal.sign()
     goal = torch.where(torch.arange(restarts).view(-1, 1, 1) % 4 == 0, goal, single)  # mostly one output's own ends
     reach = region.box().radius
@@ -50,17 +50,29 @@ def steepest(graph: Graph, region: Region, rng: Random, *, restarts: int = 12, s
 def points(example: Example, rng: Random) -> Tensor:
     """Points of the region, (P, B, *shape): extreme, sampled, and attacked."""
     region = example.region
-    sampled = region.sample(24, drawing.generator(rng))
+    sampled = region.sample(24, generator(rng))
     return torch.cat([extreme(region, rng), sampled, steepest(example.graph, region, rng)])
 
 
-def values(example: Example, x: Tensor) -> Tensor:
-    """What is bounded, at points (P, B, *shape): (P, B, *output shape), or C f(x) + d computed without the library."""
-    outputs = example.graph(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    if example.spec is None:
+def activations(graph: Graph, x: Tensor) -> list[Tensor]:
+    """The value of every node at points (P, B, *shape): (P, B, *node shape) each."""
+    values = [x.flatten(0, 1)]
+    for step in graph.schedule:
+        values.append(step.op(*(values[a] for a in step.args)))
+    return [v.unflatten(0, x.shape[:2]) for v in values]
+
+
+def asked(problem: Example, outputs: Tensor) -> Tensor:
+    """What is bounded, from outputs (P, B, *output shape): themselves, or C f(x) + d computed without the library."""
+    if problem.spec is None:
         return outputs
-    C, d = example.spec.C.to(outputs), example.spec.d.to(outputs)
-    return torch.einsum("bkn,pbn->pbk", C.expand(x.shape[1], -1, -1), outputs.flatten(2)) + d
+    C, d = problem.spec.C.to(outputs), problem.spec.d.to(outputs)
+    return torch.einsum("bkn,pbn->pbk", C.expand(outputs.shape[1], -1, -1), outputs.flatten(2)) + d
+
+
+def values(problem: Example, x: Tensor) -> Tensor:
+    """What is bounded, at points (P, B, *shape)."""
+    return asked(problem, activations(problem.graph, x)[-1])
 
 
 def magnitudes(example: Example) -> list[Tensor]:

@@ -1,0 +1,66 @@
+"""A problem as a few lines of Python that pose it again."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from absdomain.graph import Graph
+from absdomain.laws.examples import Example
+
+_HEAD = """\
+import torch
+from absdomain import *
+from absdomain.ops import *
+
+torch.set_default_dtype(torch.float64)
+nan, inf = float("nan"), float("inf")
+"""
+
+
+def script(problem: Example, domain: object) -> str:
+    """Python that builds the problem and prints the domain's bounds next to the ends of sampled values.
+
+    The domain appears by its text form if it has one that can be read back, else by its repr.
+    """
+    spec = "None" if problem.spec is None else expression(problem.spec)
+    return f"""{_HEAD}
+graph = {_graph(problem.graph)}
+region = {expression(problem.region)}
+spec = {spec}
+domain = {_domain(domain)}
+trace = domain.propagate(graph, region, spec)
+x = region.sample(10000)
+y = (graph if spec is None else spec.of(graph))(x[:, 0]) if x.shape[1] == 1 else None
+print("bounds", trace.lower, trace.upper)
+print("values", None if y is None else (y.amin(0), y.amax(0)))
+"""
+
+
+def expression(value: Any) -> str:
+    """A Python expression whose value is equal: numbers, tensors, and dataclasses of them."""
+    if isinstance(value, Tensor):
+        dtype = "" if value.dtype == torch.float64 else f", dtype={value.dtype}"
+        return f"torch.tensor({value.tolist()}{dtype})" if value.numel() else f"torch.zeros({tuple(value.shape)})"
+    if not hasattr(value, "__dataclass_fields__"):
+        return repr(value)
+    given = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
+    return f"{type(value).__name__}({', '.join(f'{k}={expression(v)}' for k, v in given.items() if v is not None)})"
+
+
+def _graph(graph: Graph) -> str:
+    lines = [f"    Node({n.name!r}, {expression(n.op)}, {n.args}, {n.shape})," for n in graph.nodes]
+    return "\n".join(["Graph([", *lines, "])"])
+
+
+def _domain(domain: object) -> str:
+    from absdomain.expression import parse
+
+    try:
+        parse(str(domain))
+    except (ValueError, TypeError):
+        return repr(domain)
+    return f'parse("{domain}")'
