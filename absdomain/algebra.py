@@ -110,8 +110,10 @@ class Meet(Domain[Elements]):
         known = self.parts[0].boxes(op, owns[0])
         for part, own in zip(self.parts[1:], owns[1:], strict=True):
             settled = op.settled(known)
-            asked = (None,) * len(own) if settled is None else tuple(~entries for entries in settled)
-            known = tuple(k.meet(part.bounds(e, w)) for k, e, w in zip(known, own, asked, strict=True))
+            if settled is None:
+                known = tuple(k.meet(part.bounds(e)) for k, e in zip(known, own, strict=True))
+            else:
+                known = tuple(_refined(k, part, e, ~s) for k, e, s in zip(known, own, settled, strict=True))
         return known
 
     def bounds(self, e: Elements, where: Tensor | None = None) -> Bounds:
@@ -192,6 +194,16 @@ class Mix(Domain[Elements]):
 
     def __str__(self) -> str:
         return f"mix({self.first}, {self.second}, weight={float(self.weight)!r})"
+
+
+def _refined(known: Bounds, part: AnyDomain, e: Any, asked: Tensor) -> Bounds:
+    """known met with what `part` knows of e, where asked.
+
+    A part may answer more, for the sake of other samples of the batch; that is not taken, so that no sample's bounds
+    depend on its neighbours.
+    """
+    met = known.meet(part.bounds(e, asked))
+    return Bounds(torch.where(asked, met.lower, known.lower), torch.where(asked, met.upper, known.upper))
 
 
 def _atom(domain: AnyDomain) -> str:

@@ -225,7 +225,8 @@ class Elementwise(Nonlinear):
 
     def _gaps(self, slope: Tensor, box: Bounds) -> list[Tensor]:
         """f(p) - slope p at the ends and at the critical points."""
-        inside = (torch.clamp(p, box.lower, box.upper) for p in self.critical(slope, box))
+        # not clamp, which passes no gradient to a box of width 0
+        inside = (torch.maximum(torch.minimum(p, box.upper), box.lower) for p in self.critical(slope, box))
         return [self(p) - slope * p for p in (box.lower, box.upper, *inside)]
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:

@@ -442,6 +442,6 @@ def _starts(size: int, kernel: int, stride: int, padding: int, dilation: int, ce
     places = torch.arange(out) * stride - padding + torch.arange(kernel)[:, None] * dilation
     inside = (places >= 0) & (places < size)
     if not bool(inside.any(0).all()):
-        raise ValueError(f"a pooling window of {kernel} (dilation {dilation}, padding {padding}) misses the {size} entries")
+        raise ValueError(f"a window of {kernel} (dilation {dilation}, padding {padding}) misses all {size} entries")
     substitute = places.gather(0, inside.int().argmax(0, keepdim=True)).expand_as(places)
     return torch.where(inside, places, substitute)

@@ -158,6 +158,7 @@ def never_proves_nonsense(domain: AnyDomain, problem: Example, rng: Random) -> N
         holds(not proved, "NaN and overflow never verify", f"lower {lower[sample, row]}, value {value[sample, row]}")
 
 
+RAISES = "a domain raises nothing"
 LAWS = (
     DomainLaw(contains),
     DomainLaw(reads_one_element),
@@ -196,7 +197,7 @@ def _breach(law: DomainLaw, domain: AnyDomain, problem: Example, seed: str) -> L
     except LawBroken as broken:
         return broken
     except Exception as error:  # a plug-in may fail in any way
-        raised = LawBroken("a domain raises nothing", f"{type(error).__name__}: {error}")
+        raised = LawBroken(RAISES, f"{type(error).__name__}: {error}")
         raised.__cause__ = error
         return raised
     return None
@@ -209,13 +210,12 @@ def _told(
 
     def fails(smaller: Example) -> bool:
         found = _breach(law, domain, smaller, seed)
-        return found is not None and found.law == broken.law
+        return found is not None and (found.law == RAISES) == (broken.law == RAISES)
 
     small = shrunk(problem, fails) if shrink else problem
     last = _breach(law, domain, small, seed) or broken
-    told = LawBroken(
-        broken.law, f"{last.message}\n{domain} breaks the law `{law}` (seed {seed}):\n\n{script(small, domain)}"
-    )
+    text = f"{last.message}\n{domain} breaks the law `{law}` (seed {seed}):\n\n{script(small, domain)}"
+    told = LawBroken(last.law, text)
     told.__cause__ = last.__cause__
     return told
 

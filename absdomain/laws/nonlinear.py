@@ -244,6 +244,7 @@ def _gradients(op: Nonlinear, shapes: tuple[Shape, ...], rng: Random) -> None:
 
     flat = [end for ends in many for end in ends]
     directional(band, flat, [1e-3 * normal(rng, *end.shape) for end in flat], rng, f"the band of {op}")
+    directional(lambda *ps: band(*(p for p in ps for _ in (0, 1))), xs, xs, rng, f"the band of {op} over points")
     boxes = tuple(_box(rng, 3, shape, degenerate=True) for shape in shapes)
     ends = [t.requires_grad_() for b in boxes for t in (b.lower, b.upper)]
     for below, above in (op.support(boxes), (op.chord(boxes), op.chord(boxes))):
