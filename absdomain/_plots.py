@@ -50,7 +50,7 @@ def errors(path: Path, points: Sequence[Errors], eps: float, title: str) -> None
     axes.plot(radii, attacked, marker="o", markersize=3.5, color=ATTACK, label="PGD error")
     axes.plot(radii, [p.clean_error for p in points], color=CLEAN, label="clean error")
     axes.axvline(eps, color=OTHER, linewidth=0.8, linestyle=":")
-    axes.set_ylim(0, 102)
+    axes.set_ylim(0, min(102, 5 + 1.1 * max(verified)))
     axes.set_xlim(left=0)
     _finish(axes, title, xlabel="eps", ylabel="error, %")
     figure.savefig(path)

@@ -17,12 +17,14 @@ from absdomain.lowering import Activation, BatchSize, Call, Value, lowers
 
 @lowers("aten.linear.default")
 def _linear(call: Call, x: Value, weight: Value, bias: Value = None) -> Activation:
+    if isinstance(weight, Live) and weight.read().dim() != 2:
+        call.unsupported(f"has a weight of {weight.read().dim()} axes", "use a matrix; a vector is one with one column")
     return call.apply(ops.Dense(*_constants(call, weight, bias)), _active(call, x))
 
 
 @lowers("aten.mm.default", "aten.matmul.default")
 def _matmul(call: Call, x: Value, weight: Value) -> Activation:
-    return _linear(call, x, _expression(call, lambda w: w.t(), weight))
+    return _linear(call, x, _expression(call, lambda w: w.mT if w.dim() > 1 else w, weight))
 
 
 @lowers("aten.addmm.default")
@@ -51,14 +53,11 @@ def _conv(
     return call.apply(ops.Conv(weight, bias, _tuple(stride, axes), padding, dilation, groups), x)
 
 
-@lowers("aten._native_batch_norm_legit_no_training.default", "aten.batch_norm.default")
+@lowers("aten._native_batch_norm_legit_no_training.default")
 def _batch_norm(
-    call: Call, x: Value, gain: Value, shift: Value, mean: Value, variance: Value, *rest: Any
+    call: Call, x: Value, gain: Value, shift: Value, mean: Value, variance: Value, momentum: float, eps: float
 ) -> list[Activation]:
     x = _active(call, x)
-    if mean is None or variance is None:
-        call.unsupported("has no running statistics", "construct it with track_running_stats=True")
-    eps = rest[1]
     mean, variance, gain, shift = _constants(call, mean, variance, gain, shift)
     return [call.apply(ops.BatchNorm(mean, variance, gain, shift, eps, len(call.shape_of(x)) - 1), x)]
 
@@ -77,7 +76,7 @@ def _sub(call: Call, x: Value, y: Value, *, alpha: float = 1) -> Activation:
 
 
 @lowers("aten.rsub.Tensor", "aten.rsub.Scalar")
-def _rsub(call: Call, x: Value, y: Value, *, alpha: float = 1) -> Activation:
+def _rsub(call: Call, x: Value, y: Value, alpha: float = 1) -> Activation:
     return _sum(call, y, _scaled(call, x, -alpha))
 
 
@@ -98,7 +97,9 @@ def _mul(call: Call, x: Value, y: Value) -> Activation:
 def _div(call: Call, x: Value, y: Value) -> Activation:
     if not isinstance(x, Activation):
         call.unsupported("divides by an activation", "there is no rule for reciprocals yet")
-    return call.apply(ops.Scale(_expression(call, torch.reciprocal, _constant(call, y)), None), _expanded(call, x))
+    dtype = call.node.meta["val"].dtype  # an integer or a less precise divisor is inverted as precisely as it divides
+    inverse = _expression(call, lambda c: c.to(torch.promote_types(c.dtype, dtype)).reciprocal(), _constant(call, y))
+    return call.apply(ops.Scale(inverse, None), _expanded(call, x))
 
 
 def _sum(call: Call, x: Value, y: Value) -> Activation:
@@ -122,6 +123,13 @@ def _scaled(call: Call, x: Value, factor: float) -> Value:
 
 @lowers("aten.relu.default")
 def _relu(call: Call, x: Value) -> Activation:
+    return call.apply(ops.ReLU(), x)
+
+
+@lowers("aten.clamp.default", "aten.clamp_min.default")
+def _clamp(call: Call, x: Value, low: Any = None, high: Any = None) -> Activation:
+    if low != 0 or high is not None:
+        call.unsupported(f"clamps to [{low}, {high}]", "there is only the rule for [0, None], which is ReLU")
     return call.apply(ops.ReLU(), x)
 
 
@@ -178,7 +186,8 @@ def _adaptive_avg_pool(call: Call, x: Value, size: Any) -> Activation:
 
 
 @lowers("aten.mean.dim", "aten.sum.dim_IntList")
-def _reduce(call: Call, x: Value, axes: Any = None, keepdim: bool = False, **dtype: Any) -> Activation:
+def _reduce(call: Call, x: Value, axes: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Activation:
+    _cast(call, x)
     kind = ops.Mean if call.target == "aten.mean.dim" else ops.Sum
     return call.apply(kind(_axes(call, axes, len(call.shape_of(x)) + 1), keepdim), x)
 

@@ -75,7 +75,9 @@ class Graph:
     def then(self, op: Op, name: str | None = None) -> Graph:
         """x -> op(self(x)), the op's node being called `name`."""
         last = len(self.nodes) - 1
-        node = Node(name or self._fresh(type(op).__name__.lower()), op, (last,), op.shape(self.output.shape))
+        stem = name or type(op).__name__.lower()
+        taken = name is None or any(node.name == name for node in self.nodes)
+        node = Node(self._fresh(stem) if taken else stem, op, (last,), op.shape(self.output.shape))
         return Graph((*self.nodes, node))
 
     def ending_in(self, op: Op) -> Graph:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._sympy.numbers import int_oo
 
 from absdomain.graph import Graph, Node
 from absdomain.kinds import Op, Shape
@@ -57,10 +58,12 @@ def to_graph(module: nn.Module, example: Tensor) -> Graph:
     example: a batch (B, *shape) of the module's dtype and device; the graph takes any batch size. The graph is
     evaluated against the module on random points. Errors: UnsupportedOp; ValueError where the two disagree.
     """
-    import absdomain.aten  # noqa: F401  # fills RULES
-
-    if example.dim() < 2:
-        raise ValueError(f"to_graph: the example is a batch (B, *shape), got shape {tuple(example.shape)}")
+    _fill_rules()
+    if example.dim() < 2 or not example.is_floating_point() or example.numel() == 0:
+        raise ValueError(
+            f"to_graph: the example is a batch (B, *shape) of floating point numbers, B > 0; "
+            f"got shape {tuple(example.shape)} of {example.dtype}"
+        )
     batch = example.detach() if len(example) > 1 else example.detach().repeat(2, *(1,) * (example.dim() - 1))
     with _evaluation(module):
         graph = _Lowering(module, _export(module, batch), tuple(example.shape[1:])).graph()
@@ -68,11 +71,32 @@ def to_graph(module: nn.Module, example: Tensor) -> Graph:
     return graph
 
 
+def _fill_rules() -> None:
+    """The table: ours, then those of plug-ins, whose modules are imported for the `lowers` in them."""
+    import absdomain.aten  # noqa: F401
+    from absdomain import registry
+
+    with suppress(registry.NotInstalled):  # a source tree on the path has no plug-ins, and needs none
+        for name in registry.names("lowerings"):
+            registry.find("lowerings", name)
+
+
 def _export(module: nn.Module, batch: Tensor) -> torch.export.ExportedProgram:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
-        program = torch.export.export(module, (batch,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
-        return program.run_decompositions({})  # in-place operations become functional; the others stay as they are
+        sizes = torch.export.ShapesCollection()  # whatever the signature of `forward`, *args included
+        sizes[batch] = {0: torch.export.Dim.AUTO}
+        try:
+            program = torch.export.export(module, (batch,), dynamic_shapes=sizes)
+        except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
+            first = str(error).strip().partition("\n")[0]
+            raise UnsupportedOp(f"torch.export cannot export {type(module).__name__}: {first}") from error
+        program = program.run_decompositions({})  # in-place operations become functional; the others stay as they are
+    batches = list(program.range_constraints.values())
+    if len(batches) != 1 or batches[0].upper != int_oo:
+        at_most = f"at most {batches[0].upper}" if batches else f"exactly {len(batch)}"
+        raise UnsupportedOp(f"the module, as exported, takes {at_most} samples; write it without the batch's size")
+    return program
 
 
 @contextmanager
@@ -91,10 +115,14 @@ def _check(graph: Graph, module: nn.Module, batch: Tensor) -> None:
     generator = torch.Generator(batch.device).manual_seed(0)
     noise = torch.rand(3, *batch.shape[1:], dtype=batch.dtype, device=batch.device, generator=generator)
     scale = batch.abs().max().clamp(min=1.0)
+    wide = scale * (4 * noise - 2)
     with torch.no_grad():
-        for x in (batch, noise, scale * (4 * noise - 2), noise[:1]):
+        for x in (batch, noise, wide, wide[:1]):
             ours, theirs = graph(x), module(x)
-            tolerance = 1e4 * torch.finfo(batch.dtype).eps * theirs.abs().nan_to_num().max().clamp(min=1.0).item()
+            if not isinstance(theirs, Tensor):
+                raise UnsupportedOp(f"the module returns a {type(theirs).__name__}; return one tensor")
+            size = theirs.abs().nan_to_num(posinf=0.0).max().clamp(min=1.0).item()
+            tolerance = torch.finfo(batch.dtype).eps ** (2 / 3) * size
             if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True):
                 gap = (ours - theirs).abs().max().item() if ours.shape == theirs.shape else "their shapes differ"
                 raise ValueError(
@@ -124,6 +152,13 @@ class _Lowering:
         raise AssertionError("torch.export gave a graph without an output")
 
     def _ending(self, node: fx.Node, outputs: Sequence[Value]) -> Graph:
+        results = self.program.graph_signature.output_specs
+        changed = [result.target or "its input" for result in results if "MUTATION" in result.kind.name]
+        if changed:
+            raise UnsupportedOp(
+                f"the module changes {', '.join(changed)} in place; work on a copy (a first layer ReLU(inplace=True) "
+                "changes the input)"
+            )
         if len(outputs) != 1 or not isinstance(outputs[0], Activation):
             raise UnsupportedOp(f"the module returns {len(outputs)} tensors; return one that depends on the input")
         (output,) = outputs
@@ -157,6 +192,8 @@ class _Lowering:
             if any(isinstance(v, BatchSize) for v in flat):
                 call.unsupported("depends on the batch size", "write it without x.shape[0]")
             target: Any = node.target
+            if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
+                call.unsupported("is random", "draw the numbers once, and keep them in a buffer")
             return Live(lambda: target(*_read(args), **_read(kwargs)))
         rule = RULES.get(call.target)
         if rule is None:
@@ -164,7 +201,11 @@ class _Lowering:
                 "is neither Affine nor Nonlinear",
                 "give it a band (absdomain.kinds.Nonlinear) and register it (absdomain.lowering.lowers)",
             )
-        return rule(call, *args, **kwargs)
+        value = rule(call, *args, **kwargs)
+        if isinstance(value, Activation) and self.nodes[value.place].shape != call.shape:
+            ours = self.nodes[value.place].shape
+            call.unsupported(f"gives shape {call.shape}, but its rule gives {ours}", "correct the rule")
+        return value
 
 
 @dataclass(frozen=True)
@@ -215,7 +256,8 @@ class Call:
         """The path of the module that calls, and the call's own name where that is not one leaf module."""
         stack = list(self.node.meta.get("nn_module_stack", {}).values())
         path = stack[-1][0] if stack else ""
-        leaf = path and not list(self.lowering.module.get_submodule(path).children())
+        inside = {name for name, _ in self.lowering.module.get_submodule(path).named_children()}
+        leaf = path and inside <= {"parametrizations"}
         return path if leaf else f"{path}.{self.node.name}" if path else self.node.name
 
     def _name(self) -> str:

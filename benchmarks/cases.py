@@ -1,0 +1,104 @@
+"""What is timed: per network and batch size, the plain work and the certified work beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import absdomain
+from absdomain import networks
+from absdomain.algebra import Mix
+from absdomain.domains import Box, DeepPoly
+from absdomain.registry import find
+from absdomain.trainers.certified import Certified
+from absdomain.trainers.crown_ibp import CrownIBP
+from absdomain.trainers.objective import Objective
+
+SHAPE, CLASSES, EPS = (1, 28, 28), 10, 0.1
+NETWORKS = ("gowal-small", "gowal-medium", "cnn7")
+BATCHES = (1, 32, 128)
+AFFORDABLE = 40_000  # neurons times samples: full CROWN beyond it takes minutes a call, and is left out by name
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A piece of work, the plain work that it is measured against, and the ratio that is to be reached, if any."""
+
+    name: str
+    work: Work
+    plain: Work
+    target: float | None = None
+
+
+TARGETS = {
+    ("gowal-small", 1, "IBP bounds"): 4.0,
+    ("gowal-small", 32, "IBP bounds"): 2.5,
+    ("gowal-small", 128, "IBP bounds"): 2.5,
+    ("gowal-small", 32, "CROWN-IBP bounds"): 24.0,
+    ("gowal-small", 32, "IBP step"): 3.1,
+    ("gowal-small", 32, "CROWN-IBP step"): 13.0,
+}
+
+
+def cases(name: str, batch: int) -> tuple[list[Case], list[str]]:
+    """The cases of one network and batch size, and the names of those left out because they are too dear."""
+    torch.manual_seed(0)
+    network: Any = find("networks", name)
+    module: nn.Module = network(SHAPE, CLASSES).eval()
+    x, y = torch.rand(batch, *SHAPE), torch.randint(CLASSES, (batch,))
+    graph = absdomain.to_graph(module, x)
+    guided = DeepPoly().guided(by=Box())
+    forward = partial(_forward, module, x)
+    step = _step(_Natural(module), x, y)
+    listed = [
+        Case("IBP bounds", partial(_bounds, Box(), graph, x, y), forward),
+        Case("CROWN-IBP bounds", partial(_bounds, guided, graph, x, y), forward),
+        Case("IBP step", _step(Certified(module, x, Box()), x, y, kappa=0.5), step),
+        Case("CROWN-IBP step", _step(CrownIBP(module, x, Mix(guided, Box())), x, y, beta=0.5), step),
+    ]
+    left_out = []
+    if networks.size(module, SHAPE).relus * batch <= AFFORDABLE:
+        listed.insert(2, Case("full CROWN bounds", partial(_bounds, DeepPoly(), graph, x, y), forward))
+    else:
+        left_out.append("full CROWN bounds")
+    return [Case(c.name, c.work, c.plain, TARGETS.get((name, batch, c.name))) for c in listed], left_out
+
+
+@torch.no_grad()
+def _forward(module: nn.Module, x: Tensor) -> Tensor:
+    result: Tensor = module(x)
+    return result
+
+
+@torch.no_grad()
+def _bounds(domain: absdomain.Domain[Any], graph: absdomain.Graph, x: Tensor, y: Tensor) -> Tensor:
+    """Lower bounds of the margins, the region and the specification included."""
+    region = absdomain.Linf(x, EPS, clip=(0.0, 1.0))
+    return domain.propagate(graph, region, absdomain.margins(y, CLASSES)).lower
+
+
+class _Natural(Objective):
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        return self.nominal(x, y)
+
+
+def _step(objective: Objective, x: Tensor, y: Tensor, *, kappa: float = 0.0, beta: float = 0.0) -> Work:
+    """One step of training: gradients cleared, loss, backward, SGD without momentum."""
+    objective.set(eps=EPS, kappa=kappa, beta=beta)
+    optimiser = torch.optim.SGD(objective.parameters(), lr=1e-6)  # the weights hardly move: every repeat is the same work
+
+    def work() -> None:
+        optimiser.zero_grad()
+        objective(x, y).loss.backward()
+        optimiser.step()
+
+    return work
+
+
