@@ -57,8 +57,8 @@ def keep_memory() -> None:
     """Tell glibc to keep freed memory for the next batch instead of giving it back to the system page by page.
 
     Without it every large temporary is mapped, zeroed and unmapped again: Box on Gowal's networks at batch 128 took 1.6
-    to 1.9 times as long. Thresholds given in the environment (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_) are left as they are.
-    Elsewhere than on glibc it does nothing.
+    to 1.9 times as long. Thresholds given in the environment (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_) are left
+    as they are. Elsewhere than on glibc it does nothing.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +15,65 @@ FORMAT = "absdomain verdicts 1"
 
 
 class JournalError(ValueError):
-    """A results file is damaged, or belongs to another configuration; the text says where and what to do."""
+    """A results file is damaged, in use, or of another configuration; the text says where and what to do."""
 
 
-@dataclass(frozen=True)
 class Journal:
-    """{ index -> Verdict } on disk, under one configuration."""
+    """{ index -> Verdict } on disk, under one configuration, written by one process at a time.
 
-    path: Path
+    Opening a new file writes its header. A last line that is torn is dropped. JournalError: the file is of another
+    configuration (the text has the fields that differ), damaged, or open elsewhere; it is then left as it is.
+    """
 
-    def open(self, config: dict[str, Any]) -> dict[int, Verdict]:
-        """The verdicts that are there already; none for a new file, whose header is written now.
-
-        A last line that is torn is dropped. A file under another configuration raises JournalError with the fields
-        that differ.
-        """
-        config = json.loads(json.dumps(config))
-        lines = self._whole_lines()
-        if not lines:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._write([{"format": FORMAT, "config": config}])
-            return {}
-        header = self._parse(1, lines[0])
-        if header.get("format") != FORMAT:
-            raise JournalError(f"{self.path}:1: not a results file of this version; give another file, or delete it")
-        self._compare(header["config"], config)
-        verdicts = (self._verdict(number, line) for number, line in enumerate(lines[1:], 2))
-        return {verdict.index: verdict for verdict in verdicts}
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        try:
+            self._lock()
+            self.verdicts = self._read(json.loads(json.dumps(config)))
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts, and return once they are on disk."""
         self._write([verdict.to_json() for verdict in verdicts])
 
-    def _write(self, rows: list[dict[str, Any]]) -> None:
-        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+    def close(self) -> None:
+        """Let another process write."""
+        self._file.close()
 
-    def _whole_lines(self) -> list[bytes]:
-        if not self.path.exists():
-            return []
-        content = self.path.read_bytes()
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process, however that ends
+        except BlockingIOError as reason:
+            raise JournalError(
+                f"{self.path}: in use by another certification; wait for it, or give another file"
+            ) from reason
+
+    def _read(self, config: dict[str, Any]) -> dict[int, Verdict]:
+        self._file.seek(0)
+        content = self._file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(self.path, len(whole))
-        return whole.splitlines()
+        lines = whole.splitlines()
+        if lines:
+            header = self._parse(1, lines[0])
+            if header.get("format") != FORMAT or not isinstance(header.get("config"), dict):
+                raise JournalError(
+                    f"{self.path}:1: not a results file of this version; give another file, or delete it"
+                )
+            self._compare(header["config"], config)
+        verdicts = [self._verdict(number, line) for number, line in enumerate(lines[1:], 2)]
+        self._file.truncate(len(whole))
+        if not lines:
+            self._write([{"format": FORMAT, "config": config}])
+        return {verdict.index: verdict for verdict in verdicts}
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        self._file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
         try:
@@ -76,7 +88,7 @@ class Journal:
         row = self._parse(number, line)
         try:
             return Verdict.from_json(row)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise JournalError(f"{self.path}:{number}: damaged ({error!r}); delete the file to begin again") from error
 
     def _compare(self, there: dict[str, Any], now: dict[str, Any]) -> None:

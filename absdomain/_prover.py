@@ -147,10 +147,12 @@ class Prover:
             return Answer(str(domain), dict.fromkeys(rows.tolist(), refused))
         lower, least, slack = bounds.amin(1), seen.least[rows], allowance(bounds, seen.logits[rows])
         for row in (least < lower - slack).nonzero().flatten().tolist():
+            nominal = seen.attacked is None or bool(seen.nominal[rows[row]] <= seen.attacked[rows[row]])
             raise SoundnessError(
-                f"image {indices[int(rows[row])]}, label {int(labels[rows[row]])}: {domain} claims that every margin "
-                f"over the region is at least {lower[row]:.9g}, but a point of the region has {least[row]:.9g}: "
-                "a defect of that domain, of an operation of this network, or of absdomain; please report it"
+                f"image {indices[int(rows[row])]}, label {int(labels[rows[row]])}: {domain} claims that every margin over "
+                f"the region is at least {lower[row]:.9g}, but {'the image itself' if nominal else 'the attack'} "
+                f"shows a point of the region with {least[row]:.9g}: a defect of that domain, of an operation of this "
+                "network, or of absdomain; please report it"
             )
         enough = slack if self.margin is None else torch.full_like(slack, self.margin)
         finite = bounds.isfinite().all(1) & least.isfinite()

@@ -90,7 +90,6 @@ def listings() -> dict[str, Callable[[], list[tuple[str, str]]]]:
         "networks": lambda: _registered("networks"),
         "trainers": lambda: _registered("trainers"),
         "data": lambda: [(name, "{train} + {test} images".format(**source.counts)) for name, source in SOURCES.items()],
-        "presets": lambda: _registered("presets"),
     }
 
 

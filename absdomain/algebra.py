@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,7 @@ class Meet(Domain[Elements]):
 
     @property
     def guarantee(self) -> Guarantee:
-        return min(part.guarantee for part in self.parts)
+        return _weakest(self.parts)
 
     def lift(self, region: Region) -> Elements:
         return tuple(part.lift(region) for part in self.parts)
@@ -155,7 +155,7 @@ class Mix(Domain[Elements]):
 
     @property
     def guarantee(self) -> Guarantee:
-        return min(part.guarantee for part in self._live)
+        return _weakest(self._live)
 
     @property
     def _live(self) -> tuple[AnyDomain, ...]:
@@ -194,6 +194,13 @@ class Mix(Domain[Elements]):
 
     def __str__(self) -> str:
         return f"mix({self.first}, {self.second}, weight={float(self.weight)!r})"
+
+
+def _weakest(parts: Sequence[AnyDomain]) -> Guarantee:
+    weakest = Guarantee.SOUND
+    for part in parts:  # a loop: torch.compile does not trace min over a generator
+        weakest = min(weakest, part.guarantee)
+    return weakest
 
 
 def _refined(known: Bounds, part: AnyDomain, e: Any, asked: Tensor) -> Bounds:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,7 @@ def certify(
         dtype=dtype,
     )
     if file is None:
-        return _run(prover, images, labels, batch, {}, None)
-    journal = Journal(Path(file))
+        return _run(prover, images, labels, batch, None)
     config = {
         "region": _described(regions(images[:1])),
         "domains": [str(domain) for domain in chosen],
@@ -122,25 +122,24 @@ def certify(
         "data": _hash([images, labels]),
         "samples": len(images),
     }
-    return _run(prover, images, labels, batch, journal.open(config), journal)
+    return _run(prover, images, labels, batch, Journal(Path(file), config))
 
 
-def _run(
-    prover: Prover, images: Tensor, labels: Tensor, batch: int, done: dict[int, Verdict], journal: Journal | None
-) -> Iterator[Verdict]:
-    yield from done.values()
-    device = _device(prover.exact)
-    for first in range(0, len(images), batch):
-        rows = slice(first, first + batch)
-        missing = [index for index in range(len(images))[rows] if index not in done]
-        if not missing:
-            continue
-        # A batch of which a part is known is judged again as a whole: the attack's random points depend on it.
-        verdicts = prover.judge(list(range(len(images))[rows]), images[rows].to(device), labels[rows].to(device))
-        fresh = [verdict for verdict in verdicts if verdict.index in missing]
-        if journal is not None:
-            journal.append(fresh)
-        yield from fresh
+def _run(prover: Prover, images: Tensor, labels: Tensor, batch: int, journal: Journal | None) -> Iterator[Verdict]:
+    with nullcontext() if journal is None else closing(journal):
+        done = {} if journal is None else journal.verdicts
+        yield from done.values()
+        device = _device(prover.exact)
+        for indices in torch.arange(len(images)).split(batch):
+            missing = {int(index) for index in indices} - done.keys()
+            if not missing:
+                continue
+            # A batch of which a part is known is judged again as a whole: the attack's random points depend on it.
+            verdicts = prover.judge(indices.tolist(), images[indices].to(device), labels[indices].to(device))
+            fresh = [verdict for verdict in verdicts if verdict.index in missing]
+            if journal is not None:
+                journal.append(fresh)
+            yield from fresh
 
 
 def model_hash(model: nn.Module) -> str:

@@ -304,7 +304,18 @@ def list_(
     """What is installed: domains, networks, trainers, data sets, presets, with those of plug-ins."""
     from absdomain import _report
 
-    listings = _report.listings()
+    listings = _report.listings() | {"presets": _presets}
     if what is not None and what not in listings:
         raise ValueError(f"list {what}: there are {', '.join(listings)}")
     _report.show(*(_report.names_table(name, rows()) for name, rows in listings.items() if what in (None, name)))
+
+
+def _presets() -> list[tuple[str, str]]:
+    from absdomain.registry import find, names
+
+    recipes: list[tuple[str, Any]] = [(name, find("presets", name)) for name in names("presets")]
+    return [(name, f"{r.trainer}, {r.network} on {r.data}, eps {r.eps:.4g}, {r.epochs} epochs") for name, r in recipes]
+
+
+if __name__ == "__main__":
+    main()

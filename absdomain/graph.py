@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from absdomain.kinds import Op, Shape
@@ -86,11 +87,15 @@ class Graph:
         return Graph((*self.nodes[:-1], replace(self.output, op=op, shape=op.shape(*shapes))))
 
     def freeze(self) -> Graph:
-        """The same function of detached copies of all weights, with |weights| ready: for certification.
+        """The same function of detached copies of all weights, with |weights| ready and batch norm folded away.
 
-        Later changes of the module do not reach it.
+        For certification: later changes of the module do not reach it. A folded node's name is gone (rewrite.fuse).
         """
-        return Graph([node if node.op is None else replace(node, op=node.op.freeze()) for node in self.nodes])
+        from absdomain.rewrite import fuse
+
+        with torch.no_grad():
+            fused = fuse(self)
+            return Graph([node if node.op is None else replace(node, op=node.op.freeze()) for node in fused.nodes])
 
     @property
     def nx(self) -> networkx.DiGraph[str]:

@@ -46,7 +46,15 @@ class Op(ABC):
         """The output's shape without the batch, from those of the arguments."""
 
     def followed_by(self, C: Tensor, d: Tensor) -> Op | None:
-        """x -> C f(x) + d as one op, or None where that takes two; C (B or 1, K, n), d (B or 1, K)."""
+        """x -> C f(x) + d as one op, or None where that takes two; C (..., K, n), d (..., K), with a batch or without."""
+        return None
+
+    def scaled(self, w: Tensor, b: Tensor) -> Op | None:
+        """x -> w f(x) + b as one op, or None where that takes two; w and b broadcast to f's output."""
+        return None
+
+    def after(self, previous: Op) -> Op | None:
+        """x -> self(previous(x)) as one op, or None where that takes two."""
         return None
 
     def freeze(self) -> Op:

@@ -84,7 +84,7 @@ def _fill_rules() -> None:
 def _export(module: nn.Module, batch: Tensor) -> torch.export.ExportedProgram:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
-        sizes = torch.export.ShapesCollection()  # whatever the signature of `forward`, *args included
+        sizes: Any = torch.export.ShapesCollection()  # whatever the signature of `forward`, *args included
         sizes[batch] = {0: torch.export.Dim.AUTO}
         try:
             program = torch.export.export(module, (batch,), dynamic_shapes=sizes)

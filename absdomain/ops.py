@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.bounds import Bounds
-from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Shape, Slopes
+from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Op, Shape, Slopes
 from absdomain.live import live
 from absdomain.rows import Rows
 
@@ -50,6 +50,16 @@ class Dense(Affine):
     def followed_by(self, C: Tensor, d: Tensor) -> Dense | None:
         bias = self.bias
         return Dense(C @ self.weight, d if bias is None else torch.matmul(C, bias.unsqueeze(-1)).squeeze(-1) + d)
+
+    def scaled(self, w: Tensor, b: Tensor) -> Dense | None:
+        if self.weight.dim() > 2 or w.dim() > 1 or b.dim() > 1:
+            return None
+        bias = b if self.bias is None else w * self.bias + b
+        return Dense(w.reshape(-1, 1) * self.weight, bias.expand(len(self.weight)))
+
+    def after(self, previous: Op) -> Op | None:
+        bias = self.weight.new_zeros(len(self.weight)) if self.bias is None else self.bias
+        return previous.followed_by(self.weight, bias) if self.weight.dim() == 2 else None
 
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d}
@@ -92,6 +102,14 @@ class Conv(Affine):
         back = _CONVOLVE_TRANSPOSED[len(self.stride)]
         return (back(y, w, None, self.stride, self.padding, missed, self.groups, self.dilation),)
 
+    def scaled(self, w: Tensor, b: Tensor) -> Conv | None:
+        channels = (len(self.weight), *(1,) * len(self.stride))
+        if any(v.dim() > 0 and tuple(v.shape) != channels for v in (w, b)):
+            return None  # not one factor and one offset a channel
+        bias = b if self.offset is None else w * self.offset + b
+        weight = w.reshape(-1, *(1,) * (self.weight.dim() - 1)) * self.weight
+        return replace(self, weight=weight, bias=bias.expand(channels).flatten())
+
     def _by_phases(self, w: Tensor, y: Tensor, shape: Shape) -> Tensor:
         """The transposed convolution into few channels, where PyTorch's is slow, as one convolution.
 
@@ -129,6 +147,14 @@ class Scale(Affine):
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         return (y if w is None else w * y,)
+
+    def after(self, previous: Op) -> Op | None:
+        like = next(v for v in (self.weight, self.bias, torch.ones(())) if v is not None)
+        w = torch.ones_like(like) if self.weight is None else self.weight
+        return previous.scaled(w, torch.zeros_like(w) if self.bias is None else self.bias)
+
+    def scaled(self, w: Tensor, b: Tensor) -> Scale:
+        return Scale(w if self.weight is None else w * self.weight, b if self.bias is None else w * self.bias + b)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +194,9 @@ class BatchNorm(Affine):
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         assert w is not None
         return (w * y,)
+
+    def after(self, previous: Op) -> Op | None:
+        return previous.scaled(self.weight, self.bias)
 
     def freeze(self) -> Affine:
         return Scale(self.weight, self.bias).freeze()

@@ -92,7 +92,7 @@ class _Natural(Objective):
 def _step(objective: Objective, x: Tensor, y: Tensor, *, kappa: float = 0.0, beta: float = 0.0) -> Work:
     """One step of training: gradients cleared, loss, backward, SGD without momentum."""
     objective.set(eps=EPS, kappa=kappa, beta=beta)
-    optimiser = torch.optim.SGD(objective.parameters(), lr=1e-6)  # the weights hardly move: every repeat is the same work
+    optimiser = torch.optim.SGD(objective.parameters(), lr=1e-6)  # weights that hardly move: every repeat does the same
 
     def work() -> None:
         optimiser.zero_grad()

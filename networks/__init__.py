@@ -9,8 +9,8 @@ from absdomain.networks import advibp, crown_ibp, gowal, singleprop, wong
 from absdomain.networks.chain import Chain, Conv, Same
 from absdomain.networks.cnn7 import cnn7
 from absdomain.networks.mlp import mlp
-from absdomain.networks.normalise import Normalise
 from absdomain.networks.size import Size, size
+from absdomain.normalise import Normalise
 
 __all__ = [
     "Chain",

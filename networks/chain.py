@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import nn
 
 from absdomain.networks.initialise import Initialise, as_torch
-from absdomain.networks.normalise import Normalise
+from absdomain.normalise import Normalise
 
 Shape = tuple[int, ...]  # of one image: (C, H, W)
 

@@ -8,7 +8,7 @@ import math
 from torch import nn
 
 from absdomain.networks.chain import Conv, Shape, front
-from absdomain.networks.normalise import Normalise
+from absdomain.normalise import Normalise
 
 ROWS = (Conv(64, 3, 1, 1), Conv(64, 3, 1, 1), Conv(128, 3, 2, 1), Conv(128, 3, 1, 1), Conv(128, 3, 1, 1))
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from absdomain.networks.chain import Chain, Conv, Same, Shape, front
 from absdomain.networks.initialise import orthogonal
-from absdomain.networks.normalise import Normalise
+from absdomain.normalise import Normalise
 
 small = Chain((Conv(16, 4, 2), Conv(32, 4)), (100,), orthogonal)
 medium = Chain((Conv(32, 3), Conv(32, 4, 2), Conv(64, 3), Conv(64, 4, 2)), (512, 512), orthogonal)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from absdomain.networks.chain import Chain, Shape
-from absdomain.networks.normalise import Normalise
+from absdomain.normalise import Normalise
 
 
 def mlp(

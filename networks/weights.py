@@ -19,8 +19,7 @@ import torch
 from torch import nn
 
 from absdomain.networks.chain import Shape, front
-from absdomain.networks.normalise import Normalise
-
+from absdomain.normalise import Normalise
 
 EXAMPLE = '{"layers": "flatten fc784>100 relu fc100>10", "input": [1, 28, 28]}'
 

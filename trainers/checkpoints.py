@@ -37,11 +37,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def save(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-    """Replace the folder's checkpoint. `numbers` is JSON: floats come back bit for bit."""
+def pack(tensors: dict[str, Tensor]) -> bytes:
+    """The tensors as a safetensors file; those that share memory are written twice."""
     from safetensors import torch as safetensors
 
-    content = safetensors.save({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()})
+    return safetensors.save({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()})
+
+
+def save(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    """Replace the folder's checkpoint. `numbers` is JSON: floats come back bit for bit."""
+    content = pack(tensors)
     digest = hashlib.sha256(content).hexdigest()
     path = folder / f"checkpoint-{digest[:16]}.safetensors"
     write_atomically(path, content)

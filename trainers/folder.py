@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,13 +93,16 @@ def append_metrics(folder: Path, row: dict[str, Any], size: int) -> int:
         file.truncate(size)
         file.seek(size)
         file.write(json.dumps(row).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
         return file.tell()
 
 
 def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
-    """The rows of metrics, one per finished epoch."""
+    """The rows of metrics, one per finished epoch; a line that is only half written is left out."""
     path = Path(folder) / METRICS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def build_network(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Module:

@@ -12,21 +12,19 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from absdomain.data import Images, load
-from absdomain.registry import find
-from absdomain.trainers import checkpoints
 from absdomain.trainers.augment import augment
-from absdomain.trainers.folder import MODEL, Config, RunError, append_metrics, build_network, locked, settle
-from absdomain.trainers.method import Method
-from absdomain.trainers.objective import Objective, clean_error, verified_error
+from absdomain.trainers.folder import MODEL, Config, append_metrics, locked, settle
+from absdomain.trainers.objective import clean_error, verified_error
 from absdomain.trainers.recipe import Recipe, Values
+from absdomain.trainers.session import Position, Session, start
 
 
 @dataclass(frozen=True)
@@ -60,54 +58,6 @@ class Metrics:
 
 class Diverged(RuntimeError):
     """The loss became infinite or undefined; the weights before that step are in the checkpoint."""
-
-
-@dataclass
-class Position:
-    """Where a training stands; with the tensors, all that a checkpoint holds."""
-
-    epoch: int = 0
-    batch: int = 0  # done in this epoch
-    losses: float = 0.0  # their sum in this epoch
-    seconds: float = 0.0
-    metrics_size: int = 0  # bytes of the metrics file that are committed
-
-
-@dataclass
-class Session:
-    """A training in memory."""
-
-    folder: Path
-    recipe: Recipe
-    images: Images
-    held_out: Images
-    objective: Objective
-    optimiser: torch.optim.Optimizer
-    device: torch.device
-    position: Position = field(default_factory=Position)
-
-    @property
-    def batches(self) -> int:
-        """Steps per epoch; the last one may have fewer images."""
-        return math.ceil(len(self.images) / self.recipe.batch)
-
-    def save(self) -> None:
-        """Commit weights, optimiser, random state and position."""
-        checkpoints.save(self.folder, _tensors(self), asdict(self.position))
-
-    def restore(self) -> None:
-        """Go to where the folder's checkpoint was made; stay at the start without one."""
-        found = checkpoints.load(self.folder)
-        if found is None:
-            return
-        tensors, numbers = found
-        try:
-            _set_tensors(self, tensors)
-            self.position = Position(**numbers)
-        except (KeyError, TypeError, RuntimeError, ValueError) as reason:
-            raise checkpoints.CheckpointError(
-                f"{self.folder / checkpoints.STATE}: not a checkpoint of this network ({reason}); use another folder"
-            ) from reason
 
 
 def train(
@@ -148,33 +98,13 @@ def _train(
     checkpoint_seconds: float,
 ) -> Iterator[Metrics]:
     with locked(folder):
-        session = _start(folder, recipe, full, device)
+        session = start(folder, recipe, full, device)
         session.restore()
         while session.position.epoch < recipe.epochs:
             _epoch(session, on_step, checkpoint_seconds)
-            row = _finish_epoch(session)
-            yield row
+            yield _finish_epoch(session)
         if not (folder / MODEL).exists():
-            checkpoints.write_atomically(folder / MODEL, _model_bytes(session.objective.network))
-
-
-def _start(folder: Path, recipe: Recipe, full: Images, device: torch.device) -> Session:
-    method = find("trainers", recipe.trainer)
-    if not isinstance(method, Method):
-        raise RunError(f"{recipe.trainer}: a trainer must be a Method, not a {type(method).__name__}")
-    torch.manual_seed(recipe.seed)
-    network = build_network(recipe, full.shape, full.classes).to(device)
-    images, held_out = full.holdout(recipe.validation, recipe.seed)
-    example = images[:1][0].to(device, recipe.torch_dtype)
-    objective = method.objective(network, example, full.classes, recipe)
-    return Session(folder, recipe, images, held_out, objective, _optimiser(recipe, network), device)
-
-
-def _optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if recipe.optimiser == "adam":
-        return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    return torch.optim.SGD(parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+            session.save_model()
 
 
 def _epoch(session: Session, on_step: Callable[[StepMetrics], None] | None, checkpoint_seconds: float) -> None:
@@ -192,22 +122,23 @@ def _epoch(session: Session, on_step: Callable[[StepMetrics], None] | None, chec
             group["lr"] = learning_rate(step)
         x, y = _batch(session, order)
         loss, metrics = session.objective(x, y)
-        if not math.isfinite(loss.item()):
+        value = loss.item()
+        if not math.isfinite(value):
             session.save()
-            raise Diverged(_diverged(session, loss.item(), values))
+            raise Diverged(_diverged(session, value, values))
         session.optimiser.zero_grad()
         loss.backward()
         session.optimiser.step()
         now = time.monotonic()
         position.batch += 1
-        position.losses += loss.item()
+        position.losses += value
         position.seconds += now - clock
         clock = now
-        if on_step is not None:
-            on_step(_step_metrics(session, step, loss, values, metrics))
         if now - saved > checkpoint_seconds:
             session.save()
             saved = now
+        if on_step is not None:
+            on_step(_step_metrics(session, step, value, values, metrics))
 
 
 def _batch(session: Session, order: Tensor) -> tuple[Tensor, Tensor]:
@@ -226,6 +157,7 @@ def _finish_epoch(session: Session) -> Metrics:
     recipe, position = session.recipe, session.position
     step = position.epoch * session.batches + session.batches - 1
     values = recipe.at(step, session.batches)
+    session.objective.set(**values._asdict())  # a run may resume just here, with no step before
     started = time.monotonic()
     clean, verified = _evaluate(session)
     row = Metrics(
@@ -265,13 +197,13 @@ def _evaluate(session: Session) -> tuple[float | None, float | None]:
 EVALUATION_BATCH = 500
 
 
-def _step_metrics(session: Session, step: int, loss: Tensor, values: Values, metrics: dict[str, Tensor]) -> StepMetrics:
+def _step_metrics(session: Session, step: int, loss: float, values: Values, metrics: dict[str, Tensor]) -> StepMetrics:
     seen = {name: value.item() for name, value in metrics.items()}
     return StepMetrics(
         epoch=session.position.epoch + 1,
         step=step + 1,
         steps=session.recipe.epochs * session.batches,
-        loss=loss.item(),
+        loss=loss,
         values=values,
         clean_error=seen.get("clean_error"),
         verified_error=seen.get("verified_error"),
@@ -285,38 +217,3 @@ def _diverged(session: Session, loss: float, values: Values) -> str:
         f"(eps {values.eps:g}, kappa {values.kappa:g}); the weights before that step are saved. "
         "Train anew with a smaller lr, a longer ramp or a longer warmup"
     )
-
-
-# --- what a checkpoint holds ------------------------------------------------------------------------------------------
-
-
-def _tensors(session: Session) -> dict[str, Tensor]:
-    tensors = {f"model.{name}": tensor for name, tensor in session.objective.network.state_dict().items()}
-    for number, state in session.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{number}.{key}": value for key, value in state.items() if value is not None}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if session.device.type == "cuda":
-        tensors["random.cuda"] = torch.cuda.get_rng_state(session.device)
-    return tensors
-
-
-def _set_tensors(session: Session, tensors: dict[str, Tensor]) -> None:
-    model, state = {}, {}  # type: dict[str, Tensor], dict[int, dict[str, Tensor]]
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind == "model":
-            model[rest] = tensor
-        elif kind == "optimiser":
-            number, key = rest.split(".", 1)
-            state.setdefault(int(number), {})[key] = tensor
-    session.objective.network.load_state_dict(model)
-    session.optimiser.load_state_dict({**session.optimiser.state_dict(), "state": state})
-    torch.set_rng_state(tensors["random.cpu"])
-    if session.device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random.cuda"], session.device)
-
-
-def _model_bytes(network: nn.Module) -> bytes:
-    from safetensors import torch as safetensors
-
-    return safetensors.save({name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()})

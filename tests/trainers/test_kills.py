@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,12 @@ def finish(folder: Path) -> None:
     assert start(folder, 0.2).wait(timeout=300) == 0
 
 
-def poll(process: "subprocess.Popen[bytes]", seen: Callable[[], bool]) -> bool:
+def poll(process: "subprocess.Popen[bytes]", seen: Callable[[], object]) -> bool:
     """Wait until something is seen; False if the process ends before."""
     while process.poll() is None:
         if seen():
             return True
+        time.sleep(0.0005)  # leave it the processor
     return False
 
 
@@ -55,6 +57,10 @@ def state(folder: Path) -> tuple[int, int]:
     return (path.stat().st_mtime_ns, path.stat().st_ino) if path.exists() else (0, 0)
 
 
+def advanced(folder: Path, before: tuple[int, int]) -> bool:
+    return state(folder) != before
+
+
 def temporaries(folder: Path) -> list[Path]:
     return [*folder.glob(".checkpoint-*.tmp"), *folder.glob(".state.json.tmp")]
 
@@ -67,30 +73,25 @@ def moments() -> Iterator[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_run_that_is_killed_often_ends_with_the_same_weights(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(whole)
-    delays, random_kills, mid_epoch, while_writing = moments(), 0, 0, 0
-    # A little progress between two kills: the run must last for all of them, and yet each must find it elsewhere.
-    while random_kills < RANDOM_KILLS or while_writing < KILLS_WHILE_WRITING:
-        writing = random_kills == RANDOM_KILLS or (
-            random_kills > while_writing * 2 and while_writing < KILLS_WHILE_WRITING
-        )
-        process, before = start(killed, 0.0 if writing else 0.05), state(killed)
-        assert poll(process, lambda: state(killed) != before), "the run ended before all the kills"
-        if writing:
-            assert poll(process, lambda: bool(temporaries(killed)))
-            assert kill(process)
-            while_writing += bool(temporaries(killed))  # the file is still there: it was being written
-        else:
+    delays, kinds, mid_epoch = moments(), ["random"] * RANDOM_KILLS + ["writing"] * KILLS_WHILE_WRITING, 0
+    random.Random(1).shuffle(kinds)
+    while kinds:
+        before, process = state(killed), start(killed, 0.0 if kinds[-1] == "writing" else 0.05)
+        assert poll(process, partial(advanced, killed, before)), "the run ended before all the kills"
+        if kinds[-1] == "random":
             time.sleep(next(delays))
-            assert kill(process), "the run ended before all the kills"
-            random_kills += 1
+        else:
+            assert poll(process, partial(temporaries, killed))
+        assert kill(process), "the run ended before all the kills"
         mid_epoch += '"batch": 0' not in (killed / "state.json").read_text()
+        if kinds[-1] == "random" or temporaries(killed):  # what is still there was being written
+            kinds.pop()
     finish(killed)
-    print(
-        f"{random_kills} kills at random moments, {while_writing} while writing, {mid_epoch} left a mid-epoch checkpoint"
-    )
+    print(f"{RANDOM_KILLS} kills at random moments, {KILLS_WHILE_WRITING} while writing, {mid_epoch} in mid-epoch")
     assert mid_epoch >= 5
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     rows, expected = ([row | {"seconds": 0} for row in read_metrics(run)] for run in (killed, whole))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from absdomain.data import load
+from absdomain.data import Images, load
 from absdomain.trainers import (
     CheckpointError,
     Diverged,
@@ -184,8 +184,13 @@ def test_what_is_wrong_with_a_folder_is_said(
 def test_test_images_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from absdomain.trainers import loop
 
-    splits = []
-    monkeypatch.setattr(loop, "load", lambda name, split, **rest: splits.append(split) or load(name, split, **rest))
+    splits: list[str] = []
+
+    def watched(name: str, split: str, **rest: Any) -> Images:
+        splits.append(split)
+        return load(name, split, **rest)
+
+    monkeypatch.setattr(loop, "load", watched)
     list(train(short(epochs=1, ramp=0.0), tmp_path))
     assert splits == ["train"]
 

@@ -74,7 +74,7 @@ def test_certified_mixes_the_two_losses(
     x, y = batch
     objective = Certified(network, x[:1], parse(domain), classes=4, l1=0.01)
     objective.set(eps=0.1, kappa=kappa)
-    size = sum(layer.weight.abs().sum() for layer in network if isinstance(layer, nn.Linear))
+    size = sum(p.abs().sum() for name, p in network.named_parameters() if name.endswith("weight"))
     robust = robust_cross_entropy(lower(network, x, y, domain))
     expected = kappa * functional.cross_entropy(network(x), y) + (1 - kappa) * robust + 0.01 * size
     step = objective(x, y)

@@ -1,0 +1,1 @@
+"""An activation and a domain for absdomain, as an example."""

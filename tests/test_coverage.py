@@ -1,0 +1,52 @@
+"""Soundness is tried on every op with every region in every domain at least fifty times; the counts are printed."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from absdomain.laws import DomainLaw, Example, Tally, check_domain, domains, drawing
+from absdomain.laws.drawing import Maker
+from absdomain.laws.examples import REGIONS, RegionMaker, example
+from absdomain.laws.problems import AnyDomain
+from absdomain.laws.tally import op_kind, region_kind
+from tests.subjects import DOMAINS
+
+LEAST = 50
+PROBLEMS = 1000
+
+
+def kinds() -> dict[Maker, str]:
+    """The name under which each maker's op is counted."""
+    return {make: op_kind(drawing.suited(Random(0), make)[0]) for make in drawing.MAKERS}
+
+
+def region_kinds() -> dict[RegionMaker, str]:
+    """The name under which each maker's region is counted."""
+    return {make: region_kind(make(Random(0), 1, (2,))) for make in REGIONS}
+
+
+def rarest_first() -> Callable[[AnyDomain, Random], Example]:
+    """Problems that each contain the pair of op and region that was seen least often before, and more rare ops."""
+    seen, names, places = Tally(), kinds(), region_kinds()
+
+    def draw(domain: AnyDomain, rng: Random) -> Example:
+        place = min(REGIONS, key=lambda place: min(seen.pairs[name, places[place]] for name in names.values()))
+        rarest = sorted(drawing.MAKERS, key=lambda make: seen.pairs[names[make], places[place]])
+        makers = 4 * tuple(rarest[:6]) + drawing.MIXTURE
+        problem = example(rng, first=rarest[0], makers=makers, region=place)
+        seen.count(problem)
+        return problem
+
+    return draw
+
+
+@pytest.mark.parametrize("domain", DOMAINS, ids=str)
+def test_soundness_is_tried_on_every_op_and_region(domain: AnyDomain) -> None:
+    law = DomainLaw(domains.contains, rarest_first())
+    tally = check_domain(domain, examples=PROBLEMS, laws=(law,))
+    print(f"\n{domain}: {tally}")
+    every = {(op, region) for op in kinds().values() for region in region_kinds().values()}
+    assert {pair for pair, count in tally.pairs.items() if count >= LEAST} >= every
+    assert 2 * tally.branching >= tally.problems
+    assert 5 * tally.unstable > tally.neurons

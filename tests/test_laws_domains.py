@@ -1,0 +1,169 @@
+"""Every domain, slope policy and combinator keeps the laws of a domain; a domain that breaks one is told so."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from absdomain import Bounds, Graph, Guarantee, Interval, parse
+from absdomain.domain import Domain
+from absdomain.domains import Box, DeepPoly
+from absdomain.kinds import Affine, Nonlinear
+from absdomain.laws import LAWS, DomainLaw, Example, LawBroken, check_domain, drawing, strategies
+from absdomain.laws.examples import example
+from absdomain.laws.growth import branching
+from absdomain.laws.problems import AnyDomain
+from absdomain.region import Region
+from tests.subjects import DOMAINS
+
+EXAMPLES = 25
+
+
+@pytest.mark.parametrize("law", LAWS, ids=str)
+@pytest.mark.parametrize("domain", DOMAINS, ids=str)
+def test_every_domain_keeps_its_laws(domain: AnyDomain, law: DomainLaw) -> None:
+    check_domain(domain, examples=EXAMPLES, laws=(law,))
+
+
+@given(strategies.problems(batch=1))
+def test_box_is_never_tighter_than_its_reduced_product(problem: Example) -> None:
+    product, box = (d.propagate(problem.graph, problem.region, problem.spec) for d in (Box() & DeepPoly(), Box()))
+    room = 1e-9 * (1 + box.lower.abs().max() + box.upper.abs().max())
+    assert bool((product.lower >= box.lower - room).all())
+    assert bool((product.upper <= box.upper + room).all())
+
+
+@given(strategies.graphs(size=4))
+def test_a_mixture_is_the_mixture_of_its_parts(graph: Graph) -> None:
+    centre = torch.linspace(-1, 1, graph.input.shape[0], dtype=torch.float64)
+    point = centre.view(-1, *[1] * (len(graph.input.shape) - 1)).expand(1, *graph.input.shape)
+    region = Interval(point - 0.5, point + 0.5)
+    parts = [parse(text).propagate(graph, region) for text in ("deeppoly.guided(by=box)", "box")]
+    for weight in (0.0, 0.3, 1.0):
+        mixed = parse(f"mix(deeppoly.guided(by=box), box, weight={weight})").propagate(graph, region)
+        for end in ("lower", "upper"):
+            first, second = (getattr(part, end) for part in parts)
+            exact = weight * first + (1 - weight) * second
+            torch.testing.assert_close(getattr(mixed, end), exact, rtol=1e-9, atol=1e-9)
+
+
+# ---- the kit judges domains that are not ours
+
+
+@dataclass(frozen=True)
+class Corners(Domain[Tensor]):
+    """{ all corners of the input }: exact on affine ops, and wrong behind a nonlinear one."""
+
+    def lift(self, region: Region) -> Tensor:
+        box = region.box()
+        return torch.stack([box.lower, box.upper])
+
+    def affine(self, op: Affine, *args: Tensor) -> Tensor:
+        ends = [op(*(a[i] for a in args)) for i in (0, 1)]
+        return torch.stack([torch.minimum(*ends), torch.maximum(*ends)])
+
+    def relax(self, op: Nonlinear, args: tuple[Tensor, ...], within: tuple[Bounds, ...] | None) -> Tensor:
+        return torch.stack([op(*(a[i] for a in args)) for i in (0, 1)])
+
+    def bounds(self, e: Tensor, where: Tensor | None = None) -> Bounds:
+        return Bounds(e[0], e[1])
+
+
+class Guess(Corners):
+    """The same, and honest about it."""
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return Guarantee.HEURISTIC
+
+
+class Everything(Box):
+    """R^n: sound, and of no use."""
+
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+        box = e.box()
+        return Bounds(torch.full_like(box.lower, -torch.inf), torch.full_like(box.lower, torch.inf))
+
+
+class Vague(Box):
+    """Box, half a unit wider on either side."""
+
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+        box = e.box()
+        return Bounds(box.lower - 0.5, box.upper + 0.5)
+
+
+class Broken(Box):
+    """A domain that fails where it should answer."""
+
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+        raise RuntimeError("no bounds today")
+
+
+def law(name: str) -> tuple[DomainLaw]:
+    (found,) = (each for each in LAWS if str(each) == name)
+    return (found,)
+
+
+@pytest.mark.parametrize(("domain", "broken"), [
+    (Corners(), "lower <= f"), (Everything(), "finite"), (Vague(), "exact"), (Broken(), "no bounds today"),
+])  # fmt: skip
+def test_a_broken_domain_is_told_which_law_it_breaks(domain: AnyDomain, broken: str) -> None:
+    with pytest.raises(LawBroken, match=broken):
+        check_domain(domain, shrink=False)
+
+
+def test_a_heuristic_domain_is_spared_containment_alone() -> None:
+    check_domain(Guess(), laws=law("contains"), examples=10)
+    with pytest.raises(LawBroken, match="exact"):
+        check_domain(Guess(), laws=law("exact_where_affine"), shrink=False)
+
+
+def forgetful(self: Box, op: Nonlinear, args: tuple[Region | Bounds, ...], within: object) -> Bounds:
+    """Box with relu's image taken at the lower end."""
+    box = args[0].box()
+    return Bounds(op(box.lower), op(box.lower))
+
+
+def test_a_failure_is_shrunk_and_told_as_a_script_that_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Box, "relax", forgetful)
+    with pytest.raises(LawBroken, match=r"f\(x\)") as caught:
+        check_domain(Box(), laws=law("contains"), examples=100)
+    message = str(caught.value)
+    script = message[message.index("import torch") :]
+    assert script.count("Node(") <= 3, f"not shrunk:\n{script}"
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        exec(compile(script, "script", "exec"), names := {})
+    assert bool((names["y"].amax(0) > names["trace"].upper[0]).any()), shown.getvalue()
+
+
+def test_the_same_seed_tries_the_same_problems() -> None:
+    one, two, other = (check_domain(Box(), laws=law("contains"), examples=10, seed=seed) for seed in (5, 5, 6))
+    assert one == two
+    assert one != other
+
+
+def test_your_own_law_and_your_own_problems() -> None:
+    def lower_is_below_upper(domain: AnyDomain, problem: Example, rng: Random) -> None:
+        trace = domain.propagate(problem.graph, problem.region)
+        if not bool((trace.lower <= trace.upper + 1e-9).all()):
+            raise LawBroken("lower <= upper", "no")
+
+    def of_dense_and_relu(domain: AnyDomain, rng: Random) -> Example:
+        return example(rng, makers=(drawing.dense, drawing.relu), size=6)
+
+    tally = check_domain(Box(), laws=(DomainLaw(lower_is_below_upper, of_dense_and_relu),), examples=20)
+    assert tally.problems == 20
+    assert {op for op, _ in tally.pairs} <= {"Dense", "ReLU", "Add", "Concat", "Reshape", "Scale"}
+    assert "20 problems" in str(tally)
+
+
+def test_half_of_the_graphs_branch() -> None:
+    graphs = [example(Random(seed)).graph for seed in range(100)]
+    assert sum(map(branching, graphs)) > 50
