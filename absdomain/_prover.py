@@ -146,17 +146,14 @@ class Prover:
             refused = -torch.inf, (Reason.REFUSED, str(refusal))
             return Answer(str(domain), dict.fromkeys(rows.tolist(), refused))
         lower, least, slack = bounds.amin(1), seen.least[rows], allowance(bounds, seen.logits[rows])
-        for row in (least < lower - slack).nonzero().flatten().tolist():
-            nominal = seen.attacked is None or bool(seen.nominal[rows[row]] <= seen.attacked[rows[row]])
-            raise SoundnessError(
-                f"image {indices[int(rows[row])]}, label {int(labels[rows[row]])}: {domain} claims that every margin over "
-                f"the region is at least {lower[row]:.9g}, but {'the image itself' if nominal else 'the attack'} "
-                f"shows a point of the region with {least[row]:.9g}: a defect of that domain, of an operation of this "
-                "network, or of absdomain; please report it"
-            )
+        for place in (least < lower - slack).nonzero().flatten().tolist():
+            row = int(rows[place])
+            raise SoundnessError(_contradiction(indices[row], int(labels[row]), domain, lower[place], row, seen))
         enough = slack if self.margin is None else torch.full_like(slack, self.margin)
+        if not self.strict and self.margin is None:
+            enough = torch.zeros_like(slack)
         finite = bounds.isfinite().all(1) & least.isfinite()
-        proved = finite & seen.resisted[rows] & (lower > enough if self.strict else lower >= 0)
+        proved = finite & seen.resisted[rows] & (lower > enough if self.strict else lower >= enough)
         nodes = [""] * len(rows) if bool(finite.all()) else self.first_non_finite(domain, region)
         columns = (rows.tolist(), proved.tolist(), finite.tolist(), lower.tolist(), enough.tolist(), nodes)
         told = {
@@ -185,6 +182,16 @@ class Prover:
 def _run(module: nn.Module, points: Tensor) -> Tensor:
     with torch.no_grad():
         return module(points)
+
+
+def _contradiction(index: int, label: int, domain: AnyDomain, lower: Tensor, row: int, seen: Seen) -> str:
+    nominal = seen.attacked is None or bool(seen.nominal[row] <= seen.attacked[row])
+    return (
+        f"image {index}, label {label}: {domain} claims that every margin over the region is at least {lower:.9g}, "
+        f"but {'the image itself' if nominal else 'the attack'} shows a point of the region with "
+        f"{seen.least[row]:.9g}: a defect of that domain, of an operation of this network, or of absdomain; "
+        "please report it"
+    )
 
 
 def _failure(finite: bool, lower: float, enough: float, node: str) -> Failure:

@@ -315,7 +315,10 @@ def _constant(call: Call, value: Value) -> Any:
         call.unsupported("depends on the batch size", "write it without x.shape[0]")
     if not isinstance(value, Live):
         return torch.tensor(float(value), dtype=torch.float64)
-    shape = tuple(value.read().shape)
+    present = value.read()
+    if not present.is_floating_point():  # a mask has no modulus, and unsigned numbers no negative
+        return _constant(call, _expression(call, lambda c: c.to(call.node.meta["val"].dtype), value))
+    shape = tuple(present.shape)
     rank = len(call.shape) + 1
     if len(shape) == rank and shape[0] != 1:
         call.unsupported(f"has a constant of shape {shape} along the batch", "give it a batch axis of size 1")

@@ -75,7 +75,7 @@ class BoxMinimum(torch.autograd.Function):
 
 def _pair(c: Tensor, v: Tensor) -> Tensor:
     """<c_k, v> per sample: c (K, N or 1, *shape), v (B or 1, *shape) -> (K, max(N, B))."""
-    flat, wide = c.flatten(2), v.flatten(1)
+    flat, wide = c.reshape(*c.shape[:2], -1), v.reshape(len(v), -1)  # an activation may have no axis
     if flat.shape[1] == 1:
         return flat.squeeze(1) @ wide.t()
     if wide.shape[0] == 1:

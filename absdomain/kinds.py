@@ -46,7 +46,7 @@ class Op(ABC):
         """The output's shape without the batch, from those of the arguments."""
 
     def followed_by(self, C: Tensor, d: Tensor) -> Op | None:
-        """x -> C f(x) + d as one op, or None where that takes two; C (..., K, n), d (..., K), with a batch or without."""
+        """x -> C f(x) + d as one op, or None where that takes two; C (..., K, n), d (..., K)."""
         return None
 
     def scaled(self, w: Tensor, b: Tensor) -> Op | None:

@@ -55,7 +55,8 @@ def lowers(*targets: str) -> Callable[[Rule], Rule]:
 def to_graph(module: nn.Module, example: Tensor) -> Graph:
     """x -> module(x) in evaluation mode, as a graph of ops that read the module's parameters at each use.
 
-    example: a batch (B, *shape) of the module's dtype and device; the graph takes any batch size. The graph is
+    example: a batch (B, *shape) of the module's dtype and device; the graph takes any batch size. Lower again after
+    the module's structure has changed: parameters are live, submodules are not looked up again. The graph is
     evaluated against the module on random points. Errors: UnsupportedOp; ValueError where the two disagree.
     """
     _fill_rules()
@@ -66,7 +67,9 @@ def to_graph(module: nn.Module, example: Tensor) -> Graph:
         )
     batch = example.detach() if len(example) > 1 else example.detach().repeat(2, *(1,) * (example.dim() - 1))
     with _evaluation(module):
-        graph = _Lowering(module, _export(module, batch), tuple(example.shape[1:])).graph()
+        program = _export(module, batch)
+        graph = _Lowering(module, program, tuple(example.shape[1:])).graph()
+        _check_sizes(program, len(batch))  # after the walk, whose refusals are more precise
         _check(graph, module, batch)
     return graph
 
@@ -91,12 +94,18 @@ def _export(module: nn.Module, batch: Tensor) -> torch.export.ExportedProgram:
         except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
             first = str(error).strip().partition("\n")[0]
             raise UnsupportedOp(f"torch.export cannot export {type(module).__name__}: {first}") from error
-        program = program.run_decompositions({})  # in-place operations become functional; the others stay as they are
-    batches = list(program.range_constraints.values())
-    if len(batches) != 1 or batches[0].upper != int_oo:
-        at_most = f"at most {batches[0].upper}" if batches else f"exactly {len(batch)}"
-        raise UnsupportedOp(f"the module, as exported, takes {at_most} samples; write it without the batch's size")
-    return program
+        return program.run_decompositions({})  # in-place operations become functional; the others stay as they are
+
+
+def _check_sizes(program: torch.export.ExportedProgram, size: int) -> None:
+    """Refuses a program that holds for some sizes of the batch only, which torch.export says here and nowhere else."""
+    ranges = list(program.range_constraints.values())
+    if len(ranges) != 1 or ranges[0].upper != int_oo:
+        allowed = f"at most {ranges[0].upper}" if ranges else f"exactly {size}"
+        raise UnsupportedOp(
+            f"the module, as exported, takes {allowed} samples; write x.shape[0] for len(x), and no branch, cut or "
+            "view that depends on its value"
+        )
 
 
 @contextmanager

@@ -237,14 +237,14 @@ class Gather(Affine):
     index: Tensor  # (*output shape), flat positions
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
-        return xs[0].flatten(1)[:, self.index.to(xs[0].device)]
+        return xs[0].reshape(len(xs[0]), -1)[:, self.index.to(xs[0].device)]
 
     def shape(self, *shapes: Shape) -> Shape:
         return tuple(self.index.shape)
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         flat = y.new_zeros(y.shape[0], prod(shapes[0]))
-        return (flat.index_add(1, self.index.flatten().to(y.device), y.flatten(1)).view(-1, *shapes[0]),)
+        return (flat.index_add(1, self.index.flatten().to(y.device), y.reshape(len(y), -1)).view(-1, *shapes[0]),)
 
 
 @dataclass(frozen=True, eq=False)

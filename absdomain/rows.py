@@ -45,20 +45,22 @@ class Rows:
     def dot(self, v: Tensor) -> Tensor:
         """<c_k, v>, (K, N or 1); v broadcasts to (B, *shape)."""
         if self.unit is not None:
-            return v.expand(-1 if v.dim() > len(self.shape) else 1, *self.shape).flatten(1)[:, self.unit].t()
+            many = v.expand(-1 if v.dim() > len(self.shape) else 1, *self.shape)
+            return many.reshape(len(many), -1)[:, self.unit].t()
         data = self.data
+        whole = data.reshape(*data.shape[:2], -1)  # (K, N or 1, n)
         v = v.to(data)
         if v.dim() <= len(self.shape):  # the same for every sample: sum the broadcast axes before multiplying
             v = v.reshape((1,) * (len(self.shape) - v.dim()) + tuple(v.shape))
             axes = [i + 2 for i, size in enumerate(v.shape) if size != data.shape[i + 2]]
             reduced = data.sum(axes, keepdim=True) if axes else data
-            return reduced.flatten(2) @ v.flatten()
+            return reduced.reshape(*data.shape[:2], -1) @ v.flatten()
         if v.shape[0] == 1:
-            return data.flatten(2) @ v.expand(1, *self.shape).flatten()
-        flat = v.expand(-1, *self.shape).flatten(1)  # (B, n)
+            return whole @ v.expand(1, *self.shape).flatten()
+        flat = v.expand(-1, *self.shape).reshape(len(v), -1)  # (B, n)
         if data.shape[1] == 1:
-            return data.flatten(1) @ flat.t()
-        return torch.bmm(data.flatten(2).transpose(0, 1), flat.unsqueeze(-1)).squeeze(-1).t()
+            return whole.squeeze(1) @ flat.t()
+        return torch.bmm(whole.transpose(0, 1), flat.unsqueeze(-1)).squeeze(-1).t()
 
     def negated(self) -> Rows:
         """x -> <-c_k, x>."""

@@ -74,7 +74,7 @@ class DeepPoly(Domain[Relation]):
         batch, size = like.shape[0], prod(e.shape)
         index = torch.arange(size, device=like.device)
         if where is not None:
-            index = where.flatten(1).any(0).nonzero().squeeze(1)
+            index = where.reshape(batch, size).any(0).nonzero().squeeze(1)
         lower, upper = like.new_full((batch, size), -torch.inf), like.new_full((batch, size), torch.inf)
         ends = [_minimum(e, Rows.units(part, e.shape, like), both=True).chunk(2) for part in _chunks(e, index)]
         if ends:
