@@ -75,8 +75,8 @@ def certify(
     and holds each against the attack.
 
     An image is verified if a lower bound, computed in `dtype`, is above `margin`, by default `allowance`. With
-    `strict=False` it may be equal to `margin`, by default 0, as in papers that count ties. A witness lies in the region, and the
-    given module, run again at it, misclassifies it. NaN and infinite bounds leave an image unknown.
+    `strict=False` it may be equal to `margin`, by default 0, as in papers that count ties. A witness lies in the
+    region, and the given module, run again at it, misclassifies it. NaN and infinite bounds leave an image unknown.
 
     `file` receives every verdict as a JSON line, on disk after each batch. The file of an interrupted run is
     continued, and its verdicts come first; a file of another configuration is refused. `summarise` gives the errors.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
 
@@ -69,7 +69,7 @@ class Domain(ABC, Generic[E]):
         """Boxes of the arguments, over which `relax` takes the op's band."""
         return tuple(self.bounds(e) for e in args)
 
-    def part(self, e: E, domain: Domain[E]) -> E | None:
+    def part(self, e: E, domain: Domain[Any]) -> E | None:
         """The element of `domain` that e carries, or None: what lets two branches of a combination share it."""
         return e if self == domain else None
 
@@ -102,13 +102,13 @@ class Domain(ABC, Generic[E]):
                     elements[place] = None
         return Trace(self, graph, elements, min(self.guarantee, region.guarantee), keep)
 
-    def __and__(self, other: Domain[E]) -> Meet:
+    def __and__(self, other: Domain[Any]) -> Meet:
         """The reduced product: both, each relaxing over the boxes on which they agree."""
         from absdomain.algebra import Meet
 
         return Meet(self, other)
 
-    def guided(self, *, by: Domain[E]) -> Guided:
+    def guided(self, *, by: Domain[Any]) -> Guided:
         """This domain, relaxing over the boxes of `by` instead of its own."""
         from absdomain.algebra import Guided
 

@@ -78,7 +78,7 @@ def test_every_alias_is_its_expression(alias: str, text: str) -> None:
     ("deeppoly.guided(with_=box)", "expected a domain|by"),
     ("deeppoly.bounds(by=box)", "expected a domain"),
     ("deeppoly(slope=zero)", "slope"),
-    ("box(1)", "column 1"),
+    ("box(1)", "column 5"),
     ("mix(box)", "second"),
     ("[box]", "expected a domain"),
     ("__import__('os').system('true')", "column 1"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrizations
 
 import absdomain
@@ -173,11 +173,7 @@ def test_lowering_neither_draws_from_nor_seeds_the_global_generator() -> None:
 
 
 def test_a_constant_tensor_follows_changes_in_place() -> None:
-    def scaled(self: Written, x: Tensor) -> Tensor:
-        return x * self.factor  # an attribute, neither a parameter nor a buffer
-
-    module = Written(scaled, factor=torch.ones(4))
-    x = torch.randn(2, 4)
-    graph = to_graph(module, x)
-    module.factor.mul_(3)  # type: ignore[operator,union-attr]
+    factor, x = torch.ones(4), torch.randn(2, 4)  # neither a parameter nor a buffer
+    graph = to_graph(Written(lambda s, x: x * s.factor, factor=factor), x)
+    factor.mul_(3)
     assert torch.equal(graph(x), 3 * x)

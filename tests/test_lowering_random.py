@@ -25,14 +25,14 @@ def conv(rng: Random, x: Tensor) -> nn.Module:
     kind: Any = {3: nn.Conv1d, 4: nn.Conv2d}[x.dim()]
     mode = rng.choice(("zeros", "reflect", "replicate", "circular"))
     options = {"stride": rng.randint(1, 2), "padding": rng.randint(0, 2), "dilation": rng.randint(1, 2)}
-    return kind(x.shape[1], 2 * x.shape[1], rng.randint(1, 3), groups=x.shape[1], padding_mode=mode, **options)  # type: ignore[no-any-return]
+    return kind(x.shape[1], 2 * x.shape[1], rng.randint(1, 3), groups=x.shape[1], padding_mode=mode, **options)
 
 
 def norm(rng: Random, x: Tensor) -> nn.Module:
     kind: Any = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d}[x.dim()]
     made = kind(x.shape[1], affine=rng.random() < 0.5)
     made(torch.randn(20, *x.shape[1:]))
-    return made.eval()  # type: ignore[no-any-return]
+    return made.eval()
 
 
 def constant(rng: Random, x: Tensor) -> nn.Module:
@@ -53,7 +53,12 @@ def residual(rng: Random, x: Tensor) -> nn.Module:
 
 def pool(rng: Random, x: Tensor) -> nn.Module:
     kernel, stride, ceil = rng.randint(2, 3), rng.randint(1, 3), rng.random() < 0.5
-    options = {"kernel_size": kernel, "stride": stride, "padding": rng.randint(0, kernel // 2), "ceil_mode": ceil}
+    options: dict[str, Any] = {
+        "kernel_size": kernel,
+        "stride": stride,
+        "padding": rng.randint(0, kernel // 2),
+        "ceil_mode": ceil,
+    }
     return rng.choice((nn.MaxPool2d, nn.AvgPool2d))(**options) if x.dim() == 4 else nn.Flatten()
 
 

@@ -78,9 +78,9 @@ def test_the_command_line_bounds_with_the_domain(site: Path, weights: Path) -> N
 
 
 def test_the_command_line_certifies_with_the_domain(site: Path, weights: Path, tmp_path: Path) -> None:
-    command = [
-        ABSDOMAIN, "certify", "--weights", weights, "--eps", "0.001", "--domain", "af1", "--domain", "AF1.guided(by=box)",
-        "--steps", "3", "--restarts", "1", "--curve", "0", "--subset", "50", "--out", tmp_path / "out", "--json",
+    command: list[str | Path] = [
+        ABSDOMAIN, "certify", "--weights", weights, "--domain", "af1", "--domain", "AF1.guided(by=box)",
+        "--eps", "0.001", "--steps", "3", "--restarts", "1", "--curve", "0", "--subset", "50", "--out", tmp_path / "out", "--json",
     ]  # fmt: skip
     results = json.loads(run(site, *command))
     assert set(results["domains"]) == {"af1", "AF1.guided(by=box)"}

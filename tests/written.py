@@ -45,17 +45,20 @@ def same(module: nn.Module, *shape: int) -> Graph:
     """The graph in float64, after it has been held against the module and its bounds against the module's values."""
     module = module.double().eval()
     graph = to_graph(module, torch.randn(3, *shape, dtype=torch.float64))
+    frozen = graph.freeze()
     assert graph.input.shape == shape
     with torch.no_grad():
         for batch in (1, 2, 5):
             x = 3 * torch.randn(batch, *shape, dtype=torch.float64)
             value = module(x.clone())
-            torch.testing.assert_close(graph(x), value, rtol=1e-10, atol=1e-10)
+            for lowered in (graph, frozen):
+                torch.testing.assert_close(lowered(x), value, rtol=1e-10, atol=1e-10)
             assert graph.output.shape == tuple(value.shape[1:])
         region = Linf(x, 0.1)
         points = torch.stack([module(p) for p in region.sample(6)])
         for domain in (Box(), DeepPoly()):
-            trace = domain.propagate(graph, region)
-            assert (trace.lower <= points + 1e-9).all(), domain
-            assert (points <= trace.upper + 1e-9).all(), domain
+            for lowered in (graph, frozen):
+                trace = domain.propagate(lowered, region)
+                assert (trace.lower <= points + 1e-9).all(), domain
+                assert (points <= trace.upper + 1e-9).all(), domain
     return graph
