@@ -169,7 +169,8 @@ class Prover:
             found: list[str] = []
             for node in self.graph.nodes:
                 bounds = trace.at(node.name)
-                fine = (bounds.lower.isfinite() & bounds.upper.isfinite()).reshape(len(bounds.lower), -1).all(1).tolist()
+                finite = bounds.lower.isfinite() & bounds.upper.isfinite()
+                fine = finite.reshape(len(finite), -1).all(1).tolist()
                 found = found or [""] * len(fine)
                 found = [name or ("" if ok else f"node {node.name!r}") for name, ok in zip(found, fine, strict=True)]
         return [name or "the margins of the output" for name in found]

@@ -62,4 +62,5 @@ def hull(op: Affine, *boxes: Bounds) -> Bounds:
     centres = [b.centre for b in boxes]
     radius = op.modulus(*(b.upper - c for b, c in zip(boxes, centres, strict=True)))
     centre = op(*centres)
-    return Bounds(centre - radius, centre + radius)
+    lower = centre - radius
+    return Bounds(lower, centre + radius if torch.is_grad_enabled() else centre.add_(radius))  # ours, read no more

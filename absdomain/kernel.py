@@ -37,13 +37,13 @@ class SignSplit(torch.autograd.Function):
         weights = _like(grad_const, grad)
         grad_c = grad_a = grad_s = None
         if needs_a or needs_s:
-            grad_s = (grad * minus).sum(0).neg_()
+            grad_s = _summed(grad, minus).neg_()
         if needs_a and grad_s is not None:
-            grad_a = ((grad * c).sum(0) - grad_s).sum_to_size(a.shape)
+            grad_a = (_summed(grad, c) - grad_s).sum_to_size(a.shape)
         if needs_c:  # d/dc of minus is -1 where c < 0
             through = torch.ops.aten.threshold_backward(torch.addcmul(weights * t, grad, gap, value=-1), minus, 0.0)
             grad_c = through.addcmul_(grad, a).sum_to_size(c.shape)
-        grad_t = (weights * minus).sum(0).neg_().sum_to_size(t.shape) if needs_t else None
+        grad_t = _weighted(grad_const, minus).neg_().sum_to_size(t.shape) if needs_t else None
         return grad_c, grad_a, None if grad_s is None else grad_s.sum_to_size(gap.shape), grad_t
 
 
@@ -67,9 +67,9 @@ class BoxMinimum(torch.autograd.Function):
         if needs_c:
             grad_c = (torch.addcmul(lower, minus.sign(), upper - lower) * weights).sum_to_size(c.shape)
         if needs_upper or needs_lower:
-            grad_upper = (weights * minus).sum(0).neg_()
+            grad_upper = _weighted(grad, minus).neg_()
         if needs_lower and grad_upper is not None:
-            grad_lower = ((weights * c).sum(0) - grad_upper).sum_to_size(lower.shape)
+            grad_lower = (_weighted(grad, c) - grad_upper).sum_to_size(lower.shape)
         return grad_c, grad_lower, None if grad_upper is None else grad_upper.sum_to_size(upper.shape)
 
 
@@ -81,6 +81,20 @@ def _pair(c: Tensor, v: Tensor) -> Tensor:
     if wide.shape[0] == 1:
         return flat @ wide.squeeze(0)
     return torch.bmm(flat.transpose(0, 1), wide.unsqueeze(-1)).squeeze(-1).t()
+
+
+def _summed(a: Tensor, b: Tensor) -> Tensor:
+    """sum_k a_k b_k, (B, *shape), without the products in memory; a (K, B, *shape), b (K, N or 1, *shape)."""
+    total = a[0] * b[0]
+    for one, other in zip(a[1:], b[1:], strict=True):
+        total.addcmul_(one, other)
+    return total
+
+
+def _weighted(scalars: Tensor, c: Tensor) -> Tensor:
+    """sum_k scalars_k c_k, (B, *shape); scalars (K, B), c (K, N or 1, *shape)."""
+    flat = c.reshape(*c.shape[:2], -1).transpose(0, 1).expand(scalars.shape[1], -1, -1)  # (B, K, n)
+    return torch.bmm(scalars.t().unsqueeze(1), flat).view(-1, *c.shape[2:])
 
 
 def _like(scalars: Tensor, c: Tensor) -> Tensor:

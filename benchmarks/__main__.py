@@ -35,7 +35,7 @@ def main(
         for size in batch or BATCHES:
             rows += _measure(name, size, seconds)
             Console(stderr=True).print(f"{name}, batch {size}: measured")
-    Console().print(_table(rows))
+    Console(width=max(110, Console().width)).print(_table(rows))
     if out is not None:
         out.write_text(json.dumps({"torch": torch.__version__, "malloc": MALLOC, "rows": rows}, indent=1) + "\n")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import re
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+
+from torch.profiler import ProfilerActivity, profile
 
 Work = Callable[[], object]
 
@@ -27,22 +26,12 @@ def interleaved(works: Sequence[Work], *, seconds: float, least: int = 5) -> lis
     return [statistics.median(seen) for seen in times]
 
 
-def peak_memory(work: Work) -> float | None:
-    """MiB that the process holds at most while `work` runs, above what it holds before; None where it cannot be read.
+def peak_memory(work: Work) -> float:
+    """MiB of tensors that `work` holds at most, above what is there before it.
 
-    The peak is Linux's resident high-water mark, reset before the work.
+    Summed from what each operation allocates and frees, so that it does not depend on what malloc keeps.
     """
-    gc.collect()
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return None
-    before = _kibibytes("VmRSS")
-    work()
-    return max(0.0, (_kibibytes("VmHWM") - before) / 1024)
-
-
-def _kibibytes(field: str) -> int:
-    found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{os.getpid()}/status").read_text())
-    assert found is not None
-    return int(found.group(1))
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    changes = sorted((event.time_range.end, event.self_cpu_memory_usage) for event in seen.events() or [])
+    return max(itertools.accumulate((change for _, change in changes), initial=0)) / 2**20

@@ -13,4 +13,14 @@ EXPRESSIONS = (
     "box & deeppoly",
     "mix(deeppoly.guided(by=box), box, weight=0.3)",
 )
+# Combinators of combinators.
+NESTED = (
+    "deeppoly.guided(by=box & deeppoly)",
+    "(box & deeppoly).guided(by=box)",
+    "box & mix(deeppoly, box, weight=0.5)",
+    "deeppoly(slopes=zero) & deeppoly & box",
+    "mix(deeppoly.guided(by=box & deeppoly), box & deeppoly, weight=0.5)",
+    "mix(deeppoly.guided(by=box), box, weight=0.0)",
+    "deeppoly(slopes=parallel).guided(by=deeppoly(slopes=zero).guided(by=box))",
+)
 DOMAINS = tuple(parse(text) for text in EXPRESSIONS)

@@ -19,7 +19,7 @@ from absdomain.laws.examples import example
 from absdomain.laws.growth import branching
 from absdomain.laws.problems import AnyDomain
 from absdomain.region import Region
-from tests.subjects import DOMAINS
+from tests.subjects import DOMAINS, NESTED
 
 EXAMPLES = 25
 
@@ -28,6 +28,11 @@ EXAMPLES = 25
 @pytest.mark.parametrize("domain", DOMAINS, ids=str)
 def test_every_domain_keeps_its_laws(domain: AnyDomain, law: DomainLaw) -> None:
     check_domain(domain, examples=EXAMPLES, laws=(law,))
+
+
+@pytest.mark.parametrize("text", NESTED)
+def test_combinators_of_combinators_keep_the_laws(text: str) -> None:
+    check_domain(parse(text), examples=10)
 
 
 @given(strategies.problems(batch=1))

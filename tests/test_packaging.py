@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 FOLDERS: dict[str, str] = SETUPTOOLS["package-dir"]
-ROOMS = sorted(set(FOLDERS.values()) - {"absdomain"})
+ROOMS = sorted({folder for folder in FOLDERS.values() if "/" not in folder} - {"absdomain"})
 
 
 def folder_of(package: str) -> Path:

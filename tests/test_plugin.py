@@ -80,7 +80,8 @@ def test_the_command_line_bounds_with_the_domain(site: Path, weights: Path) -> N
 def test_the_command_line_certifies_with_the_domain(site: Path, weights: Path, tmp_path: Path) -> None:
     command: list[str | Path] = [
         ABSDOMAIN, "certify", "--weights", weights, "--domain", "af1", "--domain", "AF1.guided(by=box)",
-        "--eps", "0.001", "--steps", "3", "--restarts", "1", "--curve", "0", "--subset", "50", "--out", tmp_path / "out", "--json",
+        "--eps", "0.001", "--steps", "3", "--restarts", "1", "--curve", "0", "--subset", "50", "--json",
+        "--out", tmp_path / "out",
     ]  # fmt: skip
     results = json.loads(run(site, *command))
     assert set(results["domains"]) == {"af1", "AF1.guided(by=box)"}
@@ -121,8 +122,8 @@ from absdomain_example_plugin.hardsigmoid import Hardsigmoid
 
 for shape in ((5,), (2, 3)):
     check_op(Hardsigmoid(), shape, reference=F.hardsigmoid)
-for text in ("af1", "box & af1", "af1.guided(by=box)"):
-    print(text, check_domain(parse(text), examples=15))
+for text in ("af1", "box & af1"):
+    print(text, check_domain(parse(text), examples=8))
 """
 
 
