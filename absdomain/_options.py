@@ -69,6 +69,7 @@ Ties = Annotated[bool, typer.Option("--count-ties", help="A bound of exactly 0 v
 Margin = Annotated[
     float | None,
     typer.Option(
+        min=0,
         help="What a bound must exceed. Default: an allowance for rounding.",
         rich_help_panel=CHECK,
         show_default=False,

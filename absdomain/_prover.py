@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from absdomain.algebra import AnyDomain
 from absdomain.attack import Attacked, Network, inside, margin, rounded_towards
 from absdomain.graph import Graph
+from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Region
-from absdomain.spec import Spec, margins
-from absdomain.verdict import Reason, Status, Verdict
+from absdomain.rounding import allowance
+from absdomain.spec import margins
+from absdomain.verdict import Reason, Refused, Status, Verdict
 
 
 class SoundnessError(AssertionError):
@@ -28,18 +30,6 @@ class Attack(Protocol):
     def __call__(
         self, model: Network, region: Region, labels: Tensor, *, generator: torch.Generator | None = None
     ) -> Attacked: ...
-
-
-def allowance(lower: Tensor, logits: Tensor) -> Tensor:
-    """4096 u max(1, |lower|, |logits|) per sample, (B,): how far rounding may lift a lower bound above its true value.
-
-    u is the unit roundoff of the dtype: 4.5e-13 times the scale in float64. A bound is a chain of sums, and rounding in
-    a sum of n terms stays below 8 sqrt(n) u times their scale except with probability 2 exp(-32) (Higham and Mary 2019,
-    A New Approach to Probabilistic Rounding Error Analysis); 4096 allows for n = 2^18 terms. lower (B, K), logits
-    (B, classes); NaN where either has one, and nothing compares greater than that.
-    """
-    scale = torch.maximum(lower.abs().amax(1), logits.abs().amax(1)).clamp(min=1)
-    return 4096 * torch.finfo(lower.dtype).eps / 2 * scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +106,7 @@ class Prover:
         own = next((p.dtype for p in self.original.parameters()), images.dtype)
         narrow = images.to(own)
         logits = _run(self.exact, wide)
+        self._check_graph(wide, logits, region)
         nominal = margin(logits, labels)
         correct, points, attacked = self._has(nominal), narrow, None
         if self.attack is not None:
@@ -124,7 +115,8 @@ class Prover:
             tried = rounded_towards(region.project(found.points.detach().to(self.dtype)), wide, own)
             usable = correct & inside(region, tried.to(self.dtype))
             points = torch.where(usable.view(-1, *[1] * (images.dim() - 1)), tried, narrow)
-            attacked = margin(_run(self.exact, points.to(self.dtype)), labels)
+            held = inside(region, points.to(self.dtype))  # an image rounded to the module's dtype may lie outside
+            attacked = torch.where(held, margin(_run(self.exact, points.to(self.dtype)), labels), nominal)
         resisted = correct if attacked is None else correct & self._has(attacked)
         again = margin(_run(self.original, points), labels)
         confirmed = ~self._has(again) & again.isfinite() & inside(region, points.to(self.dtype))
@@ -138,14 +130,16 @@ class Prover:
         """The domain's lower bounds for the samples `rows`, each held against every point seen."""
         region = self.region(images[rows].to(self.dtype))
         spec = margins(labels[rows], self.classes)
-        spec = Spec(spec.C.to(self.dtype), spec.d.to(self.dtype))
         try:
             with torch.no_grad():
-                bounds = domain.propagate(self.graph, region, spec).lower
+                trace = domain.propagate(self.graph, region, spec)
+                bounds = trace.lower
         except UnsupportedOp as refusal:
             refused = -torch.inf, (Reason.REFUSED, str(refusal))
             return Answer(str(domain), dict.fromkeys(rows.tolist(), refused))
-        lower, least, slack = bounds.amin(1), seen.least[rows], allowance(bounds, seen.logits[rows])
+        if trace.guarantee is not Guarantee.SOUND:  # of a region, too, that only this batch has
+            raise Refused(f"certify refuses {domain} over {type(region).__name__}: {trace.guarantee.name}, not SOUND")
+        lower, least, slack = bounds.amin(1), seen.least[rows], allowance(self.graph, region, spec)
         for place in (least < lower - slack).nonzero().flatten().tolist():
             row = int(rows[place])
             raise SoundnessError(_contradiction(indices[row], int(labels[row]), domain, lower[place], row, seen))
@@ -161,6 +155,16 @@ class Prover:
             for row, proof, fine, low, near, node in zip(*columns, strict=True)
         }
         return Answer(str(domain), told)
+
+    def _check_graph(self, wide: Tensor, logits: Tensor, region: Region) -> None:
+        """What is certified is the frozen graph: hold it against the module at every image. NaN is told later."""
+        with torch.no_grad():
+            drift = (self.graph(wide) - logits).abs().amax(1)
+        if bool((drift > allowance(self.graph, region)).any()):
+            raise SoundnessError(
+                f"the graph that is certified differs from the module by {drift.nan_to_num().max():.3g} at an image; "
+                "a defect of lowering or of rewriting; please report it"
+            )
 
     def first_non_finite(self, domain: AnyDomain, region: Region) -> list[str]:
         """Per sample, the first node with a bound that is NaN or infinite; "the output's margins" if none has one."""

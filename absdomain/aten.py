@@ -171,6 +171,8 @@ def _avg_pool(
     call: Call, x: Value, kernel: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor: int | None = None,
 ) -> Activation:  # fmt: skip
+    if divisor is not None and divisor < 0:
+        call.unsupported(f"has the divisor {divisor}", "take a positive one, and negate the output")
     kernel = _tuple(kernel, 2)
     stride = _tuple(stride, 2) if stride else kernel
     return call.apply(ops.AvgPool(kernel, stride, _tuple(padding, 2), ceil_mode, count_include_pad, divisor), x)
@@ -290,7 +292,7 @@ def _size_of(call: Call, x: Value, axis: int) -> Value:
 
 def _gather(call: Call, x: Activation, moved: Tensor, size: int) -> Activation:
     index = moved.long()
-    if index.dim() < 1 or len(index) != 2 or not torch.equal(index[1], index[0] + size) or index[0].max() >= size:
+    if index.dim() < 1 or len(index) != 2 or not torch.equal(index[1], index[0] + size) or (index[0] >= size).any():
         call.unsupported("moves entries between samples", "keep axis 0 for the batch")
     first = index[0].contiguous()
     if tuple(first.shape) == call.shape_of(x) and torch.equal(first.flatten(), torch.arange(size)):

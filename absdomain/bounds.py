@@ -63,4 +63,4 @@ def hull(op: Affine, *boxes: Bounds) -> Bounds:
     radius = op.modulus(*(b.upper - c for b, c in zip(boxes, centres, strict=True)))
     centre = op(*centres)
     lower = centre - radius
-    return Bounds(lower, centre + radius if torch.is_grad_enabled() else centre.add_(radius))  # ours, read no more
+    return Bounds(lower, centre + radius if torch.is_grad_enabled() else radius.add_(centre))

@@ -18,13 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from absdomain._journal import Journal
-from absdomain._prover import Attack, Prover, SoundnessError, allowance
+from absdomain._prover import Attack, Prover, SoundnessError
 from absdomain.algebra import AnyDomain, parse
 from absdomain.attack import Pgd
+from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import to_graph
 from absdomain.region import Linf, Region
-from absdomain.verdict import Reason, Status, Summary, Verdict, summarise
+from absdomain.rounding import allowance
+from absdomain.verdict import Reason, Refused, Status, Summary, Verdict, summarise
 
 __all__ = [
     "CASCADE",
@@ -40,10 +42,6 @@ __all__ = [
 ]
 
 CASCADE = ("box", "crown-ibp", "box & deeppoly")  # cheap to dear
-
-
-class Refused(ValueError):
-    """A domain or a region that does not promise sound bounds was given to certify."""
 
 
 def certify(
@@ -88,6 +86,7 @@ def certify(
     chosen = tuple(map(parse, CASCADE)) if domains is None else tuple(domains)
     regions = _regions(eps, clip, region)
     _check_data(images, labels)
+    _check_numbers(margin, dtype, images.device)
     _check_sound(chosen, regions(images[:1]))
     original = copy.deepcopy(model).eval().requires_grad_(False)
     exact = copy.deepcopy(original).to(dtype)
@@ -110,7 +109,7 @@ def certify(
     if file is None:
         return _run(prover, images, labels, batch, None)
     config = {
-        "region": _described(regions(images[:1])),
+        "region": _described([regions(part) for part in images.split(100)]),
         "domains": [str(domain) for domain in chosen],
         "every": every,
         "attack": None if attack is None else str(attack),
@@ -119,6 +118,7 @@ def certify(
         "margin": margin,
         "strict": strict,
         "model": model_hash(model),
+        "graph": _graph_hash(prover.graph),
         "data": _hash([images, labels]),
         "samples": len(images),
     }
@@ -156,9 +156,24 @@ def _hash(tensors: list[Tensor], text: str = "") -> str:
     return digest.hexdigest()[:16]
 
 
-def _described(region: Region) -> dict[str, Any]:
-    values = {k: _hash([v]) if isinstance(v, Tensor) else v for k, v in vars(region).items()}
-    return {"kind": type(region).__name__, **values}
+def _graph_hash(graph: Graph) -> str:
+    """A fingerprint of what is certified, whatever the module's class and attributes: every op and all it holds."""
+    tensors, text = [], []
+    for node in graph.nodes:
+        text.append(f"{node.name} {type(node.op).__qualname__} {node.args} {node.shape}")
+        for name, value in sorted(({} if node.op is None else vars(node.op)).items()):
+            text.append(name if isinstance(value, Tensor) else f"{name}={value!r}")
+            tensors += [value] if isinstance(value, Tensor) else []
+    return _hash(tensors, "\n".join(text))
+
+
+def _described(regions: list[Region]) -> dict[str, Any]:
+    """The regions of all images: their kind, the numbers of the first, and a fingerprint of every tensor."""
+    numbers = {k: v for k, v in vars(regions[0]).items() if not isinstance(v, Tensor)}
+    kinds = sorted({type(region).__name__ for region in regions})
+    tensors = [v for region in regions for v in vars(region).values() if isinstance(v, Tensor)]
+    others = [sorted((k, repr(v)) for k, v in vars(r).items() if not isinstance(v, Tensor)) for r in regions]
+    return {"kind": ", ".join(kinds), **numbers, "all": _hash(tensors, repr(others))}
 
 
 def _regions(
@@ -173,6 +188,15 @@ def _regions(
 
 def _device(module: nn.Module) -> torch.device:
     return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+def _check_numbers(margin: float | None, dtype: torch.dtype, device: torch.device) -> None:
+    if margin is not None and not margin >= 0:
+        raise ValueError(f"certify: margin {margin} would call a negative bound a proof; give one that is at least 0")
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"certify: {dtype} is too coarse for a proof; use torch.float64")
+    if dtype is torch.float32 and device.type != "cpu":
+        raise ValueError(f"certify: float32 on {device} may be computed in TF32, whose rounding is not allowed for")
 
 
 def _check_data(images: Tensor, labels: Tensor) -> None:

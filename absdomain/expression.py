@@ -59,6 +59,9 @@ class _Reader:
         raise self._error(node, "expected a domain, `a & b` or `a.guided(by=b)`")
 
     def _options(self, keywords: list[ast.keyword]) -> dict[str, Any]:
+        unnamed = next((k for k in keywords if k.arg is None), None)
+        if unnamed is not None:
+            raise self._error(unnamed.value, "** has no meaning here")
         return {k.arg: self._value(k.value) for k in keywords if k.arg is not None}
 
     def _value(self, node: ast.expr) -> Any:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import fields
 from functools import reduce
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds
 from absdomain.kernel import SignSplit
-from absdomain.live import live_fields
 from absdomain.rows import Rows
 
 Shape = tuple[int, ...]
@@ -65,7 +65,8 @@ class Op(ABC):
 class Affine(Op):
     """f(xs) = A xs + b, given by `linear`: linear in w, jointly linear in xs, and monotone in xs where w >= 0.
 
-    Law: `linear(w, .)` sums no two weights into one entry of A, so that |A| = linear(|w|, .).
+    A frozen dataclass. Laws: `linear(w, .)` sums no two weights into one entry of A, so that |A| = linear(|w|, .);
+    without a weight, A >= 0. The caller of `modulus` may overwrite what it returns.
     """
 
     weight: Tensor | None = None
@@ -121,9 +122,11 @@ class Affine(Op):
 
     def freeze(self) -> Affine:
         twin = copy.copy(self)
-        for field in live_fields(type(self)):
-            present = getattr(self, field.name)
-            object.__setattr__(twin, field.slot, None if present is None else present.detach().clone())
+        described: Any = self  # a frozen dataclass
+        for name in [field.name for field in fields(described)]:  # live or plain: |w| is of tensors nobody can change
+            present = getattr(self, name)
+            if isinstance(present, Tensor):
+                object.__setattr__(twin, name, present.detach().clone())
         weight = twin.weight
         object.__setattr__(twin, "_magnitude", None if weight is None else weight.abs())
         return twin

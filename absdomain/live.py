@@ -44,5 +44,5 @@ def live(*, required: bool = False) -> Any:
 
 
 def live_fields(kind: type) -> list[LiveField]:
-    """The live fields of a class."""
-    return [value for value in vars(kind).values() if isinstance(value, LiveField)]
+    """The live fields of a class, inherited ones included."""
+    return [value for base in kind.__mro__ for value in vars(base).values() if isinstance(value, LiveField)]

@@ -46,6 +46,9 @@ def lowers(*targets: str) -> Callable[[Rule], Rule]:
 
     def register(rule: Rule) -> Rule:
         for target in targets:
+            if RULES.get(target, rule).__module__ != rule.__module__:  # a cell that is run again may replace its own
+                owner = RULES[target].__module__
+                raise ValueError(f"lowers: {target} has a rule in {owner}, which {rule.__module__} would replace")
             RULES[target] = rule
         return rule
 

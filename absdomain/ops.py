@@ -54,6 +54,7 @@ class Dense(Affine):
     def scaled(self, w: Tensor, b: Tensor) -> Dense | None:
         if self.weight.dim() > 2 or w.dim() > 1 or b.dim() > 1:
             return None
+        w, b = w.to(self.weight), b.to(self.weight)  # numbers are float64, and with an axis they would promote
         bias = b if self.bias is None else w * self.bias + b
         return Dense(w.reshape(-1, 1) * self.weight, bias.expand(len(self.weight)))
 
@@ -85,6 +86,10 @@ class Conv(Affine):
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return self._convolve(xs[0], w, None)
 
+    def shape(self, *shapes: Shape) -> Shape:
+        sizes = zip(shapes[0][1:], self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
+        return (len(self.weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes))
+
     def __call__(self, *xs: Tensor) -> Tensor:
         return self._convolve(xs[0], self.weight, self.bias)  # the bias fused
 
@@ -106,6 +111,7 @@ class Conv(Affine):
         channels = (len(self.weight), *(1,) * len(self.stride))
         if any(v.dim() > 0 and tuple(v.shape) != channels for v in (w, b)):
             return None  # not one factor and one offset a channel
+        w, b = w.to(self.weight), b.to(self.weight)
         bias = b if self.offset is None else w * self.offset + b
         weight = w.reshape(-1, *(1,) * (self.weight.dim() - 1)) * self.weight
         return replace(self, weight=weight, bias=bias.expand(channels).flatten())
@@ -340,10 +346,11 @@ class ReLU(Elementwise):
         return ((boxes[0].lower >= 0) | (boxes[0].upper <= 0),)
 
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
-        """u+ / (u+ - l-), and exactly 1 for an active neuron; the guard keeps the derivative finite."""
+        """u+ / (u+ - l-), and exactly 1 for an active neuron; widths below 1e-8 count as 1e-8 (finite derivative)."""
         (box,) = boxes
         below, above, active = (-box.lower).relu(), box.upper.relu(), (box.lower >= 0).to(box.lower)
-        return (torch.addcmul(active, 1 - active, above / (below + above + 1e-8)),)
+        width = (below + above - 1e-8).relu() + 1e-8
+        return (torch.addcmul(active, 1 - active, above / width),)
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         (box,) = boxes

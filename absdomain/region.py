@@ -261,6 +261,11 @@ def _inhabited(region: Region) -> None:
     if torch.compiler.is_compiling():  # a check of values would break the compiled graph
         return
     box = region.box()
+    if box.lower.shape != region.centre.shape:
+        raise ValueError(
+            f"{type(region).__name__}: the radius makes it {tuple(box.lower.shape)}, but the centre is "
+            f"{tuple(region.centre.shape)}; give a number or a tensor that broadcasts to the centre"
+        )
     if not bool((box.lower <= box.upper).all()):
         where = (~(box.lower <= box.upper)).nonzero()[0].tolist()
         low, high = box.lower[tuple(where)].item(), box.upper[tuple(where)].item()

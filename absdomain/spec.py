@@ -29,6 +29,11 @@ class Spec:
                 f"Spec: C is (B or 1, K, n) and d (B or 1, K); got {tuple(self.C.shape)} and {tuple(self.d.shape)}"
             )
 
+        if self.C.shape[1] == 0:
+            raise ValueError("Spec: no row, so that nothing is asked and anything would hold; two classes make one")
+        if self.groups is not None and tuple(self.groups.shape) != (self.C.shape[1],):
+            raise ValueError(f"Spec: groups is (K,) = ({self.C.shape[1]},), got {tuple(self.groups.shape)}")
+
     def of(self, graph: Graph) -> Graph:
         """x -> C graph(x) + d, (B, K), fused into the last operation where that is possible (Gowal et al.: elision)."""
         n = prod(graph.output.shape)

@@ -14,6 +14,10 @@ import torch
 from torch import Tensor
 
 
+class Refused(ValueError):
+    """A domain or a region that does not promise sound bounds was given to certify."""
+
+
 class Status(StrEnum):
     """What is known of one image."""
 

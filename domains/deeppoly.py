@@ -49,6 +49,10 @@ class DeepPoly(Domain[Relation]):
     slopes: Policy = adaptive
     relational = True
 
+    def __post_init__(self) -> None:
+        if not callable(self.slopes):
+            raise TypeError(f"slopes is {self.slopes!r}, which is no policy; give one of absdomain.slopes")
+
     def lift(self, region: Region) -> Relation:
         shape = tuple(region.centre.shape[1:])
         return Relation(shape, (), None, region, widest=prod(shape), moved=region, exact=region.box)

@@ -36,6 +36,7 @@ def check_nonlinear(op: Nonlinear, *shapes: Shape, rng: Random, exact: bool = Tr
         laws = _Laws(op, boxes, rng)
         laws.derived()
         laws.settled()
+        laws.chord()
         for slopes in _slopes(op, boxes, rng):
             laws.band(slopes, exact=exact)
             laws.critical(slopes)
@@ -143,6 +144,16 @@ class _Laws:
         band, room, detail = op.band(slopes, self.boxes), self.allowed(slopes), self.at(slopes)
         equal(band.lower, reduce(torch.minimum, gaps), room, "inf is that of the critical points", detail)
         equal(band.upper, reduce(torch.maximum, gaps), room, "sup is that of the critical points", detail)
+
+    def chord(self) -> None:
+        """An elementwise op's chord goes through the ends of f: untrusted, but every policy counts on it."""
+        if not isinstance(self.op, Elementwise):
+            return
+        (slope,), (box,), op = self.op.chord(self.boxes), self.boxes, self.op
+        rise = op(box.upper) - op(box.lower)
+        equal(
+            slope * box.width, rise, self.allowed((slope,)), "the chord goes through the ends of f", self.at((slope,))
+        )
 
     def derived(self) -> None:
         """`image` is the band at slope 0, `inner` is linear in x, and `outer` is its adjoint; f knows no neighbours."""

@@ -113,6 +113,9 @@ def _check_points(region: Region, rng: Random, rows: Tensor, least: Tensor, allo
     box, size = region.box(), slack(_scale(region))
     sampled = region.sample(64, drawing.generator(rng))
     holds(sampled.shape[:2] == (64, len(region.centre)), "sample gives (n, B, *shape)", f"got {tuple(sampled.shape)}")
+    wide = box.radius > 0
+    spread = sampled.amax(0) - sampled.amin(0)
+    holds(bool((spread[wide] > 0).all()), "samples spread along every axis", f"{spread.tolist()} in {box}")
     projected = witnesses.extreme(region, rng)
     for law, x in (("sample", sampled), ("project", projected)):
         at_most(box.lower, x, size, f"{law} stays above the box's lower end")
