@@ -180,7 +180,7 @@ class Mix(Domain[Elements]):
         return self._with_shared([], lambda part, place: part.relax(op, tuple(e[place] for e in args), within))
 
     def _mixed(self, ends: list[Tensor]) -> Tensor:
-        return ends[0] if len(ends) == 1 else torch.lerp(ends[1], ends[0], self.weight)
+        return ends[0] if len(ends) == 1 else self.weight * ends[0] + (1 - self.weight) * ends[1]
 
     def bounds(self, e: Elements, where: Tensor | None = None) -> Bounds:
         both = [part.bounds(own, where) for part, own in zip(self._live, e, strict=True)]

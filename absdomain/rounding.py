@@ -41,9 +41,10 @@ def allowance(graph: Graph, region: Region, spec: Spec | None = None) -> Tensor:
     """16 u (sum over ops of sqrt(n)) max(1, m), (B,): how far rounding may lift a lower bound above its true value.
 
     u is the unit roundoff of the region's dtype, n the entries that an op reads and its bias, m the Magnitude of the
-    output, or of C f(x) + d. Rounding in a sum of n terms stays below 8 sqrt(n) u times the sum of their absolute values except with
-    probability 2 exp(-32) (Higham and Mary 2019, A New Approach to Probabilistic Rounding Error Analysis). The errors
-    of successive ops add up, and back-substitution passes each op twice. A model of rounding, not a proof about it.
+    output, or of C f(x) + d. Rounding in a sum of n terms stays below 8 sqrt(n) u times the sum of their absolute
+    values except with probability 2 exp(-32) (Higham and Mary 2019, A New Approach to Probabilistic Rounding Error
+    Analysis). The errors of successive ops add up, and back-substitution passes each op twice. A model of rounding, not
+    a proof about it.
     """
     with torch.no_grad():
         size = Magnitude().propagate(graph, region).upper.reshape(len(region.centre), -1)

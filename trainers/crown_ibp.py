@@ -12,18 +12,15 @@ from torch import Tensor, nn
 
 from absdomain.algebra import Mix
 from absdomain.expression import parse
-from absdomain.lowering import to_graph
-from absdomain.region import Linf
-from absdomain.spec import margins
-from absdomain.trainers.certified import RECIPES
+from absdomain.trainers.certified import RECIPES, Certified
 from absdomain.trainers.method import Method
-from absdomain.trainers.objective import Objective, Step, certified_loss
+from absdomain.trainers.objective import Objective
 from absdomain.trainers.recipe import Recipe
 
 NEGLIGIBLE = 1e-5  # a smaller beta is taken as 0, and the relaxation is not computed
 
 
-class CrownIBP(Objective):
+class CrownIBP(Certified):
     """Certified's loss at lower = beta * lower(first) + (1 - beta) * lower(second) of a Mix, beta set at each step.
 
     The usual mixture is parse("mix(deeppoly.guided(by=box), box)").
@@ -39,20 +36,12 @@ class CrownIBP(Objective):
         clip: tuple[float, float] | None = (0.0, 1.0),
         l1: float = 0.0,
     ) -> None:
-        super().__init__(network, l1=l1)
-        self.graph = to_graph(network, example)
-        self.mixture, self.classes, self.clip = mixture, classes, clip
+        super().__init__(network, example, mixture, classes=classes, clip=clip, l1=l1)
+        self.mixture = mixture
 
     def set(self, *, eps: float, kappa: float, beta: float = 0.0) -> None:
         super().set(eps=eps, kappa=kappa, beta=beta)
-        self.mixture = replace(self.mixture, weight=self.beta if beta >= NEGLIGIBLE else 0.0)
-
-    def lower(self, x: Tensor, y: Tensor) -> Tensor:
-        region = Linf(x, self.eps, clip=self.clip)
-        return self.mixture.propagate(self.graph, region, margins(y, self.classes)).lower
-
-    def forward(self, x: Tensor, y: Tensor) -> Step:
-        return certified_loss(self, self.lower, x, y)
+        self.domain = replace(self.mixture, weight=self.beta if beta >= NEGLIGIBLE else 0.0)
 
 
 def objective(network: nn.Module, example: Tensor, classes: int, recipe: Recipe) -> Objective:

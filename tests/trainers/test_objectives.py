@@ -111,7 +111,7 @@ def test_a_negligible_beta_is_ibp_bit_for_bit(network: nn.Module, batch: tuple[T
     x, y = batch
     objective = CrownIBP(network, x[:1], mixture(), classes=4)
     objective.set(eps=0.1, kappa=0.0, beta=9e-6)
-    assert objective.mixture.weight == 0.0  # an exact zero, whose branch Mix does not trace
+    assert objective.domain.weight == 0.0  # an exact zero, whose branch Mix does not trace
     assert torch.equal(objective.lower(x, y), lower(network, x, y, "box"))
 
 
