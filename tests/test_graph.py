@@ -9,7 +9,7 @@ from hypothesis import given
 from torch import Tensor
 
 from absdomain import Graph, Linf, Node, parse
-from absdomain.laws import strategies
+from absdomain.laws import drawing, strategies
 from absdomain.laws.derivatives import weights
 from absdomain.laws.drawing import normal
 from absdomain.live import live_fields
@@ -113,6 +113,13 @@ def test_a_frozen_graph_is_the_same_function_of_its_own_weights(graph: Graph) ->
             if getattr(op, field.name) is not None:
                 getattr(op, field.name).add_(1.0)
     assert torch.equal(frozen(x), before)
+
+
+@given(strategies.graphs((*[drawing.dense] * 2, drawing.conv1d, drawing.conv2d, drawing.batch_norm, drawing.scale)))
+def test_merging_affine_ops_keeps_the_function(graph: Graph) -> None:
+    frozen, x = graph.freeze(), points(graph)
+    torch.testing.assert_close(frozen(x), graph(x), rtol=1e-9, atol=1e-9 * float(1 + graph(x).abs().max()))
+    assert len(frozen.nodes) <= len(graph.nodes)
 
 
 def test_freezing_folds_batch_norm_and_readies_moduli() -> None:

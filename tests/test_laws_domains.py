@@ -15,6 +15,7 @@ from absdomain.domain import Domain
 from absdomain.domains import Box, DeepPoly
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.laws import LAWS, DomainLaw, Example, LawBroken, check_domain, drawing, strategies
+from absdomain.laws.domains import contains
 from absdomain.laws.examples import example
 from absdomain.laws.growth import branching
 from absdomain.laws.problems import AnyDomain
@@ -28,6 +29,13 @@ EXAMPLES = 25
 @pytest.mark.parametrize("domain", DOMAINS, ids=str)
 def test_every_domain_keeps_its_laws(domain: AnyDomain, law: DomainLaw) -> None:
     check_domain(domain, examples=EXAMPLES, laws=(law,))
+
+
+@given(strategies.problems())
+def test_hypothesis_finds_no_point_outside_any_bounds(problem: Example) -> None:
+    """Corners, samples and gradient steps on branching graphs of all ops, over all regions and specifications."""
+    for domain in DOMAINS:
+        contains(domain, problem, Random(0))
 
 
 @pytest.mark.parametrize("text", NESTED)

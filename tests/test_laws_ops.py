@@ -119,6 +119,21 @@ def test_windows_and_max_are_max_pooling(
     torch.testing.assert_close(pooled, exact)
 
 
+def test_a_window_may_reach_out_of_the_plane_but_not_miss_it() -> None:
+    x = normal(2, 1, 1, 3)
+    index = ops.windows((1, 3), (2, 1), (2, 1), (1, 0))  # its first row lies in the padding
+    torch.testing.assert_close(ops.Max(-3)(ops.Gather(index)(x)), F.max_pool2d(x, (2, 1), (2, 1), (1, 0))[:, 0])
+    with pytest.raises(ValueError, match="misses all 1 entries"):
+        ops.windows((1, 3), (2, 1), (1, 1), (1, 0), (2, 1))
+
+
+def test_a_max_is_settled_just_where_an_entry_always_wins() -> None:
+    lower = torch.tensor([[2.0, -1.0, 0.0], [2.0, -1.0, 0.0]], dtype=torch.float64)
+    upper = torch.tensor([[9.0, 2.0, 1.5], [9.0, 2.1, 1.5]], dtype=torch.float64)
+    (settled,) = ops.Max(-1).settled((Bounds(lower, upper),)) or ()
+    assert settled.tolist() == [[True] * 3, [False] * 3]
+
+
 # ---- the kit judges ops that are not ours
 
 

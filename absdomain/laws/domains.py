@@ -55,11 +55,22 @@ def contains(domain: AnyDomain, problem: Example, rng: Random) -> None:
     holds(trace.lower.shape == value.shape[1:], "bounds have the output's shape", f"{tuple(trace.lower.shape)}")
     at_most(trace.lower, value, slack(sizes[-1]), "lower <= f(x)")
     at_most(value, trace.upper, slack(sizes[-1]), "f(x) <= upper")
-    place = rng.randrange(len(inner) - 1)
+    place = rng.randrange(max(1, len(inner) - 1))
     name = problem.graph.nodes[place].name
     bounds, room = trace.at(name), slack(sizes[place])
     at_most(bounds.lower, inner[place], room, "lower <= f(x) at an inner node", name)
     at_most(inner[place], bounds.upper, room, "f(x) <= upper at an inner node", name)
+
+
+def contains_when_frozen(domain: AnyDomain, problem: Example, rng: Random) -> None:
+    """Bounds over the frozen graph, whose affine ops are merged, hold the values of the graph; of SOUND domains."""
+    trace = domain.propagate(problem.graph.freeze(), problem.region, problem.spec)
+    finite(trace.lower, "bounds are finite")
+    finite(trace.upper, "bounds are finite")
+    if trace.guarantee == Guarantee.SOUND:
+        value, room = witnesses.values(problem, witnesses.points(problem, rng)), _room(problem)
+        at_most(trace.lower, value, room, "lower <= f(x), frozen")
+        at_most(value, trace.upper, room, "f(x) <= upper, frozen")
 
 
 def reads_one_element(domain: AnyDomain, problem: Example, rng: Random) -> None:
@@ -161,6 +172,7 @@ def never_proves_nonsense(domain: AnyDomain, problem: Example, rng: Random) -> N
 RAISES = "a domain raises nothing"
 LAWS = (
     DomainLaw(contains),
+    DomainLaw(contains_when_frozen),
     DomainLaw(reads_one_element),
     DomainLaw(knows_no_neighbour, problems.generic),
     DomainLaw(elision_is_never_looser, problems.with_a_last_layer),
