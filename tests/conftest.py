@@ -1,5 +1,7 @@
 """How the tests draw: the same numbers every time, except `--hypothesis-profile nightly`, which looks further."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -14,6 +16,8 @@ settings.load_profile("fast")
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
-    """A test's random weights do not depend on which tests ran before it."""
+def _alone() -> Iterator[None]:
+    """A test's numbers do not depend on which tests ran before it: neither the seed nor the default dtype."""
     torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)  # the scripts of the laws, which a test runs, set another

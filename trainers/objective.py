@@ -106,4 +106,4 @@ def clean_error(logits: Tensor, y: Tensor) -> Tensor:
 def verified_error(lower: Tensor) -> Tensor:
     """The share of samples without a proof: not all lower bounds (B, K) are finite and >= 0."""
     proved = (lower.detach() >= 0) & lower.detach().isfinite()
-    return 1 - proved.all(1).double().mean()
+    return (~proved.all(1)).double().mean()
