@@ -51,6 +51,25 @@ def test_box_is_never_tighter_than_its_reduced_product(problem: Example) -> None
     assert bool((product.upper <= box.upper + room).all())
 
 
+def test_a_product_asks_its_later_parts_just_where_the_first_leaves_an_op_unsettled() -> None:
+    product, box, crown = Box() & DeepPoly(), Box(), DeepPoly()
+    improved = 0
+    for seed in range(40):
+        problem = example(Random(seed), makers=(drawing.dense, drawing.dense, drawing.relu), size=7)
+        elements = [product.lift(problem.region)]
+        for step in problem.graph.schedule:
+            args = tuple(elements[a] for a in step.args)
+            if isinstance(step.op, Nonlinear):
+                (known,), (first,) = product.boxes(step.op, args), box.boxes(step.op, (args[0][0],))
+                (settled,) = step.op.settled((first,)) or ()
+                both = first.meet(crown.bounds(args[0][1]))
+                exact = torch.where(settled, first.lower, both.lower), torch.where(settled, first.upper, both.upper)
+                torch.testing.assert_close((known.lower, known.upper), exact, rtol=1e-9, atol=1e-9)
+                improved += int((~settled & (both.width < first.width - 1e-6)).sum())
+            elements.append(product.transfer(step.op, *args))
+    assert improved > 20
+
+
 @given(strategies.graphs(size=4))
 def test_a_mixture_is_the_mixture_of_its_parts(graph: Graph) -> None:
     centre = torch.linspace(-1, 1, graph.input.shape[0], dtype=torch.float64)
