@@ -15,6 +15,15 @@ settings.register_profile(
 settings.load_profile("fast")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows what tests marked `figures` print: pytest keeps the output of passing tests to itself."""
+    passed = terminalreporter.stats.get("passed", [])
+    figures = [line for report in passed if "figures" in report.keywords for line in report.capstdout.splitlines()]
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(filter(None, figures)))
+
+
 @pytest.fixture(autouse=True)
 def _alone() -> Iterator[None]:
     """A test's numbers do not depend on which tests ran before it: neither the seed nor the default dtype."""

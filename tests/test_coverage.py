@@ -12,6 +12,8 @@ from absdomain.laws.problems import AnyDomain
 from absdomain.laws.tally import op_kind, region_kind
 from tests.subjects import DOMAINS
 
+pytestmark = pytest.mark.figures
+
 LEAST = 50
 PROBLEMS = 1000
 

@@ -18,6 +18,8 @@ from absdomain.spec import Spec, halfspaces
 from tests.milp import TOLERANCE, encode, minima
 from tests.subjects import DOMAINS
 
+pytestmark = pytest.mark.figures
+
 NETS = 60
 ROWS = 2
 BINARIES = 14

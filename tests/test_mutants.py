@@ -16,6 +16,8 @@ from tests import mutants_of_domains, mutants_of_ops
 from tests.mutant import Mutant
 from tests.mutants_of_domains import at_the_centre
 
+pytestmark = pytest.mark.figures
+
 SURVIVORS: dict[str, str] = {}
 MUTANTS = mutants_of_ops.MUTANTS + mutants_of_domains.MUTANTS
 
