@@ -41,7 +41,8 @@ __all__ = [
     "summarise",
 ]
 
-CASCADE = ("box", "crown-ibp", "box & deeppoly")  # cheap to dear
+# cheap to dear; of networks trained with interval bounds, the zero slope proves most
+CASCADE = ("box", "box & deeppoly(slopes=zero)", "box & deeppoly")
 
 
 def certify(

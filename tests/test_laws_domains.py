@@ -84,6 +84,19 @@ def test_a_mixture_is_the_mixture_of_its_parts(graph: Graph) -> None:
             torch.testing.assert_close(getattr(mixed, end), exact, rtol=1e-9, atol=1e-9)
 
 
+def test_a_mixture_traces_a_part_that_the_first_carries_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, calls = example(Random(3), size=8), []
+    shipped = Box.affine
+    monkeypatch.setattr(Box, "affine", lambda self, *args: (calls.append(1), shipped(self, *args))[1])
+    counted = {}
+    for text in ("box", "mix(deeppoly.guided(by=box), box, weight=0.3)", "mix(deeppoly, box, weight=0.3)"):
+        calls.clear()
+        parse(text).propagate(problem.graph, problem.region)
+        counted[text] = len(calls)
+    assert counted["box"] > 1
+    assert set(counted.values()) == {counted["box"]}
+
+
 # ---- the kit judges domains that are not ours
 
 
