@@ -170,10 +170,11 @@ def _graph_hash(graph: Graph) -> str:
 
 def _described(regions: list[Region]) -> dict[str, Any]:
     """The regions of all images: their kind, the numbers of the first, and a fingerprint of every tensor."""
-    numbers = {k: v for k, v in vars(regions[0]).items() if not isinstance(v, Tensor)}
+    held = [{k: v for k, v in vars(region).items() if not k.startswith("_")} for region in regions]  # _: derived
+    numbers = {k: v for k, v in held[0].items() if not isinstance(v, Tensor)}
     kinds = sorted({type(region).__name__ for region in regions})
-    tensors = [v for region in regions for v in vars(region).values() if isinstance(v, Tensor)]
-    others = [sorted((k, repr(v)) for k, v in vars(r).items() if not isinstance(v, Tensor)) for r in regions]
+    tensors = [v for fields in held for v in fields.values() if isinstance(v, Tensor)]
+    others = [sorted((k, repr(v)) for k, v in fields.items() if not isinstance(v, Tensor)) for fields in held]
     return {"kind": ", ".join(kinds), **numbers, "all": _hash(tensors, repr(others))}
 
 

@@ -116,13 +116,15 @@ class Linf(_Box):
     clip: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        lower, upper = self.centre - self.radius, self.centre + self.radius
+        if self.clip is not None:
+            lower, upper = lower.clamp(min=self.clip[0]), upper.clamp(max=self.clip[1])
+        object.__setattr__(self, "_box", Bounds(lower, upper))  # asked for by the check here and by every bound
         _inhabited(self)
 
     def box(self) -> Bounds:
-        lower, upper = self.centre - self.radius, self.centre + self.radius
-        if self.clip is None:
-            return Bounds(lower, upper)
-        return Bounds(lower.clamp(min=self.clip[0]), upper.clamp(max=self.clip[1]))
+        box: Bounds = getattr(self, "_box")  # noqa: B009  # set where the fields are
+        return box
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import BATCHES, NETWORKS, Case, cases
-from benchmarks.measure import interleaved, peak_memory
+from benchmarks.measure import interleaved, once, peak_memory
 
 # glibc gives large blocks back to the system at each free by default, which costs more than the arithmetic at batch 128
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
@@ -42,8 +42,10 @@ def main(
 
 def _measure(name: str, batch: int, seconds: float) -> list[dict[str, object]]:
     listed, left_out = cases(name, batch)
-    times = interleaved([w for case in listed for w in (case.plain, case.work)], seconds=seconds)
-    rows = [_row(name, batch, case, *times[2 * i : 2 * i + 2]) for i, case in enumerate(listed)]
+    often = [case for case in listed if not case.once]
+    times = interleaved([work for case in often for work in (case.plain, case.work)], seconds=seconds)
+    rows = [_row(name, batch, case, *times[2 * i : 2 * i + 2]) for i, case in enumerate(often)]
+    rows += [_row(name, batch, case, times[0], once(case.work)) for case in listed if case.once]
     return rows + [{"network": name, "batch": batch, "case": case} for case in left_out]
 
 

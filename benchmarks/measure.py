@@ -26,6 +26,13 @@ def interleaved(works: Sequence[Work], *, seconds: float, least: int = 5) -> lis
     return [statistics.median(seen) for seen in times]
 
 
+def once(work: Work) -> float:
+    """The time of one call in seconds, for work too slow to be repeated."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
 def peak_memory(work: Work) -> float:
     """MiB of tensors that `work` holds at most, above what is there before it.
 
