@@ -24,7 +24,7 @@ recipe = crown_ibp.recipe(data="digits", network="crown-ibp-A", batch=64, epochs
 for metrics in train(recipe, sys.argv[1], checkpoint_seconds=float(sys.argv[2])):
     pass
 """
-EPOCHS = 12
+EPOCHS = 60  # long enough for all the kills on a quick machine
 
 
 def start(folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
