@@ -67,6 +67,7 @@ def test_what_is_no_graph_is_refused(nodes: list[Node], message: str) -> None:
 def test_then_names_its_nodes_apart() -> None:
     graph = residual().then(ReLU()).then(ReLU()).then(ReLU(), "last")
     assert [node.name for node in graph.nodes[4:]] == ["relu_1", "relu_2", "last"]
+    assert residual().then(ReLU(), "sum").output.name == "sum_1"  # taken
 
 
 def test_ending_in_changes_the_last_op_alone() -> None:
