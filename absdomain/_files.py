@@ -33,6 +33,7 @@ class Shelf(Protocol):
 
 
 def shelf(name: str, data_dir: str | os.PathLike[str] | None, download: bool) -> Shelf:
+    """Where the files of a data set are looked for: the given folder, the environment's, else the download cache."""
     if data_dir is not None:
         return Folder(name, Path(data_dir), "data_dir")
     if os.environ.get(ENVIRONMENT):

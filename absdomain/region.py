@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar
 
@@ -114,6 +114,7 @@ class Linf(_Box):
     centre: Tensor  # (B, *shape)
     radius: Tensor | float
     clip: tuple[float, float] | None = None
+    _box: Bounds = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         lower, upper = self.centre - self.radius, self.centre + self.radius
@@ -123,8 +124,7 @@ class Linf(_Box):
         _inhabited(self)
 
     def box(self) -> Bounds:
-        box: Bounds = getattr(self, "_box")  # noqa: B009  # set where the fields are
-        return box
+        return self._box
 
 
 @dataclass(frozen=True, eq=False)
