@@ -13,6 +13,7 @@ from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Nonlinear, Op
 from absdomain.region import Region
+from absdomain.rows import Rows
 from absdomain.spec import Spec
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ class Domain(ABC, Generic[E]):
     def upper(self, e: E) -> Tensor:
         """bounds(e).upper, (B, *shape), for domains that can save the other side."""
         return self.bounds(e).upper
+
+    def above(self, e: E) -> tuple[Rows, Tensor]:
+        """Planes above e in the network's input: e_k <= <c_k, x> + d_k on the region; rows (K, B), constants (K, B).
+
+        k counts the entries of e, flat. TypeError: the domain keeps no relation to the input.
+        """
+        raise TypeError(f"{self} keeps no relation to the input, so that it knows no plane above its elements")
 
     def boxes(self, op: Nonlinear, args: tuple[E, ...]) -> tuple[Bounds, ...]:
         """Boxes of the arguments, over which `relax` takes the op's band."""

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds, hull
 from absdomain.guarantee import Guarantee
-from absdomain.kernel import BoxMinimum
 from absdomain.kinds import Affine
 from absdomain.rows import Rows
 
@@ -27,6 +26,11 @@ class Region(ABC):
 
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
     centre: Tensor  # a point inside, (B, *shape)
+
+    @property
+    def whole(self) -> Region:
+        """The region over which intermediate bounds are taken: itself, unless it is a part of a larger one."""
+        return self
 
     @abstractmethod
     def box(self) -> Bounds:
@@ -61,9 +65,7 @@ class _Box(Region):
     """A region that is its own interval hull."""
 
     def minimum(self, c: Rows) -> Tensor:
-        box = self.box()
-        minimum: Tensor = BoxMinimum.apply(c.data, box.lower, box.upper)
-        return minimum
+        return c.minimum(self.box())
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         box = self.box()

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from absdomain.kernel import BoxMinimum
+
+if TYPE_CHECKING:
+    from absdomain.bounds import Bounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +67,15 @@ class Rows:
         if data.shape[1] == 1:
             return whole.squeeze(1) @ flat.t()
         return torch.bmm(whole.transpose(0, 1), flat.unsqueeze(-1)).squeeze(-1).t()
+
+    def minimum(self, box: Bounds) -> Tensor:
+        """min of <c_k, v> over the v of a box, (K, max(N, B))."""
+        least: Tensor = BoxMinimum.apply(self.data, box.lower, box.upper)
+        return least
+
+    def maximum(self, box: Bounds) -> Tensor:
+        """max of <c_k, v> over the v of a box, (K, max(N, B))."""
+        return -self.negated().minimum(box)
 
     def negated(self) -> Rows:
         """x -> <-c_k, x>."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from absdomain import region, rows
+from absdomain import backward, region, rows
 from absdomain.algebra import Guided, Meet, Mix
 from absdomain.bounds import Bounds
-from absdomain.domains import Box, DeepPoly, deeppoly
+from absdomain.domains import Box, DeepPoly
 from absdomain.kernel import BoxMinimum
 from absdomain.kinds import Nonlinear
 from absdomain.region import L2, Linf
@@ -71,9 +71,9 @@ MUTANTS = [
     ),
     Mutant(
         "the constant is doubled without its sign",
-        deeppoly,
-        "_doubled",
-        lambda f: lambda c: torch.cat([c, c]) if c.dim() else c,
+        backward,
+        "_joined",
+        lambda f: lambda low, high: torch.cat([low, low]) if low.dim() else low,
         domain("deeppoly", "contains"),
     ),
     Mutant("box: relu at the centre", Box, "relax", at_the_centre, domain("box", "contains")),

@@ -1,0 +1,85 @@
+"""Affine operations: one linear map, from which action, modulus and adjoint follow."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from absdomain.kinds.op import Op, Shape, metas
+from absdomain.rows import Rows
+
+
+class Affine(Op):
+    """f(xs) = A xs + b, given by `linear`: linear in w, jointly linear in xs, and monotone in xs where w >= 0.
+
+    A frozen dataclass. Laws: `linear(w, .)` sums no two weights into one entry of A, so that |A| = linear(|w|, .);
+    without a weight, A >= 0. The caller of `modulus` may overwrite what it returns.
+    """
+
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    diagonal: ClassVar[bool] = False  # A is a signed and scaled permutation: the image of a ball is a ball
+    lemma = "affine"
+
+    @abstractmethod
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        """A(w) xs; the only thing to write."""
+
+    @property
+    def offset(self) -> Tensor | None:
+        """b, broadcastable to (B, *output shape)."""
+        return self.bias
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        y = self.linear(self.weight, *xs)
+        offset = self.offset
+        return y if offset is None else y + offset
+
+    def shape(self, *shapes: Shape) -> Shape:
+        weight = None if self.weight is None else self.weight.to("meta")
+        return tuple(self.linear(weight, *metas(shapes, weight)).shape[1:])
+
+    @property
+    def magnitude(self) -> Tensor | None:
+        """|w|; a frozen op has it ready."""
+        frozen: Tensor | None = getattr(self, "_magnitude", None)
+        weight = self.weight
+        return frozen if frozen is not None else None if weight is None else weight.abs()
+
+    def modulus(self, *rs: Tensor) -> Tensor:
+        """|A| rs for rs >= 0: the radius of the image of a box of these radii."""
+        return self.linear(self.magnitude, *rs)
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        """A(w)^T y, for y of shape (M, *output shape); derived by vjp, overridden where a closed form is faster."""
+        zeros = [y.new_zeros(1, *shape).expand(y.shape[0], *shape) for shape in shapes]
+        pull: Callable[[Tensor], tuple[Tensor, ...]] = torch.func.vjp(lambda *xs: self.linear(w, *xs), *zeros)[1]
+        return pull(y)
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        """x -> <A^T c_k, x>, one bundle per argument of these shapes."""
+        data = rows.data
+        pulled = self.transpose(self.weight, data.flatten(0, 1), *shapes)
+        return tuple(Rows.of(p.unflatten(0, data.shape[:2])) for p in pulled)
+
+    def pull(self, rows: Rows, *shapes: Shape) -> tuple[tuple[Rows, ...], Tensor | None]:
+        """<c, f(xs)> = <A^T c, xs> + <c, b>: rows over the arguments, and the constants (K, N or 1)."""
+        offset = self.offset
+        return self.adjoint(rows, *shapes), None if offset is None else rows.dot(offset)
+
+    def freeze(self) -> Affine:
+        twin = copy.copy(self)
+        described: Any = self  # a frozen dataclass
+        for name in [field.name for field in fields(described)]:  # live or plain: |w| is of tensors nobody can change
+            present = getattr(self, name)
+            if isinstance(present, Tensor):
+                object.__setattr__(twin, name, present.detach().clone())
+        weight = twin.weight
+        object.__setattr__(twin, "_magnitude", None if weight is None else weight.abs())
+        return twin

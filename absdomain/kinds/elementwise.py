@@ -1,0 +1,101 @@
+"""Nonlinear operations that act on every entry alone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import reduce
+from itertools import combinations, pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from absdomain.bounds import Bounds
+from absdomain.kernel import SignSplit
+from absdomain.kinds.nonlinear import Line, Nonlinear, Piece, Slopes
+from absdomain.kinds.op import Shape
+from absdomain.rows import Rows
+
+
+class Elementwise(Nonlinear):
+    """f applied to every entry; it declares f and `critical`, from which an exact band follows."""
+
+    increasing: ClassVar[bool] = False  # f is nondecreasing, so that its image is that of the two ends
+
+    @abstractmethod
+    def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        """Points that include every kink and stationary point of f(x) - slope x inside the box.
+
+        A point outside the box is moved to its nearest end, so that an op need not say which points lie inside.
+        """
+
+    def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
+        return slopes[0] * xs[0]
+
+    def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
+        return (c * slopes[0],)
+
+    def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
+        if below.intercept is not None or above.intercept is None:
+            return super().split(rows, below, above)
+        pulled, const = SignSplit.apply(rows.data, below.slopes[0], above.slopes[0], above.intercept)
+        return (Rows.of(pulled),), const
+
+    def _gaps(self, slope: Tensor, box: Bounds) -> list[Tensor]:
+        """f(p) - slope p at the ends and at the critical points."""
+        # not clamp, which passes no gradient to a box of width 0
+        inside = (torch.maximum(torch.minimum(p, box.upper), box.lower) for p in self.critical(slope, box))
+        return [self(p) - slope * p for p in (box.lower, box.upper, *inside)]
+
+    def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
+        return reduce(torch.minimum, self._gaps(slopes[0], boxes[0]))
+
+    def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
+        return reduce(torch.maximum, self._gaps(slopes[0], boxes[0]))
+
+    def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
+        if self.increasing:
+            return Bounds(self(boxes[0].lower), self(boxes[0].upper))
+        return super().image(boxes)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
+
+    def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
+        (box,) = boxes
+        width = box.upper - box.lower
+        wide = width > 0
+        run = torch.where(wide, width, torch.ones_like(width))  # masked before dividing: 0 * inf has a NaN gradient
+        return (torch.where(wide, (self(box.upper) - self(box.lower)) / run, torch.zeros_like(width)),)
+
+
+class PiecewiseLinear(Elementwise):
+    """f affine between its kinks; it declares f and `kinks`, from which everything else follows."""
+
+    kinks: ClassVar[tuple[float, ...]] = ()  # in increasing order
+
+    def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        return tuple(torch.full_like(slope, kink) for kink in self.kinks)
+
+    def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
+        (box,) = boxes
+        stable = torch.ones_like(box.lower, dtype=torch.bool)
+        for kink in self.kinks:
+            stable = stable & ((box.lower >= kink) | (box.upper <= kink))
+        return (stable,)
+
+    def _corners(self, box: Bounds) -> list[Tensor]:
+        """The ends and the kinks between them, in order; a kink outside the box is its nearest end."""
+        kinks = (torch.full_like(box.lower, kink) for kink in self.kinks)
+        return [box.lower, *(torch.maximum(torch.minimum(k, box.upper), box.lower) for k in kinks), box.upper]
+
+    def facets(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, ...]:
+        """The slopes of all segments between two corners of f: their bands are the convex hull of f over the box."""
+        return tuple(self.chord((Bounds(p, q),)) for p, q in combinations(self._corners(boxes[0]), 2))
+
+    def pieces(self, boxes: tuple[Bounds, ...]) -> tuple[Piece, ...] | None:
+        found = []
+        for p, q in pairwise(self._corners(boxes[0])):
+            slopes = self.chord((Bounds(p, q),))
+            found.append(Piece(Line(slopes, self(p) - slopes[0] * p), (Bounds(p, q),)))
+        return tuple(found)

@@ -1,0 +1,84 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from absdomain.kinds import Affine, Shape
+from absdomain.live import live
+
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d}
+_CONVOLVE_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d}
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Affine):
+    """x -> W * x + b over one or two spatial axes; W (C_out, C_in / groups, *kernel), b (C_out,), zero padding."""
+
+    weight: Tensor = live(required=True)
+    bias: Tensor | None = live()
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] = (0, 0)
+    dilation: tuple[int, ...] = (1, 1)
+    groups: int = 1
+
+    @property
+    def offset(self) -> Tensor | None:
+        bias = self.bias
+        return None if bias is None else bias.view(-1, *(1,) * len(self.stride))
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return self._convolve(xs[0], w, None)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        sizes = zip(shapes[0][1:], self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
+        return (len(self.weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes))
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return self._convolve(xs[0], self.weight, self.bias)  # the bias fused
+
+    def _convolve(self, x: Tensor, w: Tensor | None, b: Tensor | None) -> Tensor:
+        assert w is not None
+        convolve = _CONVOLVE[len(self.stride)]
+        return convolve(x, w, b, self.stride, self.padding, self.dilation, self.groups)
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        assert w is not None
+        if len(self.stride) == 2 and w.shape[1] <= 4 and self.groups == 1 and max(self.stride) > 1:
+            return (self._by_phases(w, y, shapes[0]),)
+        spatial = zip(shapes[0][1:], y.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation, strict=True)
+        missed = tuple(size - ((out - 1) * s - 2 * p + d * (k - 1) + 1) for size, out, k, s, p, d in spatial)
+        back = _CONVOLVE_TRANSPOSED[len(self.stride)]
+        return (back(y, w, None, self.stride, self.padding, missed, self.groups, self.dilation),)
+
+    def scaled(self, w: Tensor, b: Tensor) -> Conv | None:
+        channels = (len(self.weight), *(1,) * len(self.stride))
+        if any(v.dim() > 0 and tuple(v.shape) != channels for v in (w, b)):
+            return None  # not one factor and one offset a channel
+        w, b = w.to(self.weight), b.to(self.weight)
+        bias = b if self.offset is None else w * self.offset + b
+        weight = w.reshape(-1, *(1,) * (self.weight.dim() - 1)) * self.weight
+        return replace(self, weight=weight, bias=bias.expand(channels).flatten())
+
+    def _by_phases(self, w: Tensor, y: Tensor, shape: Shape) -> Tensor:
+        """The transposed convolution into few channels, where PyTorch's is slow, as one convolution.
+
+        An input place i = q s + r - p meets only the taps r + s m: one small kernel for each phase r, whose outputs
+        are then interleaved (sub-pixel convolution, Shi et al. 2016). Dilation is first written out as zero taps.
+        """
+        (sh, sw), (ph, pw), (dh, dw) = self.stride, self.padding, self.dilation
+        if max(self.dilation) > 1:
+            spread = w.new_zeros(*w.shape[:2], dh * (w.shape[2] - 1) + 1, dw * (w.shape[3] - 1) + 1)
+            spread[:, :, ::dh, ::dw] = w
+            w = spread
+        mh, mw = -(-w.shape[2] // sh), -(-w.shape[3] // sw)
+        padded = F.pad(w, (0, mw * sw - w.shape[3], 0, mh * sh - w.shape[2]))
+        taps = padded.unflatten(3, (mw, sw)).unflatten(2, (mh, sh))
+        kernel = taps.permute(1, 3, 5, 0, 2, 4).flip(4, 5).flatten(0, 2)
+        phases = F.conv2d(y, kernel, padding=(mh - 1, mw - 1)).unflatten(1, (w.shape[1], sh, sw))
+        full = phases.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
+        (_, height, width) = shape
+        return F.pad(full, (-pw, width + pw - full.shape[-1], -ph, height + ph - full.shape[-2]))

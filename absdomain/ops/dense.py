@@ -1,0 +1,61 @@
+"""Matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from absdomain.kinds import Affine, Op, Shape
+from absdomain.live import live
+from absdomain.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Affine):
+    """x -> W x + b on the last axis; W (m, n), or (B, m, n) with a matrix per sample, and b (m,) or (B, m)."""
+
+    weight: Tensor = live(required=True)
+    bias: Tensor | None = live()
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        assert w is not None
+        return F.linear(xs[0], w) if w.dim() == 2 else torch.matmul(w, xs[0].unsqueeze(-1)).squeeze(-1)
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return F.linear(xs[0], self.weight, self.bias) if self.weight.dim() == 2 else super().__call__(*xs)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return (*shapes[0][:-1], self.weight.shape[-2])
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        assert w is not None
+        return (y @ w,)
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        weight = self.weight
+        flat = len(rows.shape) == 1
+        if rows.unit is not None and flat:  # the rows of W themselves
+            picked = weight[..., rows.unit, :]
+            return (Rows.of(picked.unsqueeze(1) if weight.dim() == 2 else picked.transpose(0, 1)),)
+        if weight.dim() == 2:
+            return (Rows.of(rows.data @ weight),)
+        data = rows.data.transpose(0, 1)  # (N or 1, K, m) against (B or 1, m, n)
+        return (Rows.of(torch.matmul(data, weight).transpose(0, 1)),)
+
+    def followed_by(self, C: Tensor, d: Tensor) -> Dense | None:
+        bias = self.bias
+        return Dense(C @ self.weight, d if bias is None else torch.matmul(C, bias.unsqueeze(-1)).squeeze(-1) + d)
+
+    def scaled(self, w: Tensor, b: Tensor) -> Dense | None:
+        if self.weight.dim() > 2 or w.dim() > 1 or b.dim() > 1:
+            return None
+        w, b = w.to(self.weight), b.to(self.weight)  # numbers are float64, and with an axis they would promote
+        bias = b if self.bias is None else w * self.bias + b
+        return Dense(w.reshape(-1, 1) * self.weight, bias.expand(len(self.weight)))
+
+    def after(self, previous: Op) -> Op | None:
+        bias = self.weight.new_zeros(len(self.weight)) if self.bias is None else self.bias
+        return previous.followed_by(self.weight, bias) if self.weight.dim() == 2 else None

@@ -1,0 +1,81 @@
+"""Entries moved, none changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from absdomain.kinds import Affine, Shape
+from absdomain.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Affine):
+    """x laid out as `target`, batch left out: Flatten, View, Squeeze and their like."""
+
+    target: Shape
+    diagonal = True
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return xs[0].reshape(-1, *self.target)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return self.target
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        return (rows.reshape(shapes[0]),)
+
+
+@dataclass(frozen=True, eq=False)
+class Permute(Affine):
+    """x with its axes in the order `axes`; the batch, axis 0, stays."""
+
+    axes: tuple[int, ...]
+    diagonal = True
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return xs[0].permute(self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Affine):
+    """y[i] = x[index[i]] on the flat activation: windows, slices, selections, expansions."""
+
+    index: Tensor  # (*output shape), flat positions
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return xs[0].reshape(len(xs[0]), -1)[:, self.index.to(xs[0].device)]
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return tuple(self.index.shape)
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        flat = y.new_zeros(y.shape[0], prod(shapes[0]))
+        return (flat.index_add(1, self.index.flatten().to(y.device), y.reshape(len(y), -1)).view(-1, *shapes[0]),)
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Affine):
+    """x with zeros around it; `amounts` in the order of torch.nn.functional.pad (last axis first), none negative."""
+
+    amounts: tuple[int, ...]
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return F.pad(xs[0], self.amounts)
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(Affine):
+    """x_1, ..., x_n one after another along `axis`, which counts the batch and is not it."""
+
+    axis: int
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return torch.cat(xs, self.axis)
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        return torch.split(y, [shape[self.axis - 1] for shape in shapes], self.axis)

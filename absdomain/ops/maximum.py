@@ -1,0 +1,109 @@
+"""The maximum over an axis, and the windows of pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from absdomain.bounds import Bounds
+from absdomain.kinds import Line, Nonlinear, Piece, Shape, Slopes
+
+
+@dataclass(frozen=True, eq=False)
+class Max(Nonlinear):
+    """max over one axis, counted from the right (negative); windows are gathered before it."""
+
+    axis: int
+    lemma = "max"
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].amax(self.axis)
+
+    def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
+        return (slopes[0] * xs[0]).sum(self.axis)
+
+    def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
+        return (c.unsqueeze(self.axis) * slopes[0],)
+
+    def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
+        """min over t in {max l} and {max(u_i, max l)} of t - sum_{a>0} a_i min(u_i, t) - sum_{a<0} a_i l_i."""
+        (a,), (box,) = slopes, boxes
+        floor = box.lower.amax(self.axis, keepdim=True)
+        ends = torch.cat([floor, torch.maximum(box.upper, floor)], self.axis).movedim(self.axis, 0)
+        positive, fixed = a.clamp(min=0), (a.clamp(max=0) * box.lower).sum(self.axis)
+        gaps = [t - (positive * torch.minimum(box.upper, t.unsqueeze(self.axis))).sum(self.axis) for t in ends]
+        return torch.stack(gaps).amin(0) - fixed
+
+    def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
+        """sum_j h_j + max_i (sup (1 - a_i) x_i - h_i), where h_j = sup -a_j x_j."""
+        (a,), (box,) = slopes, boxes
+        h = torch.maximum(-a * box.lower, -a * box.upper)
+        best = torch.maximum((1 - a) * box.lower, (1 - a) * box.upper)
+        return h.sum(self.axis) + (best - h).amax(self.axis)
+
+    def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
+        return Bounds(self(boxes[0].lower), self(boxes[0].upper))
+
+    def facets(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, ...]:
+        """The unit vectors: y >= x_i for each i of the window; and the chord: y <= max u."""
+        (box,) = boxes
+        return (*self._units(box), self.chord(boxes))
+
+    def pieces(self, boxes: tuple[Bounds, ...]) -> tuple[Piece, ...] | None:
+        """y = x_i for each i of the window: with y >= x_j for all j, the facets, that is the maximum."""
+        level = torch.zeros_like(self(boxes[0].lower))
+        return tuple(Piece(Line(unit, level), boxes) for unit in self._units(boxes[0]))
+
+    def _units(self, box: Bounds) -> list[Slopes]:
+        """One bundle of slopes per entry of the window: 1 there and 0 elsewhere."""
+        zero = torch.zeros_like(box.lower)
+        places = range(zero.shape[self.axis])
+        return [(zero.index_fill(self.axis, torch.tensor([i], device=zero.device), 1.0),) for i in places]
+
+    def _leader(self, box: Bounds) -> tuple[Tensor, Tensor]:
+        """The entry of the largest lower end as a unit vector, and whether it is the largest whatever happens."""
+        index = box.lower.argmax(self.axis, keepdim=True)
+        leader = torch.zeros_like(box.lower).scatter(self.axis, index, 1.0)
+        others = box.upper.masked_fill(leader.bool(), -torch.inf).amax(self.axis, keepdim=True)
+        return leader, box.lower.amax(self.axis, keepdim=True) >= others
+
+    def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
+        return (self._leader(boxes[0])[1].expand_as(boxes[0].lower),)
+
+    def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
+        leader, wins = self._leader(boxes[0])
+        return (leader * wins,)
+
+    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+        leader, wins = self._leader(boxes[0])
+        return (leader,), (leader * wins,)
+
+
+def windows(
+    size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape = (1, 1), ceil_mode: bool = False
+) -> Tensor:
+    """The flat positions of pooling windows in an (H, W) plane: (kernel size, H_out, W_out).
+
+    A place in the padding holds the position of another entry of the same window, so that a max over the window is
+    that of its entries inside the plane (padding by zero would be wrong for negative inputs).
+    """
+    axes = [_starts(*one, ceil_mode) for one in zip(size, kernel, stride, padding, dilation, strict=True)]
+    rows, columns = axes
+    flat = rows[:, None, :, None] * size[1] + columns[None, :, None, :]
+    return flat.flatten(0, 1)
+
+
+def _starts(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> Tensor:
+    """Positions (kernel, out) of one axis; those outside [0, size) are replaced by one of the same window inside."""
+    span = size + 2 * padding - dilation * (kernel - 1) - 1
+    out = -(-span // stride) + 1 if ceil_mode else span // stride + 1
+    if ceil_mode and (out - 1) * stride >= size + padding:  # PyTorch drops a window that starts in the right padding
+        out -= 1
+    places = torch.arange(out) * stride - padding + torch.arange(kernel)[:, None] * dilation
+    inside = (places >= 0) & (places < size)
+    if not bool(inside.any(0).all()):
+        raise ValueError(f"a window of {kernel} (dilation {dilation}, padding {padding}) misses all {size} entries")
+    substitute = places.gather(0, inside.int().argmax(0, keepdim=True)).expand_as(places)
+    return torch.where(inside, places, substitute)

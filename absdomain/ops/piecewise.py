@@ -1,0 +1,74 @@
+"""Piecewise-linear activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from absdomain.bounds import Bounds
+from absdomain.kinds import Line, PiecewiseLinear, Slopes
+
+
+@dataclass(frozen=True, eq=False)
+class ReLU(PiecewiseLinear):
+    """max(x, 0)."""
+
+    lemma = "relu"
+    increasing = True
+    kinks = (0.0,)
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].relu()
+
+    def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
+        """u+ / (u+ - l-), and exactly 1 for an active neuron; widths below 1e-8 count as 1e-8 (finite derivative)."""
+        (box,) = boxes
+        below, above, active = (-box.lower).relu(), box.upper.relu(), (box.lower >= 0).to(box.lower)
+        width = (below + above - 1e-8).relu() + 1e-8
+        return (torch.addcmul(active, 1 - active, above / width),)
+
+    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+        (box,) = boxes
+        return ((box.upper > -box.lower).to(box.lower),), self.chord(boxes)
+
+    def lines(self, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> tuple[Line, Line]:
+        """Slopes outside [f'(l), f'(u)] are moved to its nearest end: never looser for a convex f.
+
+        The lower line then passes through the origin, and a stable neuron's lines are the neuron itself. Written with
+        relu and products, since the derivatives of clamp and maximum are slow on CPU.
+        """
+        (box,) = boxes
+        active = (box.lower >= 0).to(box.lower)
+        unstable = (box.upper > 0).to(box.lower) - active
+        s = torch.addcmul(active, unstable, F.hardtanh(above[0], 0.0, 1.0))
+        shared = below[0] is above[0]
+        a = s if shared else torch.addcmul(active, unstable, F.hardtanh(below[0], 0.0, 1.0))
+        at_lower = s * (-box.lower).relu()  # f(l) - s l, and below f(u) - s u: the intercept is the larger
+        intercept = at_lower + ((1 - s) * box.upper.relu() - at_lower).relu()
+        return Line((a,), None), Line((s,), intercept)
+
+
+@dataclass(frozen=True, eq=False)
+class LeakyReLU(PiecewiseLinear):
+    """max(x, 0) + slope min(x, 0)."""
+
+    slope: float = 0.01
+    lemma = "leaky_relu"
+    kinks = (0.0,)
+
+    @property
+    def increasing(self) -> bool:  # type: ignore[override]
+        """Whether f is nondecreasing: slope >= 0."""
+        return self.slope >= 0
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return F.leaky_relu(xs[0], self.slope)
+
+    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+        (box,) = boxes
+        chord = self.chord(boxes)
+        tangent = (torch.where(box.upper > -box.lower, 1.0, self.slope).to(box.lower),)
+        return (tangent, chord) if self.slope <= 1 else (chord, tangent)

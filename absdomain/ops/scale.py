@@ -1,0 +1,82 @@
+"""Elementwise scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from absdomain.kinds import Affine, Op, Shape
+from absdomain.live import live
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Affine):
+    """x -> w x + b, elementwise; w and b broadcast to x, whose shape they do not enlarge. w None is 1, b None is 0."""
+
+    weight: Tensor | None = live()
+    bias: Tensor | None = live()
+    diagonal = True
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return xs[0] if w is None else w * xs[0]
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        return (y if w is None else w * y,)
+
+    def after(self, previous: Op) -> Op | None:
+        like = next(v for v in (self.weight, self.bias, torch.ones(())) if v is not None)
+        w = torch.ones_like(like) if self.weight is None else self.weight
+        return previous.scaled(w, torch.zeros_like(w) if self.bias is None else self.bias)
+
+    def scaled(self, w: Tensor, b: Tensor) -> Scale:
+        return Scale(w if self.weight is None else w * self.weight, b if self.bias is None else w * self.bias + b)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm(Affine):
+    """x -> (x - mean) / sqrt(variance + eps) gain + shift per channel, by the running statistics."""
+
+    mean: Tensor = live(required=True)
+    variance: Tensor = live(required=True)
+    gain: Tensor | None = live()
+    shift: Tensor | None = live()
+    eps: float = 1e-5
+    axes: int = 2  # spatial axes after the channel
+    diagonal = True
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]  # read-only here
+        """gain / sqrt(variance + eps), (C, 1, ...)."""
+        scale = torch.rsqrt(self.variance + self.eps)
+        return self._channels(scale if self.gain is None else scale * self.gain)
+
+    @property
+    def bias(self) -> Tensor:  # type: ignore[override]
+        """shift - mean weight, (C, 1, ...)."""
+        offset = -self._channels(self.mean) * self.weight
+        return offset if self.shift is None else offset + self._channels(self.shift)
+
+    def _channels(self, v: Tensor) -> Tensor:
+        return v.view(-1, *(1,) * self.axes)
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        assert w is not None
+        return w * xs[0]
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        assert w is not None
+        return (w * y,)
+
+    def after(self, previous: Op) -> Op | None:
+        return previous.scaled(self.weight, self.bias)
+
+    def freeze(self) -> Affine:
+        return Scale(self.weight, self.bias).freeze()

@@ -1,0 +1,64 @@
+"""Sums and means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from absdomain.kinds import Affine, Shape
+from absdomain.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Affine):
+    """x_1 + ... + x_n, all of one shape."""
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return sum(xs[1:], start=xs[0])
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        return (rows,) * len(shapes)
+
+
+@dataclass(frozen=True, eq=False)
+class Mean(Affine):
+    """The mean over `axes`, which count the batch and leave it out."""
+
+    axes: tuple[int, ...]
+    keepdim: bool = False
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return xs[0].mean(self.axes, self.keepdim)
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Affine):
+    """The sum over `axes`, which count the batch and leave it out."""
+
+    axes: tuple[int, ...]
+    keepdim: bool = False
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return xs[0].sum(self.axes, self.keepdim)
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(Affine):
+    """The mean over windows of the last two axes, zero padding counted or not as PyTorch's avg_pool2d."""
+
+    kernel: Shape
+    stride: Shape
+    padding: Shape = (0, 0)
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor: int | None = None
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        return F.avg_pool2d(
+            xs[0], self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor
+        )
