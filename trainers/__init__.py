@@ -11,13 +11,15 @@ from __future__ import annotations
 from absdomain.trainers.certified import Certified
 from absdomain.trainers.checkpoints import CheckpointError
 from absdomain.trainers.crown_ibp import CrownIBP
+from absdomain.trainers.fields import RecipeError
 from absdomain.trainers.folder import RunError, load_run, read_metrics
 from absdomain.trainers.loop import Diverged, Metrics, StepMetrics, train
-from absdomain.trainers.method import Method
+from absdomain.trainers.losses import hinge, robust_cross_entropy, softplus
+from absdomain.trainers.method import Method, Setup, read
 from absdomain.trainers.natural import Natural
-from absdomain.trainers.objective import Objective, Step, clean_error, robust_cross_entropy, verified_error
-from absdomain.trainers.recipe import Recipe, RecipeError, Values
-from absdomain.trainers.schedules import Constant, Linear, Schedule, Smooth, StepDecay
+from absdomain.trainers.objective import Objective, Step, clean_error, verified_error
+from absdomain.trainers.recipe import Recipe, Values
+from absdomain.trainers.schedules import Constant, Linear, Moment, Schedule, Smooth, StepDecay
 
 __all__ = [
     "Certified",
@@ -28,21 +30,26 @@ __all__ = [
     "Linear",
     "Method",
     "Metrics",
+    "Moment",
     "Natural",
     "Objective",
     "Recipe",
     "RecipeError",
     "RunError",
     "Schedule",
+    "Setup",
     "Smooth",
     "Step",
     "StepDecay",
     "StepMetrics",
     "Values",
     "clean_error",
+    "hinge",
     "load_run",
+    "read",
     "read_metrics",
     "robust_cross_entropy",
+    "softplus",
     "train",
     "verified_error",
 ]

@@ -11,11 +11,10 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from absdomain.algebra import Mix
-from absdomain.expression import parse
-from absdomain.trainers.certified import RECIPES, Certified
-from absdomain.trainers.method import Method
+from absdomain.trainers.certified import RECIPES, Certified, Settings, checked
+from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective
-from absdomain.trainers.recipe import Recipe
+from absdomain.trainers.schedules import Moment
 
 NEGLIGIBLE = 1e-5  # a smaller beta is taken as 0, and the relaxation is not computed
 
@@ -35,22 +34,30 @@ class CrownIBP(Certified):
         classes: int = 10,
         clip: tuple[float, float] | None = (0.0, 1.0),
         l1: float = 0.0,
+        settings: Settings = Settings(),  # noqa: B008  # frozen
     ) -> None:
-        super().__init__(network, example, mixture, classes=classes, clip=clip, l1=l1)
+        super().__init__(network, example, mixture, classes=classes, clip=clip, l1=l1, settings=settings)
         self.mixture = mixture
 
-    def set(self, *, eps: float, kappa: float, beta: float = 0.0) -> None:
-        super().set(eps=eps, kappa=kappa, beta=beta)
+    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = Moment()) -> None:  # noqa: B008
+        super().set(eps=eps, kappa=kappa, beta=beta, at=at)
         self.domain = replace(self.mixture, weight=self.beta if beta >= NEGLIGIBLE else 0.0)
 
 
-def objective(network: nn.Module, example: Tensor, classes: int, recipe: Recipe) -> Objective:
+def objective(setup: Setup[Settings]) -> Objective:
     """The recipe's mixture and clip, given to CrownIBP."""
-    mixture = parse(recipe.domain)
+    recipe, settings, mixture = checked(setup).recipe, setup.settings, setup.domain
     if not isinstance(mixture, Mix):
         raise recipe.refuse("domain", "crown-ibp mixes two domains: write mix(first, second)")
-    clip = (0.0, 1.0) if recipe.clip else None
-    return CrownIBP(network, example, mixture, classes=classes, clip=clip, l1=recipe.l1)
+    return CrownIBP(
+        setup.network,
+        setup.example,
+        mixture,
+        classes=setup.classes,
+        clip=setup.clip,
+        l1=recipe.l1,
+        settings=settings,
+    )
 
 
 crown_ibp = Method(
@@ -68,4 +75,5 @@ crown_ibp = Method(
         )
         for recipe in RECIPES
     ),
+    Settings(),
 )

@@ -19,7 +19,7 @@ from absdomain.registry import find
 from absdomain.trainers.checkpoints import CheckpointError, write_atomically
 from absdomain.trainers.recipe import Recipe
 
-CONFIG, METRICS, MODEL = "config.json", "metrics.jsonl", "model.safetensors"
+CONFIG, METRICS = "config.json", "metrics.jsonl"
 
 
 class RunError(RuntimeError):
@@ -40,6 +40,11 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {**vars(self), "recipe": self.recipe.to_json(), "shape": list(self.shape)}
+
+
+def model_path(folder: Path, name: str = "model") -> Path:
+    """Where a finished run keeps one of its objective's models."""
+    return folder / f"{name}.safetensors"
 
 
 def read_config(folder: Path) -> Config | None:
@@ -113,20 +118,24 @@ def build_network(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Mo
     return network.to(recipe.torch_dtype)
 
 
-def load_run(folder: Path | str) -> tuple[nn.Module, Recipe]:
-    """(trained network in evaluation mode, its recipe) of a finished run."""
+def load_run(folder: Path | str, model: str = "model") -> tuple[nn.Module, Recipe]:
+    """(trained network in evaluation mode, its recipe) of a finished run; `model` names one of several networks."""
     from safetensors.torch import load_file
 
     folder = Path(folder)
-    config = read_config(folder)
+    config, path = read_config(folder), model_path(folder, model)
     if config is None:
         raise RunError(f"{folder}: holds no {CONFIG}, so no run; name the folder given to training")
-    if not (folder / MODEL).exists():
-        raise RunError(f"{folder}: holds no {MODEL}, its training has not ended; start it again to resume")
+    if not model_path(folder).exists():
+        raise RunError(
+            f"{folder}: holds no {model_path(folder).name}, its training has not ended; start it again to resume"
+        )
+    if not path.exists():
+        raise RunError(f"{folder}: holds no {path.name}; a run of {config.recipe.trainer} does not train such a model")
     with torch.random.fork_rng():  # the initial weights, about to be replaced, shall not move the caller's random state
         network = build_network(config.recipe, config.shape, config.classes)
     try:
-        network.load_state_dict(load_file(folder / MODEL))
+        network.load_state_dict(load_file(path))
     except Exception as reason:  # safetensors raises its own type, torch RuntimeError
-        raise CheckpointError(f"{folder / MODEL}: not this network's weights ({reason}); train anew") from reason
+        raise CheckpointError(f"{path}: not this network's weights ({reason}); train anew") from reason
     return network.eval(), config.recipe

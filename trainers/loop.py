@@ -8,11 +8,10 @@ weights, on a CPU bit for bit, given the same number of threads, which the run's
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,13 @@ from torch import Tensor
 
 from absdomain.data import Images, load
 from absdomain.trainers.augment import augment
-from absdomain.trainers.folder import MODEL, Config, append_metrics, locked, settle
-from absdomain.trainers.objective import clean_error, verified_error
+from absdomain.trainers.folder import Config, append_metrics, locked, settle
+from absdomain.trainers.method import read
+from absdomain.trainers.objective import Step, clean_error, verified_error
 from absdomain.trainers.recipe import Recipe, Values
-from absdomain.trainers.session import Position, Session, start
+from absdomain.trainers.schedules import Moment
+from absdomain.trainers.session import HeldOut, Session, start
+from absdomain.trainers.spikes import Buffers, gradient_trouble, left_out, loss_trouble, taken
 
 
 @dataclass(frozen=True)
@@ -38,26 +40,31 @@ class StepMetrics:
     values: Values
     clean_error: float | None
     verified_error: float | None
+    skipped: str | None = None  # why the step was left out
+    more: dict[str, float] = field(default_factory=dict)  # what else the method saw
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """One epoch. Errors are in [0, 1], on the held-out images, at the radius that the epoch ended with."""
+    """One epoch. Errors are in [0, 1], on the held-out images."""
 
     epoch: int  # counted from 1
     step: int
     loss: float  # mean of the epoch's steps
-    eps: float
+    eps: float  # at the epoch's end, as are kappa and beta
     kappa: float
     beta: float
     lr: float
     clean_error: float | None  # None without held-out images
     verified_error: float | None  # None where the method bounds nothing, too
     seconds: float  # of training so far, without interruptions
+    eps_eval: float = 0.0  # the radius of verified_error: the recipe's eps_eval, or else `eps`
+    skipped: int = 0  # steps that were left out, for a loss or gradient that was not finite or far too large
+    more: dict[str, float] = field(default_factory=dict)  # what the method reports, and means of what its steps saw
 
 
 class Diverged(RuntimeError):
-    """The loss became infinite or undefined; the weights before that step are in the checkpoint."""
+    """Too many steps in a row had to be left out, or weights are not finite; the last good weights are saved."""
 
 
 def train(
@@ -75,10 +82,11 @@ def train(
     the end model.safetensors. A finished run yields nothing. The test images are never read. Seeds torch's global
     random state and sets the number of threads to that of the run.
 
-    Raises RunError for a folder that holds another run, Diverged when the loss is no longer finite, and DataError,
+    Raises RunError for a folder that holds another run, Diverged when losses or gradients stay unusable, and DataError,
     RecipeError and CheckpointError as their files do.
     """
     folder = Path(out)
+    recipe = replace(recipe, trainer=str(read(recipe.trainer)))
     full = load(recipe.data, "train", data_dir=data_dir)
     if recipe.validation >= len(full):
         raise recipe.refuse("validation", f"there are {len(full)} training images, hold out fewer")
@@ -103,8 +111,7 @@ def _train(
         while session.position.epoch < recipe.epochs:
             _epoch(session, on_step, checkpoint_seconds)
             yield _finish_epoch(session)
-        if not (folder / MODEL).exists():
-            session.save_model()
+        session.save_models()
 
 
 def _epoch(session: Session, on_step: Callable[[StepMetrics], None] | None, checkpoint_seconds: float) -> None:
@@ -116,29 +123,50 @@ def _epoch(session: Session, on_step: Callable[[StepMetrics], None] | None, chec
     saved = clock = time.monotonic()
     while position.batch < session.batches:
         step = position.epoch * session.batches + position.batch
-        values = recipe.at(step, session.batches)
-        session.objective.set(**values._asdict())
+        _set(session, step)
         for group in session.optimiser.param_groups:
             group["lr"] = learning_rate(step)
-        x, y = _batch(session, order)
-        loss, metrics = session.objective(x, y)
-        value = loss.item()
-        if not math.isfinite(value):
-            session.save()
-            raise Diverged(_diverged(session, value, values))
-        session.optimiser.zero_grad()
-        loss.backward()
-        session.optimiser.step()
+        metrics = _step(session, step, *_batch(session, order))
         now = time.monotonic()
         position.batch += 1
-        position.losses += value
         position.seconds += now - clock
         clock = now
         if now - saved > checkpoint_seconds:
-            session.save()
+            _save(session)
             saved = now
         if on_step is not None:
-            on_step(_step_metrics(session, step, value, values, metrics))
+            on_step(metrics)
+
+
+def _set(session: Session, step: int) -> None:
+    """Give the objective what the schedules say at a step."""
+    values = session.recipe.at(step, session.batches)
+    session.objective.set(**values._asdict(), at=Moment(step, session.batches))
+
+
+def _step(session: Session, step: int, x: Tensor, y: Tensor) -> StepMetrics:
+    """One step of the optimiser, or none where that would harm: then the objective stays as it was."""
+    recipe, position, objective = session.recipe, session.position, session.objective
+    before = Buffers(objective.buffers())
+    result: Step = objective(x, y)
+    loss = result.loss.item()
+    trouble = loss_trouble(recipe, position, loss)
+    if trouble is None:
+        session.optimiser.zero_grad()
+        result.loss.backward()
+        trouble = gradient_trouble(recipe, objective.parameters())
+    if trouble is None:
+        session.optimiser.step()
+        metrics = _step_metrics(session, step, loss, result.metrics)
+        taken(position, loss)
+        position.see(metrics.more)
+        return metrics
+    before.restore()
+    left_out(position)
+    if position.streak > recipe.patience:
+        _save(session)
+        raise Diverged(_diverged(session, trouble))
+    return replace(_step_metrics(session, step, loss, {}), skipped=trouble)
 
 
 def _batch(session: Session, order: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,66 +182,89 @@ def _batch(session: Session, order: Tensor) -> tuple[Tensor, Tensor]:
 
 def _finish_epoch(session: Session) -> Metrics:
     """Measure on the held-out images, commit the row of metrics, and go to the next epoch."""
-    recipe, position = session.recipe, session.position
+    recipe, position, objective = session.recipe, session.position, session.objective
     step = position.epoch * session.batches + session.batches - 1
-    values = recipe.at(step, session.batches)
-    session.objective.set(**values._asdict())  # a run may resume just here, with no step before
+    _set(session, step)  # a run may resume just here, with no step before
     started = time.monotonic()
-    clean, verified = _evaluate(session)
+    objective.eval()
+    with torch.no_grad():
+        used, held_out = objective.values, session.batches_held_out(EVALUATION_BATCH)
+        radius = used.eps if recipe.eps_eval is None else recipe.eps_eval
+        clean, verified = _evaluate(session, held_out, radius)
+        _set(session, step)
+        reported = objective.epoch_end(held_out)
     row = Metrics(
         epoch=position.epoch + 1,
         step=step + 1,
-        loss=position.losses / session.batches,
-        **values._asdict(),
+        loss=position.loss,
+        **used._asdict(),
         lr=recipe.learning_rate(session.batches)(step),
         clean_error=clean,
         verified_error=verified,
         seconds=position.seconds + time.monotonic() - started,
+        eps_eval=radius,
+        skipped=position.skipped,
+        more={name: total / count for name, (total, count) in position.seen.items()} | reported,
     )
+    _check(session)
     size = append_metrics(session.folder, asdict(row), position.metrics_size)
-    session.position = Position(epoch=position.epoch + 1, seconds=row.seconds, metrics_size=size)
-    session.save()
+    session.position = position.next_epoch(row.seconds, size)
+    _save(session)
     return row
 
 
-@torch.no_grad()
-def _evaluate(session: Session) -> tuple[float | None, float | None]:
-    """(clean, verified) error on the held-out images with the objective's present values."""
-    if len(session.held_out) == 0:
+def _check(session: Session) -> None:
+    if not session.finite:
+        raise Diverged(_diverged(session, "a weight is not finite"))
+
+
+def _save(session: Session) -> None:
+    """Commit a checkpoint of numbers: weights that are none never take the place of those before them."""
+    _check(session)
+    session.save()
+
+
+def _evaluate(session: Session, held_out: HeldOut, eps: float) -> tuple[float | None, float | None]:
+    """(clean, verified) error on the held-out images, the second at the radius."""
+    objective, count = session.objective, len(session.held_out)
+    if count == 0:
         return None, None
-    session.objective.eval()
+    objective.set(**objective.values._replace(eps=eps)._asdict())
     clean = verified = 0.0
     bounded = True
-    for x, y in session.held_out.batches(EVALUATION_BATCH):
-        x, y = x.to(session.device, session.recipe.torch_dtype), y.to(session.device)
-        clean += clean_error(session.objective.network(x), y).item() * len(y)
-        lower = session.objective.lower(x, y)
+    for x, y in held_out:
+        clean += clean_error(objective.network(x), y).item() * len(y)
+        lower = objective.lower(x, y)
         bounded = lower is not None
         verified += verified_error(lower).item() * len(y) if lower is not None else 0.0
-    count = len(session.held_out)
     return clean / count, verified / count if bounded else None
 
 
 EVALUATION_BATCH = 500
 
 
-def _step_metrics(session: Session, step: int, loss: float, values: Values, metrics: dict[str, Tensor]) -> StepMetrics:
+SHOWN = ("clean_error", "verified_error")
+
+
+def _step_metrics(session: Session, step: int, loss: float, metrics: dict[str, Tensor]) -> StepMetrics:
     seen = {name: value.item() for name, value in metrics.items()}
     return StepMetrics(
         epoch=session.position.epoch + 1,
         step=step + 1,
         steps=session.recipe.epochs * session.batches,
         loss=loss,
-        values=values,
+        values=session.objective.values,
         clean_error=seen.get("clean_error"),
         verified_error=seen.get("verified_error"),
+        more={name: value for name, value in seen.items() if name not in SHOWN},
     )
 
 
-def _diverged(session: Session, loss: float, values: Values) -> str:
-    position = session.position
+def _diverged(session: Session, trouble: str) -> str:
+    position, values = session.position, session.objective.values
+    rows = f", after {position.streak} steps in a row that were left out" if position.streak > 1 else ""
     return (
-        f"{session.folder}: the loss is {loss} at epoch {position.epoch + 1}, batch {position.batch + 1} "
-        f"(eps {values.eps:g}, kappa {values.kappa:g}); the weights before that step are saved. "
+        f"{session.folder}: {trouble} at epoch {position.epoch + 1}, batch {position.batch + 1} "
+        f"(eps {values.eps:g}, kappa {values.kappa:g}){rows}; the last finite weights that were saved are kept. "
         "Train anew with a smaller lr, a longer ramp or a longer warmup"
     )

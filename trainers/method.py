@@ -1,31 +1,145 @@
-"""A training method: an objective, and the recipes of its paper."""
+"""A training method: an objective with its settings, and the recipes of its paper; and the text form of one.
+
+The text form is a name, with the options that differ from the defaults: `certified`, `certified(elision=False)`,
+`ibp(weight=adaptive(gamma=5.0))`. It is read with ast, never evaluated.
+"""
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
+from absdomain.algebra import AnyDomain
+from absdomain.expression import parse
+from absdomain.registry import find
+from absdomain.trainers import fields
+from absdomain.trainers.fields import RecipeError
 from absdomain.trainers.objective import Objective
 from absdomain.trainers.recipe import Recipe
 
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, eq=False)
+class Setup(Generic[S]):
+    """What an objective is built of."""
+
+    network: nn.Module
+    example: Tensor  # (1 or more, *shape), what the network takes
+    classes: int
+    recipe: Recipe
+    settings: S
+
+    @property
+    def domain(self) -> AnyDomain:
+        """The recipe's domain."""
+        return parse(self.recipe.domain)
+
+    @property
+    def clip(self) -> tuple[float, float] | None:
+        """The range of a pixel, None for a ball that may leave it."""
+        return (0.0, 1.0) if self.recipe.clip else None
+
 
 @dataclass(frozen=True)
-class Method:
-    """A name, (network, example, classes, recipe) -> Objective, and one default recipe per data set."""
+class Method(Generic[S]):
+    """A name, Setup -> Objective, one default recipe per data set, and settings: a frozen dataclass, or None for none.
+
+    `name` is the one under which the method is registered. `str` gives the text form, which `read` reads back.
+    """
 
     name: str
     summary: str
-    objective: Callable[[nn.Module, Tensor, int, Recipe], Objective]
+    objective: Callable[[Setup[S]], Objective]
     recipes: tuple[Recipe, ...]  # the first one also serves the data sets that have none
+    settings: S = None  # type: ignore[assignment]  # S is None for a method without settings
+
+    def build(self, network: nn.Module, example: Tensor, classes: int, recipe: Recipe) -> Objective:
+        """The objective for a network, with these settings."""
+        return self.objective(Setup(network, example, classes, recipe, self.settings))
+
+    def with_options(self, **given: Any) -> Method[S]:
+        """The method with other settings, each checked by name and type."""
+        return replace(self, settings=fields.changed(self.settings, self.name, given)) if given else self
+
+    def stretched(self, scale: float) -> Method[S]:
+        """The method whose phases, those of its settings that are in epochs, are `scale` times as long."""
+        return self if self.settings is None else replace(self, settings=fields.stretched(self.settings, scale))
+
+    def template(self, data: str) -> Recipe:
+        """The method's own recipe for a data set."""
+        return next((recipe for recipe in self.recipes if recipe.data == data), replace(self.recipes[0], data=data))
 
     def recipe(self, **given: Any) -> Recipe:
         """The method's recipe for given["data"] with the given fields.
 
-        With another number of epochs, the phases that are not given themselves shrink or stretch in proportion.
+        With another number of epochs, the phases that are not given themselves shrink or stretch in proportion. Options
+        of this method, and of given["trainer"], join those that the recipe has.
         """
-        data = given.get("data", self.recipes[0].data)
-        template = next((recipe for recipe in self.recipes if recipe.data == data), replace(self.recipes[0], data=data))
-        return template.lasting(given.get("epochs", template.epochs)).with_fields(**given)
+        return revised(self.template(given.get("data", self.recipes[0].data)), **{"trainer": str(self), **given})
+
+    def __str__(self) -> str:
+        return self.name + ("" if self.settings is None else fields.written(self.settings))
+
+
+def read(text: str) -> Method[Any]:
+    """The method of a text form.
+
+    Names are found without regard to case. Errors: RecipeError with the option, its value and the remedy; those of
+    `registry.find` for a name that is not registered.
+    """
+    method, options = _parsed(text)
+    return method.with_options(**options)
+
+
+def revised(template: Recipe, **given: Any) -> Recipe:
+    """The template with the given fields; the phases that are not given themselves stretch with given["epochs"].
+
+    The options in given["trainer"] join the template's, or for another method those of its own recipe for the data.
+    """
+    text = given.pop("trainer", template.trainer)
+    method, options = _parsed(text)
+    if _parsed(template.trainer)[0].name != method.name:
+        template = replace(template, trainer=method.template(template.data).lasting(template.epochs).trainer)
+    recipe = template.lasting(given.get("epochs", template.epochs)).with_fields(**given)
+    return replace(recipe, trainer=str(read(recipe.trainer).with_options(**options)))
+
+
+def _parsed(text: str) -> tuple[Method[Any], dict[str, Any]]:
+    """(the method as it is registered, the options that the text gives)."""
+    source = re.sub(r"(?<=\w)-(?=[A-Za-z])", "_", text.strip())  # crown-ibp is one name
+    try:
+        node = ast.parse(source, mode="eval").body
+    except SyntaxError as error:
+        raise _unreadable(text, f"{error.msg} at column {error.offset}") from None
+    match node:
+        case ast.Name(id=name):
+            return _registered(name), {}
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
+            method = _registered(name)
+            if method.settings is None:
+                raise RecipeError(f"trainer: {text!r} gives options, but {method.name} has none; write {method.name}")
+            return method, fields.read(type(method.settings), method.name, keywords)
+    raise _unreadable(text, "expected a name, or a name with (option=value, ...)")
+
+
+def _unreadable(text: str, finding: str) -> RecipeError:
+    return RecipeError(f"trainer: {text!r} is no method: {finding}; write e.g. 'ibp' or 'certified(elision=False)'")
+
+
+def _registered(name: str) -> Method[Any]:
+    name = name.lower().replace("_", "-")
+    method = find("trainers", name)
+    if not isinstance(method, Method):
+        raise RecipeError(f"trainer: {name} is a {type(method).__name__}, not a Method; ask who registered it")
+    if method.name.lower().replace("_", "-") != name:
+        raise RecipeError(
+            f"trainer: {name} calls itself {method.name!r}, so that its text form would not be read back; "
+            "ask who registered it to use one name"
+        )
+    return method

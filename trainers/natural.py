@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from absdomain.trainers.method import Method
+from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step
 from absdomain.trainers.recipe import Recipe
 
@@ -17,8 +17,8 @@ class Natural(Objective):
         return Step(step.loss + self.penalty(), step.metrics)
 
 
-def _objective(network: nn.Module, example: Tensor, classes: int, recipe: Recipe) -> Objective:
-    return Natural(network, l1=recipe.l1)
+def _objective(setup: Setup[None]) -> Objective:
+    return Natural(setup.network, l1=setup.recipe.l1)
 
 
 MNIST = Recipe(data="mnist", trainer="natural", epochs=20, batch=256, lr=5e-4, milestones=(10, 15), decay=0.5)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from absdomain.trainers.recipe import Values
+from absdomain.trainers.schedules import Moment
+
 
 class Step(NamedTuple):
-    """One batch's loss, and what was seen on the way: mean error rates in [0, 1], detached 0-dim tensors."""
+    """One batch's loss, and what was seen on the way: means over the batch, detached 0-dim tensors.
+
+    `clean_error` and `verified_error`, rates in [0, 1], are shown as training goes; anything else is averaged over the
+    epoch and joins its row of metrics.
+    """
 
     loss: Tensor  # ()
     metrics: dict[str, Tensor]
@@ -24,11 +31,15 @@ class Objective(nn.Module, ABC):
     The schedules' values are set between steps by `set`. They are buffers, so that a compiled or wrapped objective sees
     them as data; which terms are present at all are plain attributes, which change a few times in a training.
     `network` is the trained module: its parameters are the objective's.
+
+    What an objective learns beside (moments, multipliers, a second network) are persistent buffers, parameters or
+    submodules: they are in every checkpoint and come back bit for bit. A step that is left out leaves no trace in them.
     """
 
     eps: Tensor  # () each
     kappa: Tensor
     beta: Tensor
+    values: Values = Values(0.0, 1.0, 0.0)  # the same as floats; not for `forward`, which would be compiled each time
     with_bound: bool = False  # kappa < 1
     with_nominal: bool = True  # kappa > 0, or the network has statistics that only a nominal pass updates
 
@@ -41,11 +52,13 @@ class Objective(nn.Module, ABC):
         for name, value in (("eps", 0.0), ("kappa", 1.0), ("beta", 0.0)):
             self.register_buffer(name, torch.full((), value, dtype=like.dtype, device=like.device), persistent=False)
 
-    def set(self, *, eps: float, kappa: float, beta: float = 0.0) -> None:
+    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = Moment()) -> None:  # noqa: B008  # frozen
         """Give the next steps their radius, their weight of the nominal loss and of the linear relaxation.
 
-        A method that needs none of them ignores it. Until the first call, the method trains naturally (kappa 1).
+        A method that needs none of them ignores it; one with schedules of its own takes them from `at`, and one that
+        decides a value itself gives another to super().set. Until the first call, the method trains naturally.
         """
+        self.values = Values(eps, kappa, beta)
         self.eps.fill_(eps)
         self.kappa.fill_(kappa)
         self.beta.fill_(beta)
@@ -56,8 +69,21 @@ class Objective(nn.Module, ABC):
         """The loss of the batch, ready for backward()."""
 
     def lower(self, x: Tensor, y: Tensor) -> Tensor | None:
-        """(B, classes - 1) lower bounds of z_y - z_j at the present eps; None if the method bounds nothing."""
+        """(B, classes - 1) sound lower bounds of z_y - z_j at the present eps; None if the method bounds nothing."""
         return None
+
+    def epoch_end(self, held_out: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        """Look at the held-out batches, in evaluation mode without gradients, and learn from them.
+
+        The numbers join the epoch's row of metrics. `held_out` may be gone through more than once; empty without
+        held-out images. Called once per finished epoch, also for an epoch that was interrupted just here.
+        """
+        return {}
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """{ file name -> a module whose weights a finished run keeps }; `network` is always the "model"."""
+        return {"model": self.network}
 
     def penalty(self) -> Tensor:
         """l1 * sum |w| over the parameters that are no biases (nor a norm's scales: more than one axis)."""
@@ -70,32 +96,6 @@ class Objective(nn.Module, ABC):
         """CE(f(x), y), with the clean error."""
         logits = self.network(x)
         return Step(functional.cross_entropy(logits, y), {"clean_error": clean_error(logits, y)})
-
-
-def certified_loss(objective: Objective, lower: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Step:
-    """kappa CE(f(x), y) + (1 - kappa) log(1 + sum_j exp(-lower(x, y)_j)) + penalty.
-
-    A term of weight 0 is not computed: at kappa 1 the network is not bounded, and at kappa 0 it is not evaluated at x,
-    which saves a third of an IBP step. Bounds use the running statistics of a batch norm, so the nominal pass, which
-    updates them, comes first.
-    """
-    loss, metrics = objective.penalty(), {}
-    if objective.with_nominal:
-        nominal = objective.nominal(x, y)
-        loss, metrics = loss + objective.kappa * nominal.loss, nominal.metrics
-    if objective.with_bound:
-        bound = lower(x, y)
-        loss = loss + (1 - objective.kappa) * robust_cross_entropy(bound)
-        metrics = metrics | {"verified_error": verified_error(bound)}
-    return Step(loss, metrics)
-
-
-def robust_cross_entropy(lower: Tensor) -> Tensor:
-    """mean over the batch of log(1 + sum_j exp(-lower_j)) >= CE(f(x'), y) for every x' whose margins are >= lower.
-
-    lower (B, K): lower bounds of z_y - z_j, all j != y.
-    """
-    return torch.logsumexp(functional.pad(-lower, (1, 0)), dim=1).mean()
 
 
 def clean_error(logits: Tensor, y: Tensor) -> Tensor:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 
-from absdomain.trainers.schedules import Constant, Linear, Schedule, Smooth, StepDecay
-
-
-class RecipeError(ValueError):
-    """A field of a recipe has a value that cannot be trained; the text has the field, the value and the remedy."""
+from absdomain.trainers.fields import Epochs, RecipeError, changed, refused, stretched
+from absdomain.trainers.schedules import Moment, Schedule, StepDecay
 
 
 class Values(NamedTuple):
@@ -30,21 +26,24 @@ class Values(NamedTuple):
 class Recipe:
     """One training run: data, network, method and every number. Phases are measured in epochs, radii in pixels.
 
-    `warmup` natural epochs (kappa 1) come first; then eps goes from 0 to `eps`, and kappa from kappa_start to
+    `warmup` natural epochs (kappa 1) come first; then eps goes from `eps_start` to `eps`, and kappa from kappa_start to
     kappa_end, in `ramp` epochs, step by step; beta = 1 - (eps now / eps) (1 - beta_end), or 0 if beta_end is None.
-    The learning rate is multiplied by `decay` at each milestone.
+    The learning rate is multiplied by `decay` at each milestone. A step whose loss or gradient is not finite, or whose
+    loss exceeds `spike` times the running mean of the losses, is left out; more than `patience` in a row end the run.
     """
 
     data: str = "digits"
     network: str = "crown-ibp-B"
-    trainer: str = "natural"
+    trainer: str = "natural"  # the text form of the method: a name, and its options
     domain: str = ""  # the text form of the domain that bounds; methods that bound nothing leave it empty
-    eps: float = 0.0
+    eps: float = 0.0  # the training radius
+    eps_start: float = 0.0
+    eps_eval: float | None = None  # the radius that is meant to be certified, if that is another one
     clip: bool = True  # to the range of pixels, [0, 1]
     epochs: int = 100
     batch: int = 256
-    warmup: float = 0.0
-    ramp: float = 0.0
+    warmup: Epochs = 0.0
+    ramp: Epochs = 0.0
     smooth: bool = False
     kappa_start: float = 1.0
     kappa_end: float = 1.0
@@ -53,8 +52,11 @@ class Recipe:
     lr: float = 5e-4
     momentum: float = 0.9  # of sgd
     weight_decay: float = 0.0
-    milestones: tuple[float, ...] = ()
+    milestones: tuple[Epochs, ...] = ()
     decay: float = 0.1
+    gradient_norm: float | None = None  # longer gradients are cut to this
+    patience: int = 3
+    spike: float | None = None
     l1: float = 0.0
     normalise: bool = False  # by the data set's mean and deviation, inside the network
     flip: bool = False  # mirror training images at random
@@ -67,33 +69,32 @@ class Recipe:
         for name, allowed, remedy in RULES:
             if not allowed(getattr(self, name)):
                 raise self.refuse(name, remedy)
-        if self.warmup + self.ramp > self.epochs:
+        if self.warmup + self.ramp > self.epochs * (1 + 1e-9):  # a stretched sum is rounded
             raise self.refuse("ramp", f"warmup {self.warmup:g} and ramp must end within the {self.epochs} epochs")
 
     def refuse(self, name: str, remedy: str) -> RecipeError:
         """The error for a field whose value does not do."""
-        return RecipeError(f"{name}: {getattr(self, name)!r} cannot be used; {remedy}")
+        return refused(name, getattr(self, name), remedy)
 
     def on(self, data: str, **given: Any) -> Recipe:
         """The same recipe for another data set, with the given fields."""
         return replace(self, data=data, **given)
 
     def lasting(self, epochs: int) -> Recipe:
-        """The recipe of so many epochs whose phases have the same proportions."""
+        """The recipe of so many epochs whose phases, those of the method's settings too, have the same proportions.
+
+        The method must be there to be found: its own module cannot call this while it is loading.
+        """
         if epochs == self.epochs:
             return self
+        from absdomain.trainers.method import read  # which imports this module
+
         scale = epochs / self.epochs
-        milestones = tuple(milestone * scale for milestone in self.milestones)
-        return replace(self, epochs=epochs, warmup=self.warmup * scale, ramp=self.ramp * scale, milestones=milestones)
+        return stretched(self, scale, epochs=epochs, trainer=str(read(self.trainer).stretched(scale)))
 
     def with_fields(self, **given: Any) -> Recipe:
         """A copy with the given fields, each checked by name and type."""
-        known = {field.name: field.type for field in fields(self)}
-        for name in given.keys() - known.keys():
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(known)}"
-            raise RecipeError(f"{name}: {given[name]!r} is no field of a recipe; {hint}")
-        return replace(self, **{name: _typed(name, str(known[name]), value) for name, value in given.items()})
+        return changed(self, "a recipe", given)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -115,20 +116,20 @@ class Recipe:
         """The dtype of weights and bounds."""
         return DTYPES[self.dtype]
 
+    @property
+    def certified_eps(self) -> float:
+        """The radius that the network is made for: eps_eval, or eps where there is none."""
+        return self.eps if self.eps_eval is None else self.eps_eval
+
     def at(self, step: int, steps_per_epoch: int) -> Values:
         """(eps, kappa, beta) for a step that is counted from 0."""
-        first = round(self.warmup * steps_per_epoch)
-        last = round((self.warmup + self.ramp) * steps_per_epoch)
-        eps = self._ramp(0.0, self.eps, first, last)(step)
-        kappa = self._ramp(self.kappa_start, self.kappa_end, first, last)(step) if eps > 0 else 1.0
+        now, start, end = Moment(step, steps_per_epoch), self.warmup, self.warmup + self.ramp
+        natural = step < now.at(start)
+        eps = 0.0 if natural else now.ramp(self.eps_start, self.eps, start, end, smooth=self.smooth)
+        kappa = now.ramp(self.kappa_start, self.kappa_end, start, end, smooth=self.smooth) if eps > 0 else 1.0
         if self.beta_end is None or self.eps == 0:
             return Values(eps, kappa, 0.0)
         return Values(eps, kappa, 1 - eps / self.eps * (1 - self.beta_end))
-
-    def _ramp(self, start: float, end: float, first: int, last: int) -> Schedule:
-        if start == end:
-            return Constant(start)
-        return (Smooth if self.smooth else Linear)(start, end, first, last)
 
     def learning_rate(self, steps_per_epoch: int) -> Schedule:
         """lr * decay^(milestones passed)."""
@@ -145,6 +146,8 @@ def _number(low: float, high: float = math.inf) -> Callable[[float], bool]:
 
 RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("eps", _number(0), "give a radius >= 0 in pixels of [0, 1]"),
+    ("eps_start", _number(0), "give a radius >= 0 in pixels of [0, 1]"),
+    ("eps_eval", lambda value: value is None or _number(0)(value), "give a radius >= 0, or null for that of training"),
     ("epochs", _number(1), "train for at least 1 epoch"),
     ("batch", _number(1), "give at least 1 image per step"),
     ("warmup", _number(0), "give a number of epochs >= 0"),
@@ -158,29 +161,16 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("weight_decay", _number(0), "give a decay >= 0"),
     ("milestones", lambda value: all(map(_number(0), value)), "give epochs >= 0"),
     ("decay", lambda value: 0 < value <= 1, "give a factor in (0, 1]"),
+    (
+        "gradient_norm",
+        lambda value: value is None or (math.isfinite(value) and value > 0),
+        "give a norm > 0, or null for no limit",
+    ),
+    ("patience", _number(0), "give a number of steps >= 0"),
+    ("spike", lambda value: value is None or _number(1)(value), "give a factor >= 1, or null for no limit"),
     ("l1", _number(0), "give a weight >= 0"),
     ("crop", _number(0), "give a number of pixels >= 0"),
     ("validation", _number(0), "give a number of images >= 0"),
     ("seed", _number(0), "give an integer >= 0"),
     ("dtype", lambda value: value in DTYPES, f"choose one of {', '.join(DTYPES)}"),
 )
-
-# How a JSON value becomes a field of the annotated type; a TypeError or ValueError means that it does not.
-CONVERSIONS: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
-    "str": ((str,), str),
-    "bool": ((bool,), bool),
-    "int": ((int,), int),
-    "float": ((int, float), float),
-    "float | None": ((int, float, type(None)), lambda value: value if value is None else float(value)),
-    "tuple[float, ...]": ((list, tuple), lambda value: tuple(map(float, value))),
-}
-
-
-def _typed(name: str, annotation: str, value: Any) -> Any:
-    allowed, convert = CONVERSIONS[annotation]
-    if isinstance(value, allowed) and (bool in allowed or not isinstance(value, bool)):
-        try:
-            return convert(value)
-        except (TypeError, ValueError):
-            pass
-    raise RecipeError(f"{name}: {value!r} is no {annotation}; write it as one")

@@ -64,6 +64,27 @@ class Smooth:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """A step of a training, counted from 0, which knows how many steps an epoch has."""
+
+    step: int = 0
+    per_epoch: int = 1
+
+    @property
+    def epoch(self) -> float:
+        """step / per_epoch: epochs done before this step."""
+        return self.step / self.per_epoch
+
+    def at(self, epoch: float) -> int:
+        """The step at which so many epochs are done."""
+        return round(epoch * self.per_epoch)
+
+    def ramp(self, start: float, end: float, first: float, last: float, *, smooth: bool = False) -> float:
+        """The present value of what goes from start to end between two epochs, step by step, in a line or smoothly."""
+        return (Smooth if smooth else Linear)(start, end, self.at(first), self.at(last))(self.step)
+
+
+@dataclass(frozen=True)
 class StepDecay:
     """v(s) = start * factor^(number of milestones <= s)."""
 

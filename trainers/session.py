@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -10,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from absdomain.data import Images
-from absdomain.registry import find
 from absdomain.trainers import checkpoints
-from absdomain.trainers.folder import MODEL, RunError, build_network
-from absdomain.trainers.method import Method
+from absdomain.trainers.folder import build_network, model_path
+from absdomain.trainers.method import read
 from absdomain.trainers.objective import Objective
 from absdomain.trainers.recipe import Recipe
 
@@ -27,6 +27,28 @@ class Position:
     losses: float = 0.0  # their sum in this epoch
     seconds: float = 0.0
     metrics_size: int = 0  # bytes of the metrics file that are committed
+    skipped: int = 0  # steps of this epoch that were left out
+    streak: int = 0  # of them, those in a row up to now, over epochs
+    level: float | None = None  # running mean of the losses, over epochs
+    seen: dict[str, tuple[float, int]] = field(default_factory=dict)  # sum and count in this epoch of what steps saw
+
+    def next_epoch(self, seconds: float, metrics_size: int) -> Position:
+        """The start of the next epoch."""
+        return Position(
+            self.epoch + 1, seconds=seconds, metrics_size=metrics_size, streak=self.streak, level=self.level
+        )
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the epoch's steps; NaN before the first."""
+        done = self.batch - self.skipped
+        return self.losses / done if done else math.nan
+
+    def see(self, numbers: dict[str, float]) -> None:
+        """Count what a step saw into the epoch's means."""
+        for name, number in numbers.items():
+            total, count = self.seen.get(name, (0.0, 0))
+            self.seen[name] = (total + number, count + 1)
 
 
 @dataclass
@@ -47,14 +69,25 @@ class Session:
         """Steps per epoch; the last one may have fewer images."""
         return math.ceil(len(self.images) / self.recipe.batch)
 
+    @property
+    def finite(self) -> bool:
+        """Whether all that the objective holds is a number."""
+        return all(bool(tensor.isfinite().all()) for tensor in self.objective.state_dict().values())
+
     def save(self) -> None:
         """Commit weights, optimiser, random state and position."""
         checkpoints.save(self.folder, _tensors(self), asdict(self.position))
 
-    def save_model(self) -> None:
-        """Write the network's weights, at the end of the training."""
-        content = checkpoints.pack(self.objective.network.state_dict())
-        checkpoints.write_atomically(self.folder / MODEL, content)
+    def save_models(self) -> None:
+        """Write the weights of the objective's models that are not yet written, at the end of the training."""
+        for name, model in self.objective.models.items():
+            path = model_path(self.folder, name)
+            if not path.exists():
+                checkpoints.write_atomically(path, checkpoints.pack(model.state_dict()))
+
+    def batches_held_out(self, size: int) -> HeldOut:
+        """The held-out images as the objective takes them."""
+        return HeldOut(self.held_out, size, self.device, self.recipe.torch_dtype)
 
     def restore(self) -> None:
         """Go to where the folder's checkpoint was made; stay at the start without one."""
@@ -71,28 +104,47 @@ class Session:
             ) from reason
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Batches (x, y) of held-out images in order, as often as they are asked for."""
+
+    images: Images
+    size: int
+    device: torch.device
+    dtype: torch.dtype
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in self.images.batches(self.size):
+            yield x.to(self.device, self.dtype), y.to(self.device)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.images) / self.size)
+
+
 def start(folder: Path, recipe: Recipe, full: Images, device: torch.device) -> Session:
     """The training at its beginning: network and data drawn from the recipe's seed."""
-    method = find("trainers", recipe.trainer)
-    if not isinstance(method, Method):
-        raise RunError(f"{recipe.trainer}: a trainer must be a Method, not a {type(method).__name__}")
+    method = read(recipe.trainer)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe, full.shape, full.classes).to(device)
     images, held_out = full.holdout(recipe.validation, recipe.seed)
     example = images[:1][0].to(device, recipe.torch_dtype)
-    objective = method.objective(network, example, full.classes, recipe)
-    return Session(folder, recipe, images, held_out, objective, _optimiser(recipe, network), device)
+    objective = method.build(network, example, full.classes, recipe)
+    return Session(folder, recipe, images, held_out, objective, _optimiser(recipe, objective), device)
 
 
-def _optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+def _optimiser(recipe: Recipe, objective: nn.Module) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     if recipe.optimiser == "adam":
         return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     return torch.optim.SGD(parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
 
 
+# In a checkpoint, the name of a tensor of the objective's own, and of its network's.
+OWN, NETWORK = "objective.", "network."
+
+
 def _tensors(session: Session) -> dict[str, Tensor]:
-    tensors = {f"model.{name}": tensor for name, tensor in session.objective.network.state_dict().items()}
+    tensors = {_stored(name): tensor for name, tensor in session.objective.state_dict().items()}
     for number, state in session.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{key}": value for key, value in state.items() if value is not None}
     tensors["random.cpu"] = torch.get_rng_state()
@@ -101,17 +153,24 @@ def _tensors(session: Session) -> dict[str, Tensor]:
     return tensors
 
 
+def _stored(name: str) -> str:
+    """The network's tensors are `model.*`, what the objective has beside them `objective.*`."""
+    return f"model.{name.removeprefix(NETWORK)}" if name.startswith(NETWORK) else OWN + name
+
+
 def _set_tensors(session: Session, tensors: dict[str, Tensor]) -> None:
-    model: dict[str, Tensor] = {}
+    objective: dict[str, Tensor] = {}
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")
         if kind == "model":
-            model[rest] = tensor
+            objective[NETWORK + rest] = tensor
+        elif kind == "objective":
+            objective[rest] = tensor
         elif kind == "optimiser":
             number, key = rest.split(".", 1)
             state.setdefault(int(number), {})[key] = tensor
-    session.objective.network.load_state_dict(model)
+    session.objective.load_state_dict(objective)
     session.optimiser.load_state_dict({**session.optimiser.state_dict(), "state": state})
     torch.set_rng_state(tensors["random.cpu"])
     if session.device.type == "cuda":

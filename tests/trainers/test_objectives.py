@@ -9,8 +9,9 @@ from absdomain import Linf, margins, parse, to_graph
 from absdomain.algebra import Mix
 from absdomain.trainers.certified import Certified
 from absdomain.trainers.crown_ibp import CrownIBP
+from absdomain.trainers.losses import robust_cross_entropy
 from absdomain.trainers.natural import Natural
-from absdomain.trainers.objective import Objective, robust_cross_entropy, verified_error
+from absdomain.trainers.objective import Objective, verified_error
 
 MIXTURE = "mix(deeppoly.guided(by=box), box)"
 
