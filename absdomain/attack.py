@@ -115,6 +115,51 @@ def pgd(
     return best
 
 
+def ascend(
+    model: Network,
+    region: Region,
+    labels: Tensor,
+    *,
+    steps: int,
+    rate: float,
+    start: Tensor,
+    loss: Loss = cross_entropy,
+) -> Tensor:
+    """`steps` times x <- project(x + rate * steepest(grad loss(f(x), y))) from `start`; the last points, (B, *shape).
+
+    What adversarial training asks for: no search for the worst point met, and no margins. `rate` is a fraction of the
+    region's size (Madry et al. 2018).
+    """
+    points = start.detach()
+    for _ in range(steps):
+        _, gradient = _probe(model, points, labels, loss)
+        points = region.project(points + rate * _steepest(region, gradient))
+    return points
+
+
+def adam(
+    model: Network,
+    region: Region,
+    labels: Tensor,
+    *,
+    steps: int = 7,
+    rate: float = 0.1,
+    start: Tensor,
+    loss: Loss = margin_loss,
+) -> Tensor:
+    """The same with steps of Adam, whose `rate` is in pixels; the last points, (B, *shape).
+
+    The attack with which Gowal et al. 2019 train their adversarial baseline: 7 steps of rate 0.1.
+    """
+    points, m, v = start.detach(), torch.zeros_like(start), torch.zeros_like(start)
+    for step in range(1, steps + 1):
+        _, gradient = _probe(model, points, labels, loss)
+        m = 0.9 * m + 0.1 * gradient
+        v = 0.999 * v + 0.001 * gradient**2
+        points = region.project(points + rate * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8))
+    return points
+
+
 @dataclass(frozen=True)
 class Pgd:
     """`pgd` with its settings as a value: what `certify` takes as its attack and writes into its results."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,9 +60,10 @@ def train(
     data: option.Data = None,
     preset: Annotated[str | None, _hint("A whole recipe by its name; other options change it.", METHOD)] = None,
     network: Annotated[str | None, _hint("Architecture, such as crown-ibp-B or gowal-small.", METHOD)] = None,
-    trainer: Annotated[str | None, _hint("Method. Default: crown-ibp.", METHOD)] = None,
+    trainer: Annotated[str | None, _hint('Method; "ibp(loss=hinge)" has options. Default: crown-ibp.', METHOD)] = None,
     domain: Annotated[str | None, _hint("The domain that bounds, as an expression.", METHOD)] = None,
     eps: option.Eps = None,
+    eps_eval: Annotated[float | None, _hint("The radius to be certified, if another one.", METHOD)] = None,
     clip: option.Clip = None,
     kappa_start: Annotated[float | None, _hint("First weight of the nominal loss.", METHOD)] = None,
     kappa_end: Annotated[float | None, _hint("Final weight of the nominal loss.", METHOD)] = None,
@@ -90,7 +92,8 @@ def train(
     `absdomain train --data mnist --network crown-ibp-B --trainer crown-ibp --eps 0.3 --epochs 100 --out RUN`
     """
     recipe = _recipe(preset, ctx.params)
-    name = f"{recipe.data}-{recipe.network}-{recipe.trainer}-eps{recipe.eps:g}-seed{recipe.seed}"
+    method = re.sub(r"[^\w.=-]+", "-", recipe.trainer).strip("-")  # without brackets, which a shell would take
+    name = f"{recipe.data}-{recipe.network}-{method}-eps{recipe.eps:g}-seed{recipe.seed}"
     folder = out or Path("runs") / name
     _use(threads, device)
     _train(recipe, folder, data_dir, device)
@@ -100,7 +103,8 @@ def train(
 def _recipe(preset: str | None, options: dict[str, Any]) -> Recipe:
     """The preset, or the trainer's own recipe for the data, with those of the options that are given and its fields."""
     from absdomain.registry import find
-    from absdomain.trainers import Method, Recipe
+    from absdomain.trainers import Recipe, read
+    from absdomain.trainers.method import revised
 
     known = {field.name for field in fields(Recipe)}
     given = {name: value for name, value in options.items() if name in known and value is not None}
@@ -108,13 +112,10 @@ def _recipe(preset: str | None, options: dict[str, Any]) -> Recipe:
         template = find("presets", preset)
         if not isinstance(template, Recipe):
             raise ValueError(f"--preset {preset}: is a {type(template).__name__}, not a Recipe; ask who registered it")
-        return template.lasting(given.get("epochs", template.epochs)).with_fields(**given)
+        return revised(template, **given)
     if "data" not in given:
         raise ValueError("train: which data? Give --data (digits, mnist, fashion-mnist, cifar10), or a --preset")
-    method = find("trainers", given.pop("trainer", "crown-ibp"))
-    if not isinstance(method, Method):
-        raise ValueError(f"--trainer: that is a {type(method).__name__}, not a Method; ask who registered it")
-    return method.recipe(**given)
+    return read(given.setdefault("trainer", "crown-ibp")).recipe(**given)
 
 
 def _train(recipe: Recipe, folder: Path, data_dir: Path | None, device: str) -> None:
@@ -249,7 +250,8 @@ def _subject(run: Path | None, weights: Path | None, data: str | None) -> Subjec
         from absdomain.trainers import load_run
 
         network, recipe = load_run(run)
-        return Subject(network, recipe.network, data or recipe.data, recipe.eps or None, recipe.clip, run)
+        radius = recipe.certified_eps or None
+        return Subject(network, recipe.network, data or recipe.data, radius, recipe.clip, run)
     if weights is None or run is not None:
         raise ValueError("give either RUN, the folder of a training, or --weights FILE")
     from absdomain.networks.weights import load

@@ -14,6 +14,7 @@ from absdomain.kinds import Affine, Nonlinear
 from absdomain.region import Region
 from absdomain.slopes import Policy, adaptive
 
+
 @dataclass(frozen=True)
 class DeepPoly(Domain[Relation]):
     """{ x : A' x_prev + b' <= x <= A x_prev + b } neuron by neuron: DeepPoly, CROWN; Fast-Lin with parallel slopes.

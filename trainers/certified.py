@@ -24,7 +24,7 @@ from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step, clean_error, verified_error
 from absdomain.trainers.recipe import Recipe
-from absdomain.trainers.schedules import Moment
+from absdomain.trainers.schedules import START, Moment
 from absdomain.trainers.statistics import Statistics
 from absdomain.trainers.weights import Scheduled, WeightRule
 
@@ -36,6 +36,9 @@ class Settings:
     loss: BoundLoss = robust_cross_entropy
     elision: bool = True
     weight: WeightRule = Scheduled()
+
+
+USUAL = Settings()
 
 
 class Certified(Objective):
@@ -58,7 +61,7 @@ class Certified(Objective):
         classes: int = 10,
         clip: tuple[float, float] | None = (0.0, 1.0),
         l1: float = 0.0,
-        settings: Settings = Settings(),  # frozen
+        settings: Settings = USUAL,
     ) -> None:
         super().__init__(network, l1=l1)
         self.graph = to_graph(network, example)
@@ -67,7 +70,7 @@ class Certified(Objective):
         if settings.weight.learns:
             self.register_buffer("learnt", torch.ones((), dtype=torch.float64, device=self.eps.device))
 
-    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = Moment()) -> None:  # noqa: B008
+    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         if self.settings.weight.learns:
             kappa = self.settings.weight.kappa(kappa, self.learnt.item()) if eps > 0 else 1.0
         super().set(eps=eps, kappa=kappa, beta=beta, at=at)
@@ -197,5 +200,5 @@ DIGITS = MNIST.on(
 RECIPES = (MNIST, FASHION, CIFAR10, DIGITS)
 
 certified = Method(
-    "certified", "nominal loss and the loss at any domain's bound, mixed by kappa", objective, RECIPES, Settings()
+    "certified", "nominal loss and the loss at any domain's bound, mixed by kappa", objective, RECIPES, USUAL
 )

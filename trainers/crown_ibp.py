@@ -11,10 +11,10 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from absdomain.algebra import Mix
-from absdomain.trainers.certified import RECIPES, Certified, Settings, checked
+from absdomain.trainers.certified import RECIPES, USUAL, Certified, Settings, checked
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective
-from absdomain.trainers.schedules import Moment
+from absdomain.trainers.schedules import START, Moment
 
 NEGLIGIBLE = 1e-5  # a smaller beta is taken as 0, and the relaxation is not computed
 
@@ -34,12 +34,12 @@ class CrownIBP(Certified):
         classes: int = 10,
         clip: tuple[float, float] | None = (0.0, 1.0),
         l1: float = 0.0,
-        settings: Settings = Settings(),  # noqa: B008  # frozen
+        settings: Settings = USUAL,  # frozen
     ) -> None:
         super().__init__(network, example, mixture, classes=classes, clip=clip, l1=l1, settings=settings)
         self.mixture = mixture
 
-    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = Moment()) -> None:  # noqa: B008
+    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         super().set(eps=eps, kappa=kappa, beta=beta, at=at)
         self.domain = replace(self.mixture, weight=self.beta if beta >= NEGLIGIBLE else 0.0)
 
@@ -75,5 +75,5 @@ crown_ibp = Method(
         )
         for recipe in RECIPES
     ),
-    Settings(),
+    USUAL,
 )

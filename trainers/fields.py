@@ -11,7 +11,7 @@ import ast
 import difflib
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -60,7 +60,7 @@ def typed(name: str, hint: Any, value: Any) -> Any:
         return tuple(_entry(name, parts[0], entry, hint, value) for entry in value)
     elif origin in (Union, types.UnionType):
         (present,) = (part for part in parts if part is not types.NoneType)
-        return None if value is None else typed(name, present, value)
+        return None if value is None else _entry(name, present, value, hint, value)
     elif base is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     elif isinstance(base, type) and isinstance(value, base) and (base is bool or not isinstance(value, bool)):
@@ -101,15 +101,11 @@ def read(kind: type, owner: str, keywords: list[ast.keyword]) -> dict[str, Any]:
     return {name: _value(name, known[name], node) for name, node in given.items()}
 
 
-def written(value: Any) -> str:
-    """The options of a dataclass value that are not its defaults, as `(name=value, ...)`; nothing if there are none."""
-    parts = []
-    for field in fields(value):
-        given = getattr(value, field.name)
-        default = field.default if field.default_factory is MISSING else field.default_factory()
-        if given != default:
-            parts.append(f"{field.name}={_text(hints(type(value))[field.name], given)}")
-    return f"({', '.join(parts)})" if parts else ""
+def written(value: Any, usual: Any) -> str:
+    """The options in which a dataclass value differs from the usual one, as `(name=value, ...)`; nothing for none."""
+    known = hints(type(value))
+    given = {name: getattr(value, name) for name in known if getattr(value, name) != getattr(usual, name)}
+    return f"({', '.join(f'{name}={_text(known[name], entry)}' for name, entry in given.items())})" if given else ""
 
 
 def _value(name: str, hint: Any, node: ast.expr) -> Any:
@@ -149,7 +145,7 @@ def _text(hint: Any, value: Any) -> str:
         if value is entry:
             return word
         if type(value) is entry:
-            return word + written(value)
+            return word + written(value, entry())
     return value.name.lower() if isinstance(value, Enum) else repr(value)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from absdomain.trainers.certified import RECIPES, Settings, objective
+from absdomain.trainers.certified import RECIPES, USUAL, objective
 from absdomain.trainers.method import Method
 
 ibp = Method(
@@ -16,12 +16,12 @@ ibp = Method(
     "certified training with Box, kappa from 1 to 0.5",
     objective,
     tuple(replace(recipe, trainer="ibp") for recipe in RECIPES),
-    Settings(),
+    USUAL,
 )
 pure_ibp = Method(
     "pure-ibp",
     "certified training with Box alone, kappa 0",
     objective,
     tuple(replace(recipe, trainer="pure-ibp", kappa_start=0.0, kappa_end=0.0) for recipe in RECIPES),
-    Settings(),
+    USUAL,
 )

@@ -209,7 +209,7 @@ def _finish_epoch(session: Session) -> Metrics:
     _check(session)
     size = append_metrics(session.folder, asdict(row), position.metrics_size)
     session.position = position.next_epoch(row.seconds, size)
-    _save(session)
+    session.save()
     return row
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
@@ -58,6 +58,11 @@ class Method(Generic[S]):
     objective: Callable[[Setup[S]], Objective]
     recipes: tuple[Recipe, ...]  # the first one also serves the data sets that have none
     settings: S = None  # type: ignore[assignment]  # S is None for a method without settings
+    usual: S = field(default=None, repr=False)  # type: ignore[assignment]  # those it was made with, which go unsaid
+
+    def __post_init__(self) -> None:
+        if self.usual is None:
+            object.__setattr__(self, "usual", self.settings)
 
     def build(self, network: nn.Module, example: Tensor, classes: int, recipe: Recipe) -> Objective:
         """The objective for a network, with these settings."""
@@ -84,7 +89,7 @@ class Method(Generic[S]):
         return revised(self.template(given.get("data", self.recipes[0].data)), **{"trainer": str(self), **given})
 
     def __str__(self) -> str:
-        return self.name + ("" if self.settings is None else fields.written(self.settings))
+        return self.name + ("" if self.settings is None else fields.written(self.settings, self.usual))
 
 
 def read(text: str) -> Method[Any]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from absdomain.trainers.recipe import Values
-from absdomain.trainers.schedules import Moment
+from absdomain.trainers.schedules import START, Moment
 
 
 class Step(NamedTuple):
@@ -52,7 +52,7 @@ class Objective(nn.Module, ABC):
         for name, value in (("eps", 0.0), ("kappa", 1.0), ("beta", 0.0)):
             self.register_buffer(name, torch.full((), value, dtype=like.dtype, device=like.device), persistent=False)
 
-    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = Moment()) -> None:  # noqa: B008  # frozen
+    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         """Give the next steps their radius, their weight of the nominal loss and of the linear relaxation.
 
         A method that needs none of them ignores it; one with schedules of its own takes them from `at`, and one that

@@ -84,6 +84,9 @@ class Moment:
         return (Smooth if smooth else Linear)(start, end, self.at(first), self.at(last))(self.step)
 
 
+START = Moment()
+
+
 @dataclass(frozen=True)
 class StepDecay:
     """v(s) = start * factor^(number of milestones <= s)."""
