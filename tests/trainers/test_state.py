@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from absdomain.trainers import (
     train,
 )
 from absdomain.trainers.fields import Epochs
+from absdomain.trainers.schedules import START
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Remembering(Objective):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("multiplier", torch.ones(()))
 
-    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = Moment()) -> None:  # noqa: B008
+    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         super().set(eps=eps, kappa=kappa, beta=beta, at=at)
         self.weight = at.ramp(0.0, 1.0, self.settings.start, self.settings.start + 1)
 
@@ -96,7 +98,7 @@ class Harmed(Natural):
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self.now = 0
 
-    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = Moment()) -> None:  # noqa: B008
+    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         super().set(eps=eps, kappa=kappa, beta=beta, at=at)
         self.now = at.step
 
@@ -153,7 +155,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 def test_what_an_objective_learns_comes_back_bit_for_bit(tmp_path: Path) -> None:
     recipe, whole, parts = REMEMBERING.recipe(), tmp_path / "whole", tmp_path / "parts"
     expected = list(train(recipe, whole))
-    for step in (3, 6, 8, 13):
+    for step in (3, 6, 14):
         stopped_at(step, parts, recipe)
     list(train(recipe, parts))
     for name in ("model", "other"):
@@ -170,22 +172,18 @@ def test_each_model_of_a_run_is_loaded(tmp_path: Path) -> None:
     list(train(REMEMBERING.recipe(epochs=1), tmp_path))
     first, other = load_run(tmp_path)[0], load_run(tmp_path, "other")[0]
     assert all(not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
-    with pytest.raises(RunError, match=r"holds no third\.safetensors; a run of remembering does not train such"):
+    with pytest.raises(RunError, match=r"holds no third\.safetensors; a run of remembering.* does not train such"):
         load_run(tmp_path, "third")
 
 
 def test_changed_options_are_another_run(tmp_path: Path) -> None:
-    list(train(REMEMBERING.recipe(epochs=1), tmp_path))
-    list(
-        train(
-            replace(
-                REMEMBERING.recipe(epochs=1), trainer="Remembering(rate=0.5, start=1/3)".replace("1/3", repr(1 / 3))
-            ),
-            tmp_path,
-        )
-    )
-    with pytest.raises(RunError, match=r"trainer 'remembering\(start=0\.333.*\)', now 'remembering\(rate=0\.25"):
-        train(REMEMBERING.recipe(epochs=1, trainer="remembering(rate=0.25)"), tmp_path)
+    assert len(list(train(REMEMBERING.recipe(trainer="remembering(start=0)", epochs=1), tmp_path))) == 1
+    spelt = replace(REMEMBERING.recipe(epochs=1), trainer="Remembering( start = 0., rate=0.5)")  # the same
+    assert list(train(spelt, tmp_path)) == []
+    with pytest.raises(
+        RunError, match=r"trainer 'remembering\(start=0\.0\)', now 'remembering\(rate=0\.25, start=0\.0\)'"
+    ):
+        train(REMEMBERING.recipe(trainer="remembering(rate=0.25, start=0)", epochs=1), tmp_path)
 
 
 def checkpoint(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
@@ -217,7 +215,7 @@ def test_a_checkpoint_that_lacks_an_objectives_state_is_refused(tmp_path: Path) 
     stopped_at(8, tmp_path, REMEMBERING.recipe())
     path, tensors, state = checkpoint(tmp_path)
     rewrite(tmp_path, path, {k: v for k, v in tensors.items() if k != "objective.multiplier"}, state)
-    with pytest.raises(CheckpointError, match=r"not a checkpoint of this network .*multiplier"):
+    with pytest.raises(CheckpointError, match=r"(?s)not a checkpoint of this network .*multiplier"):
         list(train(REMEMBERING.recipe(), tmp_path))
 
 
@@ -240,7 +238,7 @@ def test_a_harmful_step_is_left_out_without_a_trace(
     assert [row.skipped for row in epochs] == [2, 1]
     assert [step.step for step in steps if step.skipped is not None] == [5, 6, 10]
     assert steps[4].skipped is not None
-    assert pytest.importorskip("re").match(reason, steps[4].skipped)
+    assert re.match(reason, steps[4].skipped)
     assert epochs[0].loss == pytest.approx(sum(step.loss for step in steps[:4]) / 4)
     assert checkpoint(tmp_path / "whole")[1]["objective.calls"] == 9  # of 12: undone with its step
     stopped_at(5, tmp_path / "parts", recipe)
@@ -317,12 +315,20 @@ def test_gradients_are_cut_to_their_limit(tmp_path: Path) -> None:
 
 
 def test_held_out_errors_are_measured_at_the_radius_to_be_certified(tmp_path: Path) -> None:
-    given = SHORT | {"trainer": "ibp", "domain": "box", "eps": 0.05, "kappa_end": 0.5, "epochs": 2, "ramp": 1.0}
-    plain, other = Recipe(**given), Recipe(**given, eps_eval=0.01)
-    assert (plain.certified_eps, other.certified_eps) == (0.05, 0.01)
+    given = SHORT | {
+        "trainer": "ibp",
+        "domain": "box",
+        "eps": 0.01,
+        "kappa_end": 0.5,
+        "epochs": 2,
+        "ramp": 1.0,
+        "lr": 0.01,
+    }
+    plain, other = Recipe(**given), Recipe(**given, eps_eval=0.001)
+    assert (plain.certified_eps, other.certified_eps) == (0.01, 0.001)
     own: list[Metrics] = list(train(plain, tmp_path / "plain"))
     ours: list[Metrics] = list(train(other, tmp_path / "other"))
-    assert [(row.eps, row.eps_eval) for row in ours] == [(own[0].eps, 0.01), (0.05, 0.01)]
+    assert [(row.eps, row.eps_eval) for row in ours] == [(own[0].eps, 0.001), (0.01, 0.001)]
     assert [row.eps_eval for row in own] == [row.eps for row in own]
     assert (tmp_path / "plain/model.safetensors").read_bytes() == (tmp_path / "other/model.safetensors").read_bytes()
     assert ours[-1].verified_error is not None
@@ -338,20 +344,19 @@ def test_held_out_errors_are_measured_at_the_radius_to_be_certified(tmp_path: Pa
         ("singleprop", {"domain": "symbolic_gap", "clip": False}),
         ("trades(steps=2)", {}),
         ("fgsm", {}),
-        ("pgd(steps=2)", {}),
     ],
 )
 def test_the_methods_resume(tmp_path: Path, trainer: str, given: dict[str, Any]) -> None:
-    phases = {"eps": 0.02, "warmup": 0.5, "ramp": 1.0, "kappa_start": 0.0, "kappa_end": 0.0}
+    phases = {"lr": 0.01, "epochs": 2, "eps": 0.01, "warmup": 0.5, "ramp": 1.0, "kappa_start": 0.0, "kappa_end": 0.0}
     recipe = Recipe(trainer=trainer, **SHORT | phases | given)
     list(train(recipe, tmp_path / "whole"))
-    for step in (4, 6, 15):
+    for step in (6, 8):
         stopped_at(step, tmp_path / "parts", recipe)
     list(train(recipe, tmp_path / "parts"))
     assert (tmp_path / "parts/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
-    last = rows(tmp_path / "whole")[-1]
-    assert last["loss"] < rows(tmp_path / "whole")[0]["loss"]
+    first, last = rows(tmp_path / "whole")
+    assert last["clean_error"] < min(first["clean_error"], 0.5)
     shown = {"lambda"} if given else {"attack_error", "train_attack_error"}
     assert shown == set(last["more"])
 
