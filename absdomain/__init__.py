@@ -18,6 +18,7 @@ from absdomain.domain import Domain, Trace
 from absdomain.expression import parse
 from absdomain.graph import Graph, Node
 from absdomain.guarantee import Guarantee
+from absdomain.reference import MatchedSpace, ReferenceSpace
 from absdomain.region import L1, L2, Interval, Linf, Region
 from absdomain.rows import Rows
 from absdomain.spec import Spec, halfspaces, margins, targeted
@@ -41,9 +42,11 @@ __all__ = [
     "Guided",
     "Interval",
     "Linf",
+    "MatchedSpace",
     "Meet",
     "Mix",
     "Node",
+    "ReferenceSpace",
     "Region",
     "Rows",
     "Spec",

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
+    from absdomain._landscape import Landscape
     from absdomain._measure import Errors, Layer
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
@@ -67,6 +69,42 @@ def widths(path: Path, layers: Mapping[str, Sequence[Layer]], title: str) -> Non
     axes.set_yscale("log")
     _finish(axes, title, ylabel="mean width of the bounds")
     figure.savefig(path)
+
+
+def landscape(path: Path, found: Landscape, title: str) -> None:
+    """The image, the attack's point, the witness, and the margin over the plane through them."""
+    figure = _figure(10, 3.2)
+    panels = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.7))
+    pictures = (
+        (found.image, f"image: {found.label}"),
+        (found.attacked, f"attack: {found.label}"),
+        (found.witness, f"witness: {found.predicted}"),
+    )
+    for axes, (picture, caption) in zip(panels, pictures, strict=False):
+        axes.imshow(_picture(picture), cmap="gray", vmin=0, vmax=1)
+        axes.set_axis_off()
+        axes.set_title(caption, fontsize=9)
+    axes, axis, margins = panels[3], found.axis.tolist(), found.margins.tolist()
+    surface = axes.contourf(axis, axis, margins, levels=20, cmap="RdBu", norm=_around_zero(found.margins))
+    axes.contour(axis, axis, margins, levels=[0.0], colors="black", linewidths=1.2)
+    for x, y, mark, name in ((0, 0, "o", "image"), (1, 0, "s", "attack"), (0, 1, "*", "witness")):
+        axes.plot(x, y, mark, color="black", markerfacecolor="white", markersize=8, label=name)
+    figure.colorbar(surface, ax=axes, label="margin")
+    _finish(axes, title, xlabel="towards the attack's point", ylabel="towards the witness")
+    axes.grid(visible=False)
+    figure.savefig(path)
+
+
+def _picture(image: Tensor) -> Any:
+    """(C, H, W) or (H, W) as matplotlib takes it; a flat image as one row."""
+    shaped = image if image.dim() > 1 else image.unsqueeze(0)
+    return shaped.movedim(0, -1).squeeze(-1).tolist() if shaped.dim() == 3 else shaped.tolist()
+
+
+def _around_zero(values: Tensor) -> Any:
+    from matplotlib.colors import CenteredNorm
+
+    return CenteredNorm(0.0, float(values.abs().max()) or 1.0)
 
 
 def _figure(width: float, height: float) -> Figure:

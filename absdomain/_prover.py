@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from absdomain._evidence import Answer, Seen, SoundnessError, Told, check_agreement, failure, verdict
 from absdomain.algebra import AnyDomain
 from absdomain.attack import Attacked, Network, inside, margin, rounded_towards
+from absdomain.domain import Decision
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Region
 from absdomain.rounding import allowance
 from absdomain.spec import margins
-from absdomain.verdict import Reason, Refused, Status, Verdict
-
-
-class SoundnessError(AssertionError):
-    """A point of a region beats a bound over it: a defect of a domain or of an operation, never of the caller."""
+from absdomain.verdict import Reason, Refused, Verdict
 
 
 class Attack(Protocol):
@@ -30,40 +28,6 @@ class Attack(Protocol):
     def __call__(
         self, model: Network, region: Region, labels: Tensor, *, generator: torch.Generator | None = None
     ) -> Attacked: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What concrete points of a batch's regions show: the images, and with an attack one more point each."""
-
-    logits: Tensor  # (B, classes) at the images; like all margins, of the copy that is certified
-    nominal: Tensor  # (B,) margins at the images
-    attacked: Tensor | None  # (B,) margins at the attack's points
-    correct: Tensor  # (B,) the image has the property
-    resisted: Tensor  # (B,) and so has the attack's point
-    falsified: Tensor  # (B,) one of them is in the region and lacks it, by the given module as well
-    points: Tensor  # (B, *shape) that one, in the given module's dtype
-
-    @property
-    def least(self) -> Tensor:
-        """(B,) the smallest margin seen; NaN where one is."""
-        return self.nominal if self.attacked is None else torch.minimum(self.nominal, self.attacked)
-
-
-Failure = tuple[Reason, str]
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What one domain says of the rows that it was asked for."""
-
-    domain: str
-    rows: dict[int, tuple[float, Failure | None]]  # row -> min over j of its bounds of z_y - z_j; None: a proof
-
-    @property
-    def proved(self) -> list[int]:
-        """The rows that it verifies."""
-        return [row for row, (_, failure) in self.rows.items() if failure is None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,10 +56,13 @@ class Prover:
             rows = undecided.nonzero().squeeze(1)
             if not len(rows):
                 break
-            answers.append(self.ask(domain, rows, indices, images, labels, seen))
+            answer, seen = self.ask(domain, rows, images, labels, seen)
+            answers.append(answer)
+            check_agreement(answers, seen, indices, labels)
             if not self.every:
-                undecided[answers[-1].proved] = False
-        return [_verdict(row, index, int(labels[row]), seen, answers) for row, index in enumerate(indices)]
+                undecided[answer.proved] = False
+                undecided &= ~seen.falsified
+        return [verdict(row, index, int(labels[row]), seen, answers) for row, index in enumerate(indices)]
 
     def observe(self, indices: list[int], images: Tensor, labels: Tensor) -> Seen:
         """Try the images, and the attack's points: rounded to the module's dtype within the region, and run again."""
@@ -103,7 +70,7 @@ class Prover:
         region = self.region(wide)
         for row in (~inside(region, wide)).nonzero().flatten().tolist():
             raise ValueError(f"certify: image {indices[row]} lies outside its own region; is it clipped to its pixels?")
-        own = next((p.dtype for p in self.original.parameters()), images.dtype)
+        own = self._own(images)
         narrow = images.to(own)
         logits = _run(self.exact, wide)
         self._check_graph(wide, logits, region)
@@ -122,39 +89,61 @@ class Prover:
         confirmed = ~self._has(again) & again.isfinite() & inside(region, points.to(self.dtype))
         violated = nominal if attacked is None else attacked
         falsified = ~resisted & confirmed & violated.isfinite() & ~self._has(violated)
-        return Seen(logits, nominal, attacked, correct, resisted, falsified, points)
+        none = torch.full_like(nominal, torch.inf)
+        return Seen(logits, nominal, attacked, correct, resisted, falsified, points, none, {})
 
-    def ask(
-        self, domain: AnyDomain, rows: Tensor, indices: list[int], images: Tensor, labels: Tensor, seen: Seen
-    ) -> Answer:
-        """The domain's lower bounds for the samples `rows`, each held against every point seen."""
-        region = self.region(images[rows].to(self.dtype))
-        spec = margins(labels[rows], self.classes)
+    def ask(self, domain: AnyDomain, rows: Tensor, images: Tensor, labels: Tensor, seen: Seen) -> tuple[Answer, Seen]:
+        """The domain's lower bounds for the samples `rows`, and what has been seen with the points that it found."""
+        wide, labels = images[rows].to(self.dtype), labels[rows]
+        region, spec = self.region(wide), margins(labels, self.classes)
         try:
             with torch.no_grad():
                 trace = domain.propagate(self.graph, region, spec)
-                bounds = trace.lower
+                decision = domain.decide(trace.output)
         except UnsupportedOp as refusal:
-            refused = -torch.inf, (Reason.REFUSED, str(refusal))
-            return Answer(str(domain), dict.fromkeys(rows.tolist(), refused))
+            refused = Told(-torch.inf, (Reason.REFUSED, str(refusal)))
+            return Answer(str(domain), dict.fromkeys(rows.tolist(), refused)), seen
         if trace.guarantee is not Guarantee.SOUND:  # of a region, too, that only this batch has
             raise Refused(f"certify refuses {domain} over {type(region).__name__}: {trace.guarantee.name}, not SOUND")
-        lower, least, slack = bounds.amin(1), seen.least[rows], allowance(self.graph, region, spec)
-        for place in (least < lower - slack).nonzero().flatten().tolist():
-            row = int(rows[place])
-            raise SoundnessError(_contradiction(indices[row], int(labels[row]), domain, lower[place], row, seen))
+        if decision.points is not None:
+            seen = seen.with_found(str(domain), rows, *self._tried(decision.points, wide, labels))
+        slack = allowance(self.graph, region, spec)
+        finite = decision.lower.isfinite().all(1) & seen.least[rows].isfinite()
+        nodes = [""] * len(rows) if bool(finite.all()) else self.first_non_finite(domain, region)
+        return Answer(str(domain), self._told(decision, rows, slack, finite, nodes, seen)), seen
+
+    def _told(
+        self, decision: Decision, rows: Tensor, slack: Tensor, finite: Tensor, nodes: list[str], seen: Seen
+    ) -> dict[int, Told]:
+        """Per row what the bounds say: a proof above the allowance for rounding, or why there is none."""
+        lower = decision.lower.amin(1)
         enough = slack if self.margin is None else torch.full_like(slack, self.margin)
         if not self.strict and self.margin is None:
             enough = torch.zeros_like(slack)
-        finite = bounds.isfinite().all(1) & least.isfinite()
-        proved = finite & seen.resisted[rows] & (lower > enough if self.strict else lower >= enough)
-        nodes = [""] * len(rows) if bool(finite.all()) else self.first_non_finite(domain, region)
-        columns = (rows.tolist(), proved.tolist(), finite.tolist(), lower.tolist(), enough.tolist(), nodes)
-        told = {
-            row: (low, None if proof else _failure(fine, low, near, node))
-            for row, proof, fine, low, near, node in zip(*columns, strict=True)
+        resisted = seen.resisted[rows] & self._has(seen.met[rows])
+        proved = finite & resisted & (lower > enough if self.strict else lower >= enough)
+        expired = torch.zeros_like(proved) if decision.expired is None else decision.expired & ~proved
+        columns = (rows, proved, finite, lower, enough, slack, expired)
+        return {
+            row: Told(low, None if proof else failure(fine, low, near, node, late), allowed, late)
+            for (row, proof, fine, low, near, allowed, late), node in zip(
+                zip(*(column.tolist() for column in columns), strict=True), nodes, strict=True
+            )
         }
-        return Answer(str(domain), told)
+
+    def _tried(self, points: Tensor, wide: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Points that a domain found, in the module's dtype within their regions; margins; whether the module errs."""
+        region, own = self.region(wide), self._own(wide)
+        tried = rounded_towards(region.project(points.to(self.dtype)), wide, own)
+        held = inside(region, tried.to(self.dtype))
+        here = margin(_run(self.exact, tried.to(self.dtype)), labels)
+        again = margin(_run(self.original, tried), labels)
+        errs = ~self._has(here) & here.isfinite() & ~self._has(again) & again.isfinite()
+        return tried, torch.where(held & here.isfinite(), here, torch.inf), held & errs
+
+    def _own(self, images: Tensor) -> torch.dtype:
+        """The given module's dtype."""
+        return next((p.dtype for p in self.original.parameters()), images.dtype)
 
     def _check_graph(self, wide: Tensor, logits: Tensor, region: Region) -> None:
         """What is certified is the frozen graph: hold it against the module at every image. NaN is told later."""
@@ -187,47 +176,3 @@ class Prover:
 def _run(module: nn.Module, points: Tensor) -> Tensor:
     with torch.no_grad():
         return module(points)
-
-
-def _contradiction(index: int, label: int, domain: AnyDomain, lower: Tensor, row: int, seen: Seen) -> str:
-    nominal = seen.attacked is None or bool(seen.nominal[row] <= seen.attacked[row])
-    return (
-        f"image {index}, label {label}: {domain} claims that every margin over the region is at least {lower:.9g}, "
-        f"but {'the image itself' if nominal else 'the attack'} shows a point of the region with "
-        f"{seen.least[row]:.9g}: a defect of that domain, of an operation of this network, or of absdomain; "
-        "please report it"
-    )
-
-
-def _failure(finite: bool, lower: float, enough: float, node: str) -> Failure:
-    if not finite:
-        return Reason.NON_FINITE, f"first at {node}"
-    if lower < -enough:
-        return Reason.LOOSE, f"lower bound {lower:.6g}"
-    return Reason.ROUNDING, f"lower bound {lower:.3g} is not above the allowance {enough:.3g}"
-
-
-def _verdict(row: int, index: int, label: int, seen: Seen, answers: list[Answer]) -> Verdict:
-    told = {answer.domain: answer.rows[row] for answer in answers if row in answer.rows}
-    proofs = tuple(domain for domain, (_, failure) in told.items() if failure is None)
-    known = Verdict(
-        index=index,
-        label=label,
-        status=Status.UNKNOWN,
-        by=None,
-        nominal=seen.nominal[row].item(),
-        attacked=None if seen.attacked is None else seen.attacked[row].item(),
-        lower={domain: lower for domain, (lower, _) in told.items()},
-        verified_by=proofs,
-        correct=bool(seen.correct[row]),
-        resisted=bool(seen.resisted[row]),
-    )
-    if bool(seen.falsified[row]):
-        by = "attack" if known.correct else "nominal"
-        return replace(known, status=Status.FALSIFIED, by=by, witness=seen.points[row].cpu().clone())
-    if proofs:
-        return replace(known, status=Status.VERIFIED, by=proofs[0])
-    order = list(Reason)
-    failures = [(order.index(f[0]), -lower, f"{domain}: {f[1]}") for domain, (lower, f) in told.items() if f]
-    rank, _, detail = min(failures)
-    return replace(known, reason=order[rank], detail=detail)

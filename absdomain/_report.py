@@ -27,18 +27,26 @@ def show(*tables: Table) -> None:
 
 
 def errors_table(summary: Summary, texts: Mapping[str, str], title: str) -> Table:
-    """Errors in percent, top to bottom from what is seen to what is proved; `texts` spells domains as the user did."""
+    """Errors in percent, top to bottom from what is seen to what is proved; `texts` spells domains as the user did.
+
+    Beside an error that time-outs may have raised: how many there were, and the error had all of them ended in proofs.
+    """
     from rich.table import Table
 
     table = Table("error on the test images", "%", title=title, title_justify="left", caption_justify="left")
     table.columns[1].justify = "right"
+    if summary.timeouts:
+        table.add_column("time-outs", justify="right")
+        table.add_column("at least, %", justify="right")
     table.add_row("clean", f"{summary.clean_error:.2f}")
     if summary.pgd_error is not None:
         table.add_row("PGD", f"{summary.pgd_error:.2f}")
     table.add_section()
     for domain, error in summary.domains.items():
-        table.add_row(f"verified by {texts.get(domain, domain)}", f"{error:.2f}")
-    table.add_row("verified by any", f"{summary.verified_error:.2f}", style="bold")
+        cells = [f"{error:.2f}", str(summary.timeouts.get(domain, 0)), f"{summary.in_time(domain):.2f}"]
+        table.add_row(f"verified by {texts.get(domain, domain)}", *cells[: len(table.columns) - 1])
+    cells = [f"{summary.verified_error:.2f}", str(summary.timed_out), f"{summary.in_time():.2f}"]
+    table.add_row("verified by any", *cells[: len(table.columns) - 1], style="bold")
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.reasons.items())
     table.caption = f"{summary.samples} images" + (f"; unknown: {reasons}" if reasons else "")
     return table

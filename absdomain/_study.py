@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from absdomain import _measure, _plots
 from absdomain._console import progress
+from absdomain._landscape import landscape
 from absdomain.algebra import AnyDomain, parse
 from absdomain.attack import Pgd
 from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
@@ -118,10 +119,12 @@ def study(
         file=folder / "verdicts.jsonl",
     )
     _write(folder / "config.json", {"network": subject.name, "data": subject.data, **asdict(check)})
-    summary = summarise(_watched(verdicts, len(labels)))
+    seen = _watched(verdicts, len(labels))
+    summary = summarise(seen)
     results = _results(subject, check, summary, folder)
     _write(folder / "results.json", results)
     _draw(subject, check, model, images.to(device), labels.to(device), folder, batch)
+    _draw_missed(subject, check, model, images.to(device), seen, folder)
     return Outcome(summary, folder, results)
 
 
@@ -137,9 +140,11 @@ def _watched(verdicts: Any, total: int) -> list[Verdict]:
 
 
 def _results(subject: Subject, check: Check, summary: Summary, folder: Path) -> dict[str, Any]:
-    domains = {check.spelling().get(domain, domain): error for domain, error in summary.domains.items()}
+    spelt = check.spelling()
+    domains = {spelt.get(domain, domain): error for domain, error in summary.domains.items()}
+    timeouts = {spelt.get(domain, domain): count for domain, count in summary.timeouts.items()}
     return {
-        **replace(summary, domains=domains).to_json(),
+        **replace(summary, domains=domains, timeouts=timeouts).to_json(),
         "eps": check.eps,
         "clip": check.clip,
         "data": subject.data,
@@ -179,12 +184,31 @@ def _draw(
         _plots.widths(folder / "widths.png", layers, f"{title}, eps {check.eps:g} (the first {DRAWN})")
 
 
+def _draw_missed(
+    subject: Subject, check: Check, model: nn.Module, images: Tensor, verdicts: list[Verdict], folder: Path
+) -> None:
+    """The first images that a domain breaks and the attack does not, with the margin around them."""
+    missed = [v for v in verdicts if v.witness is not None and v.by not in ("nominal", "attack")]
+    for verdict in missed[:DRAWN] if check.attack is not None else ():
+        image = images[verdict.index : verdict.index + 1]
+        label = torch.tensor([verdict.label], device=image.device)
+        generator = torch.Generator(image.device).manual_seed(check.seed)
+        region = Linf(image, check.eps, clip=check.region)
+        attacked = Pgd(max(check.steps, 20), check.restarts)(model, region, label, generator=generator).points[0]
+        assert verdict.witness is not None
+        found = landscape(model, image[0], verdict.label, attacked, verdict.witness.to(image))
+        title = f"{subject.name}, test image {verdict.index}, eps {check.eps:g}"
+        _plots.landscape(folder / f"landscape-{verdict.index}.png", found, title)
+
+
 def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, list[_measure.Layer]]:
     """The bounds of every layer by each domain that has a rule for all of them."""
     graph = _measure.frozen(model, images[:1])
     region = Linf(images.to(torch.float64), check.eps, clip=check.region)
     found = {}
     for text, domain in check.parsed().items():
+        if not domain.differentiable:  # a solver's: a program for every neuron would take hours
+            continue
         try:
             found[_labelled(text, domain)] = _measure.layers(graph, domain, region)
         except UnsupportedOp:  # certify has told it as the reason of an unknown

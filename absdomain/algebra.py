@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds
-from absdomain.domain import Domain
+from absdomain.domain import Decision, Domain, Reader
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.region import Region
@@ -26,6 +26,7 @@ class Guided(Domain[Elements]):
     The boxes of `by` need hold the values only if `by` is sound, so the guarantee is the weaker of the two.
     """
 
+    lemma = "guided"
     inner: AnyDomain
     by: AnyDomain
 
@@ -33,6 +34,11 @@ class Guided(Domain[Elements]):
     def relational(self) -> bool:  # type: ignore[override]
         """As the inner domain."""
         return self.inner.relational
+
+    @property
+    def differentiable(self) -> bool:  # type: ignore[override]
+        """Whether both are."""
+        return self.inner.differentiable and self.by.differentiable
 
     @property
     def guarantee(self) -> Guarantee:
@@ -54,6 +60,9 @@ class Guided(Domain[Elements]):
     def boxes(self, op: Nonlinear, args: tuple[Elements, ...]) -> tuple[Bounds, ...]:
         return self.by.boxes(op, tuple(e[1] for e in args))
 
+    def within(self, e: Elements, reader: Reader, where: Tensor | None = None) -> Bounds:
+        return self.inner.within(e[0], reader, where)
+
     def bounds(self, e: Elements, where: Tensor | None = None) -> Bounds:
         return self.inner.bounds(e[0], where)
 
@@ -62,6 +71,9 @@ class Guided(Domain[Elements]):
 
     def upper(self, e: Elements) -> Tensor:
         return self.inner.upper(e[0])
+
+    def decide(self, e: Elements) -> Decision:
+        return self.inner.decide(e[0])
 
     def part(self, e: Elements, domain: AnyDomain) -> Any:
         return e if self == domain else self.by.part(e[1], domain)
@@ -78,6 +90,7 @@ class Meet(Domain[Elements]):
     known so far leave unsettled (`Nonlinear.settled`).
     """
 
+    lemma = "meet"
     parts: tuple[AnyDomain, ...]
 
     def __init__(self, *parts: AnyDomain) -> None:
@@ -90,6 +103,11 @@ class Meet(Domain[Elements]):
     def relational(self) -> bool:  # type: ignore[override]
         """Whether any part is."""
         return any(part.relational for part in self.parts)
+
+    @property
+    def differentiable(self) -> bool:  # type: ignore[override]
+        """Whether all parts are."""
+        return all(part.differentiable for part in self.parts)
 
     @property
     def guarantee(self) -> Guarantee:
@@ -111,9 +129,10 @@ class Meet(Domain[Elements]):
         for part, own in zip(self.parts[1:], owns[1:], strict=True):
             settled = op.settled(known)
             if settled is None:
-                known = tuple(k.meet(part.bounds(e)) for k, e in zip(known, own, strict=True))
+                known = tuple(k.meet(part.within(e, (op, i))) for i, (k, e) in enumerate(zip(known, own, strict=True)))
             else:
-                known = tuple(_refined(k, part, e, ~s) for k, e, s in zip(known, own, settled, strict=True))
+                asked = zip(known, own, settled, strict=True)
+                known = tuple(_refined(k, part, e, (op, i), ~s) for i, (k, e, s) in enumerate(asked))
         return known
 
     def bounds(self, e: Elements, where: Tensor | None = None) -> Bounds:
@@ -128,6 +147,13 @@ class Meet(Domain[Elements]):
     def upper(self, e: Elements) -> Tensor:
         return torch.stack([part.upper(own) for part, own in zip(self.parts, e, strict=True)]).amin(0)
 
+    def decide(self, e: Elements) -> Decision:
+        found = [part.decide(own) for part, own in zip(self.parts, e, strict=True)]
+        points = next((f.points for f in found if f.points is not None), None)
+        limited = [f.expired for f in found if f.expired is not None]
+        expired = torch.stack(limited).any(0) if limited else None
+        return Decision(torch.stack([f.lower for f in found]).amax(0), points, expired)
+
     def __str__(self) -> str:
         return " & ".join(map(str, self.parts))
 
@@ -140,6 +166,7 @@ class Mix(Domain[Elements]):
     already carries the second (as `deeppoly.guided(by=box)` carries `box`), it is traced once.
     """
 
+    lemma = "mix"
     first: AnyDomain
     second: AnyDomain
     weight: float | Tensor = 0.5
@@ -152,6 +179,11 @@ class Mix(Domain[Elements]):
     def relational(self) -> bool:  # type: ignore[override]
         """Whether all parts that count are."""
         return all(part.relational for part in self._live)
+
+    @property
+    def differentiable(self) -> bool:  # type: ignore[override]
+        """Whether all parts that count are."""
+        return all(part.differentiable for part in self._live)
 
     @property
     def guarantee(self) -> Guarantee:
@@ -203,13 +235,13 @@ def _weakest(parts: Sequence[AnyDomain]) -> Guarantee:
     return weakest
 
 
-def _refined(known: Bounds, part: AnyDomain, e: Any, asked: Tensor) -> Bounds:
+def _refined(known: Bounds, part: AnyDomain, e: Any, reader: Reader, asked: Tensor) -> Bounds:
     """known met with what `part` knows of e, where asked.
 
     A part may answer more, for the sake of other samples of the batch; that is not taken, so that no sample's bounds
     depend on its neighbours.
     """
-    met = known.meet(part.bounds(e, asked))
+    met = known.meet(part.within(e, reader, asked))
     return Bounds(torch.where(asked, met.lower, known.lower), torch.where(asked, met.upper, known.upper))
 
 

@@ -6,8 +6,8 @@ theorem 3.2; Wong and Kolter 2018, algorithm 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds
-from absdomain.kinds import Affine, Shape
+from absdomain.kinds import Affine, Nonlinear, Shape, Slopes
 from absdomain.region import Region
+from absdomain.roots import Roots, units, windows
 from absdomain.rows import Rows
 
 _BUDGET = 2**21  # coefficients in flight at once
@@ -24,6 +25,16 @@ _BUDGET = 2**21  # coefficients in flight at once
 Constant = Tensor | None  # (K, N or 1); None: zero
 Pull = Callable[[Rows], tuple[tuple[Rows, ...], Constant]]
 Share = Callable[[Rows], tuple[tuple[Rows, ...], Constant, Constant]]
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """How a nonlinear op was relaxed: over these boxes, by lines that were asked to have these slopes."""
+
+    op: Nonlinear
+    boxes: tuple[Bounds, ...]
+    below: Slopes
+    above: Slopes
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +54,15 @@ class Relation:
     widest: int = 0  # entries of the largest activation on the way to the input
     moved: Region | None = None  # the activation's own region, where only diagonal ops lie before it
     exact: Callable[[], Bounds] | None = None  # its exact interval hull, where one op gives it
+    local: bool = False  # a neuron depends on a window of the arguments: rows on patches are worth starting with
+    relaxation: Relaxation | None = None  # of a nonlinear op, for whoever looks for better lines
 
 
 def source(region: Region) -> Relation:
     """The input."""
     shape = tuple(region.centre.shape[1:])
-    return Relation(shape, (), region, None, widest=prod(shape), moved=region, exact=region.box)
+    local = len(shape) > 1
+    return Relation(shape, (), region, None, widest=prod(shape), moved=region, exact=region.box, local=local)
 
 
 def affine(op: Affine, *args: Relation) -> Relation:
@@ -60,14 +74,52 @@ def affine(op: Affine, *args: Relation) -> Relation:
         moved = args[0].moved.moved(op) if op.diagonal else None
 
     def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
-        return op.pull(rows, *shapes)
+        return op.pull(rows if op.local else rows.dense(), *shapes)
 
-    return _after(args, op.shape(*shapes), pull, mirrored(pull), moved, exact)
+    shape = op.shape(*shapes)
+    local = op.local and len(shape) > 1 and all(e.local for e in args)
+    return Relation(
+        shape, args, args[0].region, pull, mirrored(pull), *_extent(shape, args), moved=moved, exact=exact, local=local
+    )
 
 
-def relaxed(args: tuple[Relation, ...], shape: Shape, pull: Pull, share: Share | None = None) -> Relation:
+def relaxed(
+    args: tuple[Relation, ...],
+    shape: Shape,
+    pull: Pull,
+    share: Share | None = None,
+    relaxation: Relaxation | None = None,
+) -> Relation:
     """The value of a nonlinear op between two lines, of output shape `shape`."""
-    return _after(args, shape, pull, share, None, None)
+    extent, local = _extent(shape, args), len(shape) > 1
+    return Relation(shape, args, args[0].region, pull, share, *extent, local=local, relaxation=relaxation)
+
+
+def relaxations(e: Relation) -> list[Relation]:
+    """The relaxed activations on which e depends, each after those on which it depends itself."""
+    found: dict[Relation, None] = {}
+
+    def visit(node: Relation) -> None:
+        if node not in found:
+            for arg in node.args:
+                visit(arg)
+            found[node] = None
+
+    visit(e)
+    return [node for node in found if node.relaxation is not None]
+
+
+def with_pulls(e: Relation, pulls: Mapping[Relation, Pull]) -> Relation:
+    """e with other lines at these relaxed activations, for bounds of one sign."""
+    made: dict[Relation, Relation] = {}
+
+    def remade(node: Relation) -> Relation:
+        if node not in made:
+            args = tuple(remade(arg) for arg in node.args)
+            made[node] = replace(node, args=args, pull=pulls.get(node, node.pull), share=None)
+        return made[node]
+
+    return remade(e)
 
 
 def mirrored(pull: Pull) -> Share:
@@ -80,44 +132,55 @@ def mirrored(pull: Pull) -> Share:
     return share
 
 
-def _after(
-    args: tuple[Relation, ...],
-    shape: Shape,
-    pull: Pull,
-    share: Share | None,
-    moved: Region | None,
-    exact: Callable[[], Bounds] | None,
-) -> Relation:
-    depth = 1 + max(e.depth for e in args)
-    widest = max(prod(shape), *(e.widest for e in args))
-    return Relation(shape, args, args[0].region, pull, share, depth, widest, moved, exact)
+def _extent(shape: Shape, args: tuple[Relation, ...]) -> tuple[int, int]:
+    """The depth of an activation of this shape, and the entries of the widest one on its way to the input."""
+    return 1 + max(e.depth for e in args), max(prod(shape), *(e.widest for e in args))
 
 
 def bounds(e: Relation, where: Tensor | None = None) -> Bounds:
     """Bounds of e over the region, (B, *shape); entries outside `where` (boolean) may be left at -inf and inf."""
-    if e.exact is not None:
-        return e.exact()
+    exact = known(e)
+    if exact is not None:
+        return exact()
     like = e.region.centre
-    batch, size = like.shape[0], prod(e.shape)
-    index = torch.arange(size, device=like.device)
-    if where is not None:
-        index = where.reshape(batch, size).any(0).nonzero().squeeze(1)
-    lower, upper = like.new_full((batch, size), -torch.inf), like.new_full((batch, size), torch.inf)
-    ends = [minima(e, Rows.units(part, e.shape, like)) for part in _chunks(e, index)]
-    if ends:
-        lower = lower.index_copy(1, index, torch.cat([low for low, _ in ends]).t())
-        upper = upper.index_copy(1, index, torch.cat([-high for _, high in ends]).t())
-    return Bounds(lower.view(batch, *e.shape), upper.view(batch, *e.shape))
+    lower, upper = like.new_full((len(like), *e.shape), -torch.inf), like.new_full((len(like), *e.shape), torch.inf)
+    found = list(_minima_of(e, (windows if e.local and e.region.columns else units)(e.shape, like, where)))
+    if found:
+        neurons, low, high = (torch.cat([part.flatten() for part in parts]) for parts in zip(*found, strict=True))
+        lower = lower.flatten().index_copy(0, neurons, low).view_as(lower)
+        upper = upper.flatten().index_copy(0, neurons, -high).view_as(upper)
+    return Bounds(lower, upper)
+
+
+def _minima_of(e: Relation, roots: Roots) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """The neurons and the minima of their values and of the negatives, in parts that stay within the budget.
+
+    What a part takes depends on the way to the input: the first is as small as coefficients written out would need.
+    """
+    done, step = 0, max(1, _BUDGET // (2 * e.widest * roots.rows))
+    while done < roots.count:
+        part = min(step, roots.count - done)
+        rows, neurons = roots.take(done, done + part)
+        low, high, peak = _minima(e, rows)
+        columns = neurons.shape[1]
+        yield neurons, low.expand(-1, columns), high.expand(-1, columns)
+        done += part
+        step = max(1, _BUDGET * part // max(1, peak))
+
+
+def boxes(e: Relation, where: Tensor | None = None) -> Bounds:
+    """Bounds of e over the whole of which the region may be a part: those over which a relaxation is taken."""
+    return bounds(replace(e, region=e.region.whole), where)
 
 
 def lower(e: Relation) -> Tensor:
     """Lower bounds of e over the region, (B, *shape)."""
-    return bounds(e).lower if e.exact is not None else _end(e, lambda rows: rows)
+    return bounds(e).lower if known(e) is not None else _end(e, lambda rows: rows)
 
 
 def upper(e: Relation) -> Tensor:
     """Upper bounds of e over the region, (B, *shape)."""
-    return bounds(e).upper if e.exact is not None else -_end(e, Rows.negated)
+    return bounds(e).upper if known(e) is not None else -_end(e, Rows.negated)
 
 
 def minimum(e: Relation, rows: Rows) -> Tensor:
@@ -128,25 +191,31 @@ def minimum(e: Relation, rows: Rows) -> Tensor:
 
 def minima(e: Relation, rows: Rows) -> tuple[Tensor, Tensor]:
     """Lower bounds of <c_k, e> and of <-c_k, e> over the region, (K, B) each, at little more than the price of one."""
-    rows, constants = _substituted(e, rows, ends=2)
+    low, high, _ = _minima(e, rows)
+    return low, high
+
+
+def _minima(e: Relation, rows: Rows) -> tuple[Tensor, Tensor, int]:
+    """As `minima`, and the most coefficients that were held at once."""
+    rows, constants, peak = _substituted(e, rows, ends=2)
     if len(constants) == 1:
         low, high = (e.region.minimum(rows) + constants[0]).chunk(2)
-        return low, high
-    return e.region.minimum(rows) + constants[0], e.region.minimum(rows.negated()) + constants[1]
+        return low, high, peak
+    return e.region.minimum(rows) + constants[0], e.region.minimum(rows.negated()) + constants[1], peak
 
 
 def to_input(e: Relation, rows: Rows) -> tuple[Rows, Tensor]:
     """Rows c' over the input and constants d (K, N or 1; or 0-dim) with <c_k, e> >= <c'_k, x> + d_k on the region."""
-    rows, (constant,) = _substituted(e, rows, ends=1)
+    rows, (constant,), _ = _substituted(e, rows, ends=1)
     return rows, constant
 
 
-def _substituted(e: Relation, rows: Rows, *, ends: int) -> tuple[Rows, tuple[Tensor, ...]]:
-    """The rows over the input and a constant per end (1: of c; 2: of c and of -c).
+def _substituted(e: Relation, rows: Rows, *, ends: int) -> tuple[Rows, tuple[Tensor, ...], int]:
+    """The rows over the input, a constant per end (1: of c; 2: of c and of -c), and the most coefficients held at once.
 
     With two ends the rows serve both, until a relation tells them apart: then they are [c; -c], with one constant.
     """
-    pending = {e: rows}
+    pending, peak, columns = {e: rows}, 0, rows.columns
     constants: tuple[Tensor, ...] = (e.region.centre.new_zeros(()),) * ends
     while e.pull is not None:
         rows = pending.pop(e)
@@ -155,11 +224,26 @@ def _substituted(e: Relation, rows: Rows, *, ends: int) -> tuple[Rows, tuple[Ten
             constants = (_joined(*constants),)
         parts, *found = e.share(rows) if len(constants) == 2 and e.share is not None else e.pull(rows)
         constants = tuple(c if more is None else c + more for c, more in zip(constants, found, strict=True))
+        peak = max(peak, sum(part.entries for part in parts))
         for arg, part in zip(e.args, parts, strict=True):
+            part = part if part.columns is columns else replace(part, columns=columns)  # rows that an op made anew
             pending[arg] = pending[arg] + part if arg in pending else part
         depth = max([node.depth for node in pending])
         e = next(node for node in pending if node.depth == depth)
-    return pending[e], constants
+    return pending[e], constants, peak
+
+
+def above(e: Relation) -> tuple[Rows, Tensor]:
+    """Planes above e in the input: e_k <= <c_k, x> + d_k on the region, k flat; rows (K, B), constants (K, B or 1)."""
+    size = prod(e.shape)
+    rows = Rows.units(torch.arange(size, device=e.region.centre.device), e.shape, e.region.centre)
+    rows, constant = to_input(e, rows.negated())
+    return rows.negated(), -(constant if constant.dim() else constant.expand(size, 1))
+
+
+def known(e: Relation) -> Callable[[], Bounds] | None:
+    """The exact hull, where it is known: that of a part of a larger region is not."""
+    return e.exact if e.region.whole is e.region else None
 
 
 def _joined(low: Tensor, high: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -64,3 +66,9 @@ def hull(op: Affine, *boxes: Bounds) -> Bounds:
     centre = op(*centres)
     lower = centre - radius
     return Bounds(lower, centre + radius if torch.is_grad_enabled() else radius.add_(centre))
+
+
+def numbers(t: Tensor) -> NDArray[np.float64]:
+    """The entries as a flat array in double precision, for a solver."""
+    flat: NDArray[np.float64] = t.detach().double().cpu().numpy().ravel()
+    return flat

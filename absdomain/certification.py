@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from absdomain._evidence import SoundnessError
 from absdomain._journal import Journal
-from absdomain._prover import Attack, Prover, SoundnessError
+from absdomain._prover import Attack, Prover
 from absdomain.algebra import AnyDomain, parse
 from absdomain.attack import Pgd
 from absdomain.graph import Graph

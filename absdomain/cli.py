@@ -1,4 +1,4 @@
-"""The command line: train, certify, bounds, demo, list."""
+"""The command line: train, certify, bounds, fuzz, demo, list."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from absdomain import _options as option
 from absdomain._console import Commands, keep_memory, plain_warnings, progress
+from absdomain._prove import prove
 
 if TYPE_CHECKING:
     from absdomain._study import Check, Subject
@@ -272,6 +273,50 @@ def _check(subject: Subject, eps: float | None, clip: bool | None, domains: list
     return Check(radius, subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)
 
 
+# --- fuzz -------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def fuzz(
+    domain: Annotated[list[str], typer.Option(help="A domain expression; may be given again.", show_default=False)],
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Random problems of each law.", show_default=False)
+    ] = None,
+    seed: option.Seed = 0,
+    laws: Annotated[
+        list[str] | None, typer.Option(help="Only this law; may be given again.", show_default=False)
+    ] = None,
+    profile: Annotated[str, typer.Option(help="fast or nightly: how many examples, where none is said.")] = "fast",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; such small tensors gain nothing from more.")] = 1,
+) -> None:
+    """Try to break a domain: its laws on random networks, regions and specifications; one exit code for all.
+
+    0: all kept. 1: a law is broken, and the smallest problem found is printed as a script. 2: not understood.
+    nightly is 10,000 problems of each law, 500 for a domain that asks a solver; the same seed tries the same problems.
+
+    `absdomain fuzz --domain "box & deeppoly" --examples 1000 --seed 7`
+    """
+    from absdomain import _fuzz, _report
+    from absdomain.expression import ExpressionError, parse
+    from absdomain.laws import LAWS, LawBroken
+    from absdomain.laws.domains import named
+
+    _use(threads)
+    if profile not in _fuzz.PROFILES:
+        raise typer.BadParameter(f"there are {', '.join(_fuzz.PROFILES)}", param_hint="--profile")
+    try:
+        subjects, asked = [parse(text) for text in domain], named(*laws) if laws else LAWS
+    except (ExpressionError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from None
+    for subject in subjects:
+        try:
+            outcome = _fuzz.fuzz(subject, examples=examples or _fuzz.count(subject, profile), seed=seed, laws=asked)
+        except LawBroken as broken:
+            typer.echo(broken)
+            raise typer.Exit(1) from None
+        _report.show(_fuzz.table(outcome))
+
+
 # --- demo and list ----------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +362,9 @@ def _presets() -> list[tuple[str, str]]:
 
     recipes: list[tuple[str, Any]] = [(name, find("presets", name)) for name in names("presets")]
     return [(name, f"{r.trainer}, {r.network} on {r.data}, eps {r.eps:.4g}, {r.epochs} epochs") for name, r in recipes]
+
+
+app.command()(prove)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from absdomain.algebra import Guided, Meet
 
 E = TypeVar("E")
+Reader = tuple[Nonlinear, int]  # the op that reads an activation, and as which of its arguments
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """Lower bounds of an element, as good as their signs need, and what was met on the way to them."""
+
+    lower: Tensor  # (B, *shape)
+    points: Tensor | None = (
+        None  # (B, *input shape), of the region: the least that was met; None: nothing was looked for
+    )
+    expired: Tensor | None = None  # (B,): time ran out before the signs were known; None: there is no limit
 
 
 class Domain(ABC, Generic[E]):
@@ -29,7 +41,10 @@ class Domain(ABC, Generic[E]):
     region <= gamma(lift(region)); op(gamma(e)) <= gamma(transfer(op, e)); gamma(e) <= bounds(e).
     """
 
+    lemma: ClassVar[str] = ""  # the name of its lemma in proofs/
     relational: ClassVar[bool] = False  # keeps relations between activations, so that it is exact on affine graphs
+    monotone: ClassVar[bool] = False  # theorem: bounds over a part of a region lie within those over the region
+    differentiable: ClassVar[bool] = True  # bounds have gradients: not those that a solver gives
 
     @property
     def guarantee(self) -> Guarantee:
@@ -66,6 +81,13 @@ class Domain(ABC, Generic[E]):
         """bounds(e).upper, (B, *shape), for domains that can save the other side."""
         return self.bounds(e).upper
 
+    def decide(self, e: E) -> Decision:
+        """lower(e), or less where the signs are known with less: all that certification needs.
+
+        A domain that looks for the least values of e gives the points at which it found them.
+        """
+        return Decision(self.lower(e))
+
     def above(self, e: E) -> tuple[Rows, Tensor]:
         """Planes above e in the network's input: e_k <= <c_k, x> + d_k on the region; rows (K, B), constants (K, B).
 
@@ -75,7 +97,14 @@ class Domain(ABC, Generic[E]):
 
     def boxes(self, op: Nonlinear, args: tuple[E, ...]) -> tuple[Bounds, ...]:
         """Boxes of the arguments, over which `relax` takes the op's band."""
-        return tuple(self.bounds(e) for e in args)
+        return tuple(self.within(e, (op, place)) for place, e in enumerate(args))
+
+    def within(self, e: E, reader: Reader, where: Tensor | None = None) -> Bounds:
+        """Bounds of e over which its reader (an op, and which of its arguments e is) is relaxed, (B, *shape).
+
+        Those that are asked of e itself, unless the domain spends less or more on intermediate bounds.
+        """
+        return self.bounds(e, where)
 
     def part(self, e: E, domain: Domain[Any]) -> E | None:
         """The element of `domain` that e carries, or None: what lets two branches of a combination share it."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from absdomain import registry, slopes
 from absdomain.algebra import AnyDomain, Meet, Mix
+from absdomain.search import Optimised
 
 ALIASES = {
     "ibp": "box",
@@ -17,11 +18,23 @@ ALIASES = {
     "crown-ibp": "deeppoly.guided(by=box)",
     "fastlin": "deeppoly(slopes=parallel)",
     "fast-lin": "deeppoly(slopes=parallel)",
+    "wong-kolter": "dual",
+    "wk": "dual",
     "everyday": "box & deeppoly",
+    "deepz": "zonotope",
+    "diffai": "zonotope",
+    "singleprop-zero": "symbolic_gap(slopes=zero)",
+    "singleprop-fastlin": "symbolic_gap(slopes=parallel)",
+    "planet": "lp",
+    "triangle": "lp",
+    "milp": "exact",
+    "mip": "exact",
+    "alpha-crown": "deeppoly(slopes=optimised)",
 }
 COMBINATORS: dict[str, Callable[..., AnyDomain]] = {"mix": Mix, "meet": Meet}
 _POLICIES: list[slopes.Policy] = [slopes.zero, slopes.one, slopes.parallel, slopes.adaptive]
 POLICIES = {policy.__name__: policy for policy in _POLICIES}
+SEARCHES: dict[str, Callable[..., slopes.Policy]] = {"optimised": Optimised}
 
 
 class ExpressionError(ValueError):
@@ -72,6 +85,10 @@ class _Reader:
                 return -value
             case ast.Name(id=name) if name.lower() in POLICIES:
                 return POLICIES[name.lower()]
+            case ast.Name(id=name) if name.lower() in SEARCHES:
+                return self._made(node, SEARCHES[name.lower()], [], {})
+            case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords) if name.lower() in SEARCHES:
+                return self._made(node, SEARCHES[name.lower()], [], self._options(keywords))
         return self.domain(node)
 
     def _construct(self, node: ast.expr, name: str, args: list[AnyDomain], options: dict[str, Any]) -> AnyDomain:
@@ -80,10 +97,14 @@ class _Reader:
             return parse(ALIASES[key])
         try:
             maker: Any = COMBINATORS.get(key) or registry.find("domains", key)
-            return maker(*args, **options)
         except registry.UnknownName:
             raise self._error(node, f"no domain is called {name!r}; {_suggest(key)}") from None
-        except TypeError as error:
+        return self._made(node, maker, args, options)
+
+    def _made(self, node: ast.expr, maker: Callable[..., Any], args: list[AnyDomain], options: dict[str, Any]) -> Any:
+        try:
+            return maker(*args, **options)
+        except (TypeError, ValueError) as error:
             raise self._error(node, f"{error}") from error
 
     def _error(self, node: ast.expr, message: str) -> ExpressionError:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+_CACHED = 2**18  # products held at once
+
 
 class SignSplit(torch.autograd.Function):
     """(c, a, s, t) -> (a c+ + s c-, <c-, t>), with c (K, N or 1, *shape) and a, s, t (B, *shape).
@@ -24,10 +26,9 @@ class SignSplit(torch.autograd.Function):
         """The rows (K, B, *shape) and the constants (K, B)."""
         minus = c.neg().relu_()  # c- = -minus
         gap = a - s
-        split = c * a
-        split = split.addcmul_(minus, gap) if split.shape == c.shape else split + minus * gap
+        split = (c * a).addcmul_(minus, gap)
         ctx.save_for_backward(a, gap, t, minus, c)
-        return split, -_pair(minus, t)
+        return split, -pair(minus, t)
 
     @staticmethod
     @once_differentiable
@@ -55,7 +56,7 @@ class BoxMinimum(torch.autograd.Function):
         """The minima (K, B)."""
         minus = c.neg().relu_()
         ctx.save_for_backward(c, minus, lower, upper)
-        return _pair(c, lower) - _pair(minus, upper - lower)
+        return pair(c, lower) - pair(minus, upper - lower)
 
     @staticmethod
     @once_differentiable
@@ -73,14 +74,15 @@ class BoxMinimum(torch.autograd.Function):
         return grad_c, grad_lower, None if grad_upper is None else grad_upper.sum_to_size(upper.shape)
 
 
-def _pair(c: Tensor, v: Tensor) -> Tensor:
+def pair(c: Tensor, v: Tensor) -> Tensor:
     """<c_k, v> per sample: c (K, N or 1, *shape), v (B or 1, *shape) -> (K, max(N, B))."""
     flat, wide = c.reshape(*c.shape[:2], -1), v.reshape(len(v), -1)  # an activation may have no axis
     if flat.shape[1] == 1:
         return flat.squeeze(1) @ wide.t()
     if wide.shape[0] == 1:
         return flat @ wide.squeeze(0)
-    return torch.bmm(flat.transpose(0, 1), wide.unsqueeze(-1)).squeeze(-1).t()
+    parts = flat.split(max(1, _CACHED // max(1, wide.numel())))
+    return torch.cat([(part * wide).sum(-1) for part in parts])  # several times as fast as bmm with one column
 
 
 def _summed(a: Tensor, b: Tensor) -> Tensor:

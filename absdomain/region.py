@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds, hull
+from absdomain.bounds import Bounds, hull, numbers
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine
 from absdomain.rows import Rows
@@ -25,6 +25,7 @@ class Region(ABC):
     """
 
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
+    columns: ClassVar[bool] = False  # `minimum` reads rows by their methods alone, so that they may have any columns
     centre: Tensor  # a point inside, (B, *shape)
 
     @property
@@ -49,6 +50,10 @@ class Region(ABC):
         """A point of the region near x, (..., B, *shape): the nearest where the radius is the same along all axes."""
 
     @abstractmethod
+    def constraints(self, x: Any, sample: int) -> list[Any]:
+        """x is in one sample's region, as constraints on a flat cvxpy expression: what LP and Exact are given."""
+
+    @abstractmethod
     def hull(self, op: Affine) -> Bounds:
         """The interval hull of op over the region, exactly, (B, *output shape)."""
 
@@ -64,6 +69,8 @@ class Region(ABC):
 class _Box(Region):
     """A region that is its own interval hull."""
 
+    columns = True
+
     def minimum(self, c: Rows) -> Tensor:
         return c.minimum(self.box())
 
@@ -76,6 +83,10 @@ class _Box(Region):
     def project(self, x: Tensor) -> Tensor:
         box = self.box()
         return torch.clamp(x, box.lower, box.upper)
+
+    def constraints(self, x: Any, sample: int) -> list[Any]:
+        box = self.box()
+        return [x >= numbers(box.lower[sample]), x <= numbers(box.upper[sample])]
 
     def hull(self, op: Affine) -> Bounds:
         return hull(op, self.box())
@@ -135,6 +146,8 @@ class _Ball(Region):
 
     centre: Tensor  # (B, *shape)
     radius: Tensor | float
+    columns = True
+    order: ClassVar[int]  # p
 
     def __post_init__(self) -> None:
         _inhabited(self)
@@ -160,7 +173,14 @@ class _Ball(Region):
         return Bounds(self.centre - self.reach, self.centre + self.reach)
 
     def minimum(self, c: Rows) -> Tensor:
-        return c.dot(self.centre) - self.dual_norm((c.data * self.reach).flatten(2))
+        return c.dot(self.centre) - self.dual_norm(c.times(self.reach).data.flatten(2))
+
+    def constraints(self, x: Any, sample: int) -> list[Any]:
+        import cvxpy
+
+        d = cvxpy.Variable(x.size)
+        moved = cvxpy.multiply(numbers(self.reach[sample % len(self.reach)]), d)
+        return [x == numbers(self.centre[sample]) + moved, cvxpy.norm(d, self.order) <= 1]
 
     def hull(self, op: Affine) -> Bounds:
         """op(centre) -+ the dual norms of the rows of the op's matrix, written out a block at a time."""
@@ -205,6 +225,8 @@ class _Ball(Region):
 class L2(_Ball):
     """{ centre + radius d : |d|_2 <= 1 }, centre (B, *shape)."""
 
+    order = 2
+
     @staticmethod
     def norm(d: Tensor) -> Tensor:
         return torch.linalg.vector_norm(d, dim=-1)
@@ -221,6 +243,8 @@ class L2(_Ball):
 @dataclass(frozen=True, eq=False)
 class L1(_Ball):
     """{ centre + radius d : |d|_1 <= 1 }, centre (B, *shape)."""
+
+    order = 1
 
     @staticmethod
     def norm(d: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
+from absdomain.bounds import Bounds, hull
 from absdomain.domain import Domain
 from absdomain.graph import Graph
 from absdomain.kinds import Affine, Nonlinear
@@ -16,25 +16,36 @@ from absdomain.region import Region
 from absdomain.spec import Spec
 
 
+@dataclass(frozen=True, eq=False)
+class Sized:
+    """An activation's interval bounds, and the size that rounding is relative to there; (B, *shape)."""
+
+    size: Tensor
+    box: Bounds
+
+
 @dataclass(frozen=True)
-class Magnitude(Domain[Tensor]):
+class Magnitude(Domain[Sized]):
     """{ x : |x| <= m }, where m = |A| m' + |b| adds up what an affine op adds up, in absolute value.
 
-    So m is what rounding is relative to: unlike the value's own size, it does not shrink where terms cancel.
+    So m is what rounding is relative to: unlike the value's own size, it does not shrink where terms cancel. Interval
+    bounds go beside it, for ops that are not defined on all of [-m, m] or are much steeper there.
     """
 
-    def lift(self, region: Region) -> Tensor:
-        return _largest(region.box())
+    def lift(self, region: Region) -> Sized:
+        box = region.box()
+        return Sized(_largest(box), box)
 
-    def affine(self, op: Affine, *args: Tensor) -> Tensor:
-        size, offset = op.modulus(*args), op.offset
-        return size if offset is None else size + offset.abs()
+    def affine(self, op: Affine, *args: Sized) -> Sized:
+        size, offset = op.modulus(*(e.size for e in args)), op.offset
+        return Sized(size if offset is None else size + offset.abs(), hull(op, *(e.box for e in args)))
 
-    def relax(self, op: Nonlinear, args: tuple[Tensor, ...], within: tuple[Bounds, ...] | None) -> Tensor:
-        return _largest(op.image(within if within is not None else self.boxes(op, args)))
+    def relax(self, op: Nonlinear, args: tuple[Sized, ...], within: tuple[Bounds, ...] | None) -> Sized:
+        boxes = within if within is not None else tuple(e.box for e in args)
+        return Sized(op.amplified(tuple(e.size for e in args), boxes), op.image(boxes))
 
-    def bounds(self, e: Tensor, where: Tensor | None = None) -> Bounds:
-        return Bounds(-e, e)
+    def bounds(self, e: Sized, where: Tensor | None = None) -> Bounds:
+        return Bounds(-e.size, e.size)
 
 
 def allowance(graph: Graph, region: Region, spec: Spec | None = None) -> Tensor:

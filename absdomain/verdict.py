@@ -30,6 +30,7 @@ class Reason(StrEnum):
     """Why an image is unknown. Where several domains fail in different ways, the one nearest to a proof is named."""
 
     ROUNDING = "rounding"  # too near to zero for the arithmetic
+    TIMEOUT = "timeout"  # a domain's time ran out before it knew
     LOOSE = "loose"  # a lower bound is negative
     NON_FINITE = "non-finite"  # a value or a bound is NaN or infinite
     REFUSED = "refused"  # the domain has no rule for an operation of this network
@@ -41,6 +42,8 @@ class Verdict:
 
     `nominal` and `attacked` are that minimum at the image and at the worst point tried; `lower` has, for each
     domain that was asked, its lower bound over the region, and `verified_by` the domains whose bound is a proof.
+    A domain that looks for the minimum may find the witness; then it is what `by` names. `expired` are the domains
+    whose time ran out before they knew.
     """
 
     index: int
@@ -56,6 +59,7 @@ class Verdict:
     reason: Reason | None = None  # of an unknown
     detail: str = ""
     witness: Tensor | None = None  # (*shape), in the model's own dtype: a misclassified point of the region
+    expired: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The verdict in JSON's types: numbers that JSON lacks as words, a witness as base64 of its bytes."""
@@ -81,6 +85,7 @@ class Verdict:
                 "attacked": None if row["attacked"] is None else float(row["attacked"]),
                 "lower": {domain: float(bound) for domain, bound in row["lower"].items()},
                 "verified_by": tuple(row["verified_by"]),
+                "expired": tuple(row.get("expired", ())),  # files older than the field are read
                 "witness": None if witness is None else _tensor(witness),
             }
         )
@@ -105,10 +110,19 @@ class Summary:
     verified_error: float  # images without a proof
     domains: dict[str, float]  # verified error of each domain alone, for the domains that were asked of every image
     reasons: dict[str, int]  # how many images are unknown for which reason
+    timeouts: dict[str, int] = field(default_factory=dict)  # images that a domain left open because its time ran out
+    timed_out: int = 0  # images that are unknown, and for which some domain's time ran out
+
+    def in_time(self, domain: str | None = None) -> float:
+        """The verified error, of a domain alone or of all, had every time-out ended in a proof: the least it can be."""
+        if domain is None:
+            return self.verified_error - 100 * self.timed_out / self.samples
+        return self.domains[domain] - 100 * self.timeouts.get(domain, 0) / self.samples
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, in JSON's types."""
-        return asdict(self)
+        """The fields, in JSON's types, and the errors without time-outs."""
+        least = {"all": self.in_time(), **{domain: self.in_time(domain) for domain in self.domains}}
+        return {**asdict(self), "in_time": least}
 
 
 def summarise(verdicts: Iterable[Verdict]) -> Summary:
@@ -128,6 +142,8 @@ def summarise(verdicts: Iterable[Verdict]) -> Summary:
         verified_error=percent(sum(row.status is not Status.VERIFIED for row in rows)),
         domains={d: percent(sum(d not in row.verified_by for row in rows)) for d in asked},
         reasons=dict(Counter(str(row.reason) for row in rows if row.reason is not None)),
+        timeouts=dict(Counter(domain for row in rows for domain in row.expired)),
+        timed_out=sum(row.status is Status.UNKNOWN and bool(row.expired) for row in rows),
     )
     _check_orderings(summary)
     return summary

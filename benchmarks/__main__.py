@@ -22,7 +22,7 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "171
 
 def main(
     network: Annotated[list[str] | None, typer.Option(help="Networks to measure; the default is all.")] = None,
-    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes; the default is 1, 32 and 128.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes; the default is 1, 8, 32 and 128.")] = None,
     seconds: Annotated[float, typer.Option(help="Time for each network and batch size.")] = 30.0,
     out: Annotated[Path | None, typer.Option(help="Also write the rows to this JSON file.")] = None,
 ) -> None:

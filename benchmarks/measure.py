@@ -13,24 +13,27 @@ Work = Callable[[], object]
 
 
 def interleaved(works: Sequence[Work], *, seconds: float, least: int = 5) -> list[float]:
-    """The median time of each work in seconds: all in turn, again and again, so that a slow spell meets them alike."""
+    """The median time of each work in seconds: all in turn, again and again, so that a slow spell meets them alike.
+
+    Processor time, on one thread: what else the machine does would count against the long works alone.
+    """
     for work in works:
         work()
     times: list[list[float]] = [[] for _ in works]
     end = time.perf_counter() + seconds
     while len(times[0]) < least or time.perf_counter() < end:
         for work, seen in zip(works, times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             work()
-            seen.append(time.perf_counter() - start)
+            seen.append(time.process_time() - start)
     return [statistics.median(seen) for seen in times]
 
 
 def once(work: Work) -> float:
     """The time of one call in seconds, for work too slow to be repeated."""
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def peak_memory(work: Work) -> float:

@@ -20,6 +20,9 @@ class Box(Domain[Region | Bounds]):
     every region: an L2 ball is not replaced by its hull.
     """
 
+    lemma = "box"
+    monotone = True
+
     def lift(self, region: Region) -> Region | Bounds:
         return region
 

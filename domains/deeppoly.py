@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from absdomain import backward
-from absdomain.backward import Relation
+from absdomain.backward import Constant, Relation, Relaxation, Share
 from absdomain.bounds import Bounds
-from absdomain.domain import Domain
-from absdomain.kinds import Affine, Nonlinear
+from absdomain.domain import Domain, Reader
+from absdomain.kinds import Affine, Line, Nonlinear
 from absdomain.region import Region
+from absdomain.rows import Rows
 from absdomain.slopes import Policy, adaptive
 
 
@@ -22,11 +23,17 @@ class DeepPoly(Domain[Relation]):
     `transfer` only records; `bounds` substitutes backwards down to the region's support function.
     """
 
+    lemma = "deeppoly"
     slopes: Policy = adaptive
     relational = True
 
+    @property
+    def differentiable(self) -> bool:  # type: ignore[override]
+        """Whether the policy's slopes do not depend on what is asked."""
+        return self.slopes.constant
+
     def __post_init__(self) -> None:
-        if not callable(self.slopes):
+        if not isinstance(self.slopes, Policy):
             raise TypeError(f"slopes is {self.slopes!r}, which is no policy; give one of absdomain.slopes")
 
     def lift(self, region: Region) -> Relation:
@@ -37,15 +44,38 @@ class DeepPoly(Domain[Relation]):
 
     def relax(self, op: Nonlinear, args: tuple[Relation, ...], within: tuple[Bounds, ...] | None) -> Relation:
         boxes = within if within is not None else self.boxes(op, args)
-        below, above = op.lines(*self.slopes(op, boxes), boxes)
+        slopes = self.slopes(op, boxes)
+        below, above = op.lines(*slopes, boxes)
         shape = op.shape(*(e.shape for e in args))
-        return backward.relaxed(args, shape, lambda rows: op.split(rows, below, above))
+        relaxation = Relaxation(op, boxes, *slopes)
+        parallel = all(b is a for b, a in zip(below.slopes, above.slopes, strict=True))
+        share = _shared(op, below, above) if parallel else None
+        return backward.relaxed(args, shape, lambda rows: op.split(rows, below, above), share, relaxation)
+
+    def within(self, e: Relation, reader: Reader, where: Tensor | None = None) -> Bounds:
+        return self.slopes.box(e, reader, where)
 
     def bounds(self, e: Relation, where: Tensor | None = None) -> Bounds:
-        return backward.bounds(e, where)
+        return self.slopes.bounds(e, where)
 
     def lower(self, e: Relation) -> Tensor:
-        return backward.lower(e)
+        return self.slopes.lower(e)
 
     def upper(self, e: Relation) -> Tensor:
-        return backward.upper(e)
+        return self.slopes.upper(e)
+
+    def above(self, e: Relation) -> tuple[Rows, Tensor]:
+        return backward.above(e)
+
+
+def _shared(op: Nonlinear, below: Line, above: Line) -> Share:
+    """Two parallel lines: c s serves both signs of c, and the constants of c and -c add up to -<c, b + t>."""
+
+    def share(rows: Rows) -> tuple[tuple[Rows, ...], Constant, Constant]:
+        parts, low = op.split(rows, below, above)
+        high = low
+        for intercept in (below.intercept, above.intercept):
+            high = high if intercept is None else high - rows.dot(intercept)
+        return parts, low, high
+
+    return share

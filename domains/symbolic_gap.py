@@ -35,6 +35,7 @@ class SymbolicGap(Domain[Gap]):
     SingleProp-Zero (eq. (8)), `parallel` SingleProp-FastLin (eq. (7)).
     """
 
+    lemma = "symbolic_gap"
     slopes: Policy = zero
 
     def __post_init__(self) -> None:
@@ -55,6 +56,8 @@ class SymbolicGap(Domain[Gap]):
     def relax(self, op: Nonlinear, args: tuple[Gap, ...], within: tuple[Bounds, ...] | None) -> Gap:
         boxes = within if within is not None else self.boxes(op, args)
         z = op(*(e.z for e in args))
+        if self.slopes is zero and op.convex:  # the range between a level line and the chord is the image: no slopes
+            return Gap(z, op.image(boxes).radius)
         spans = [(e.z, e.v) for e in args] if within is None else [(b.centre, b.radius) for b in within]
         return Gap(z, _half_range(op, *op.lines(*self.slopes(op, boxes), boxes), spans))
 

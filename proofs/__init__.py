@@ -1,1 +1,1 @@
-"""Machine-checked lemmas, one per operation and one per domain, each tied to the code that it speaks of."""
+"""Machine-checked lemmas, at least one behind every operation and every domain, each run on the code it speaks of."""

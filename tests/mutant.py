@@ -13,7 +13,8 @@ from torch import Tensor
 
 from absdomain import parse
 from absdomain.kinds import Op
-from absdomain.laws import LAWS, check_domain, check_op
+from absdomain.laws import check_domain, check_op
+from absdomain.laws.domains import named
 
 Patch = Callable[[Any], Any]  # the shipped function -> the mutant
 
@@ -41,11 +42,10 @@ def op(drawn: Op, *shapes: tuple[int, ...], reference: Callable[..., Tensor] | N
     return lambda: check_op(drawn, *shapes, reference=reference)
 
 
-def domain(text: str, *names: str) -> Callable[[], object]:
+def domain(text: str, *names: str, examples: int = 60) -> Callable[[], object]:
     """Check a domain, by the laws of these names."""
-    laws = tuple(law for law in LAWS if str(law) in names)
-    assert len(laws) == len(names)
-    return lambda: check_domain(parse(text), laws=laws, examples=60, shrink=False)
+    laws = named(*names)
+    return lambda: check_domain(parse(text), laws=laws, examples=examples, shrink=False)
 
 
 def negated_first_gradient(shipped: Any) -> Any:

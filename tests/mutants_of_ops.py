@@ -11,7 +11,7 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds
 from absdomain.kernel import SignSplit
-from absdomain.kinds import Affine, Elementwise, Line, Nonlinear
+from absdomain.kinds import Affine, Elementwise, Line
 from absdomain.ops import Add, BatchNorm, Concat, Conv, Dense, Gather, LeakyReLU, Max, ReLU
 from absdomain.rows import Rows
 from tests.mutant import Mutant, negated_first_gradient, normal, op
@@ -120,7 +120,7 @@ MUTANTS = [
     Mutant("relu: lower and upper line swapped", ReLU, "lines", swapped_lines, op(ReLU(), (3,))),
     Mutant("relu: the lower slope is trusted", ReLU, "lines", unclamped_lower_line, op(ReLU(), (3,))),
     Mutant("relu: no upper intercept", ReLU, "lines", upper_line_through_the_origin, op(ReLU(), (3,))),
-    Mutant("the sign split takes the other line", Nonlinear, "split", lines_swapped_by_sign, op(LEAKY, (3,))),
+    Mutant("the sign split takes the other line", Elementwise, "split", lines_swapped_by_sign, op(LEAKY, (3,))),
     Mutant("the sign split's gradient is negated", SignSplit, "backward", negated_first_gradient, op(ReLU(), (3,))),
     Mutant("pull forgets the bias", Affine, "pull", no_constant, op(Dense(normal(2, 3), normal(2)), (3,))),
     Mutant(

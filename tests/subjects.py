@@ -9,6 +9,8 @@ EXPRESSIONS = (
     "deeppoly(slopes=zero)",
     "deeppoly(slopes=one)",
     "deeppoly(slopes=parallel)",
+    "dual",
+    "zonotope",
     "deeppoly.guided(by=box)",
     "box & deeppoly",
     "mix(deeppoly.guided(by=box), box, weight=0.3)",
@@ -21,6 +23,13 @@ NESTED = (
     "deeppoly(slopes=zero) & deeppoly & box",
     "mix(deeppoly.guided(by=box & deeppoly), box & deeppoly, weight=0.5)",
     "mix(deeppoly.guided(by=box), box, weight=0.0)",
+    "box & dual.guided(by=box)",
+    "box & zonotope & deeppoly",
+    "zonotope(symbols=4).guided(by=box & zonotope)",
     "deeppoly(slopes=parallel).guided(by=deeppoly(slopes=zero).guided(by=box))",
 )
+# Domains that ask a solver: fewer problems.
+SOLVERS = ("lp", "lp.guided(by=box)", "exact.guided(by=box)")
+# Estimates, which promise less.
+ESTIMATES = ("symbolic_gap", "symbolic_gap(slopes=parallel)", "dual(projections=3)")
 DOMAINS = tuple(parse(text) for text in EXPRESSIONS)

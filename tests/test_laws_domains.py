@@ -4,23 +4,27 @@ import contextlib
 import io
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from torch import Tensor
 
 from absdomain import Bounds, Graph, Guarantee, Interval, parse
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Trace
 from absdomain.domains import Box, DeepPoly
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.laws import LAWS, DomainLaw, Example, LawBroken, check_domain, drawing, strategies
-from absdomain.laws.domains import contains
+from absdomain.laws.domains import named
 from absdomain.laws.examples import example
 from absdomain.laws.growth import branching
-from absdomain.laws.problems import AnyDomain
+from absdomain.laws.problems import AnyDomain, meeting
+from absdomain.laws.promises import contains
+from absdomain.lowering import UnsupportedOp
+from absdomain.ops import Add, Concat, Product
 from absdomain.region import Region
-from tests.subjects import DOMAINS, NESTED
+from tests.subjects import DOMAINS, ESTIMATES, NESTED, SOLVERS
 
 EXAMPLES = 25
 
@@ -29,6 +33,21 @@ EXAMPLES = 25
 @pytest.mark.parametrize("domain", DOMAINS, ids=str)
 def test_every_domain_keeps_its_laws(domain: AnyDomain, law: DomainLaw) -> None:
     check_domain(domain, examples=EXAMPLES, laws=(law,))
+
+
+@pytest.mark.parametrize("text", SOLVERS)
+def test_domains_that_ask_a_solver_keep_the_laws(text: str) -> None:
+    domain, nightly = parse(text), settings().max_examples > 50
+    assert not domain.differentiable
+    tally = check_domain(domain, examples=500 if nightly else 2)
+    assert "differentiable" not in tally.tried
+
+
+@pytest.mark.parametrize("text", ESTIMATES)
+def test_estimates_keep_the_laws_but_for_containment(text: str) -> None:
+    domain = parse(text)
+    assert domain.guarantee < Guarantee.SOUND
+    check_domain(domain, examples=8)
 
 
 @given(strategies.problems())
@@ -186,6 +205,59 @@ def test_a_failure_is_shrunk_and_told_as_a_script_that_shows_it(monkeypatch: pyt
     with contextlib.redirect_stdout(shown):
         exec(compile(script, "script", "exec"), names := {})
     assert bool((names["y"].amax(0) > names["trace"].upper[0]).any()), shown.getvalue()
+
+
+class Picky(Box):
+    """Box, which refuses every second problem."""
+
+    def propagate(self, graph: Graph, region: Region, *args: Any, **more: Any) -> Trace[Region | Bounds]:
+        if len(graph.schedule) % 2:
+            raise UnsupportedOp("an odd number of ops; take one more")
+        return super().propagate(graph, region, *args, **more)
+
+
+class Refusing(Box):
+    """Box, which refuses everything."""
+
+    def propagate(self, graph: Graph, region: Region, *args: Any, **more: Any) -> Trace[Region | Bounds]:
+        raise UnsupportedOp("no")
+
+
+def test_what_a_domain_refuses_is_counted_and_another_problem_is_drawn() -> None:
+    tally = check_domain(Picky(), laws=named("contains"), examples=20)
+    assert tally.problems == tally.tried["contains"] == 20
+    assert tally.refused["contains"] > 3
+    assert "others refused" in str(tally)
+    with pytest.raises(LawBroken, match="refuses 200 problems in a row"):
+        check_domain(Refusing(), laws=named("contains"))
+
+
+def test_laws_bind_the_domains_of_which_they_are_theorems() -> None:
+    bound = {text: {str(each) for each in LAWS if each.binds(parse(text))} for text in ("box", "deeppoly", "lp")}
+    assert "monotone" in bound["box"] - bound["deeppoly"]
+    assert "planes_lie_above" in bound["deeppoly"] - bound["box"]
+    assert "differentiable" in bound["deeppoly"] - bound["lp"]
+    with pytest.raises(ValueError, match="no law is called 'sound'"):
+        named("sound")
+
+
+def test_a_domain_that_is_not_monotone_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DeepPoly, "monotone", True)
+    with pytest.raises(LawBroken, match="monotone"):
+        check_domain(DeepPoly(), laws=named("monotone"), examples=200, shrink=False)
+
+
+def test_how_near_a_law_came_to_being_broken_is_noted() -> None:
+    tally = check_domain(DeepPoly(), laws=named("contains"), examples=30)
+    assert 0 < tally.closest["contains"].share < 0.01  # of the rounding allowed: there is room
+
+
+def test_branches_that_meet_again_are_mixed_and_gated() -> None:
+    ends = [meeting(Box(), Random(seed)).graph for seed in range(40)]
+    assert all(branching(graph) for graph in ends)
+    assert {type(graph.nodes[-2].op) for graph in ends} == {Add, Concat, Product}
+    grown = [example(Random(seed), size=9).graph for seed in range(200)]
+    assert sum(any(isinstance(node.op, Product) for node in graph.nodes) for graph in grown) > 20
 
 
 def test_the_same_seed_tries_the_same_problems() -> None:

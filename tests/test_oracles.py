@@ -11,6 +11,7 @@ from absdomain.bounds import Bounds
 from absdomain.domains import DeepPoly
 from absdomain.kinds import Nonlinear, Slopes
 from absdomain.ops import Dense, ReLU
+from absdomain.slopes import Policy
 
 D64 = torch.float64
 
@@ -90,7 +91,7 @@ def test_box_logits_of_example_1() -> None:
 
 
 @dataclass(frozen=True)
-class Below:
+class Below(Policy):
     """A policy: the lower slope alpha, the upper one the chord."""
 
     alpha: float

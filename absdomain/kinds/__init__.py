@@ -3,12 +3,26 @@
 An operation is written once. An **Affine** op declares `linear(w, *xs)`, from which its action, its modulus (interval
 arithmetic) and its adjoint (back-substitution) follow. A **Nonlinear** op declares `inf` and `sup` of f(x) - <s, x>
 over a box, for any slopes s; every relaxation of every domain is then a choice of slopes, and every slope is sound. An
-**Elementwise** op declares only f and the critical points of f - s x, a **PiecewiseLinear** one only f and its kinks.
+**Elementwise** op declares only f and the critical points of f - s x; a **PiecewiseLinear** one f and its kinks; a
+**Smooth** one f, f' and where f' is monotone, and a **Bracketed** one is a smooth one without closed forms.
 """
 
 from absdomain.kinds.affine import Affine
 from absdomain.kinds.elementwise import Elementwise, PiecewiseLinear
 from absdomain.kinds.nonlinear import Line, Nonlinear, Piece, Slopes
 from absdomain.kinds.op import Op, Shape
+from absdomain.kinds.smooth import Bracketed, Smooth
 
-__all__ = ["Affine", "Elementwise", "Line", "Nonlinear", "Op", "Piece", "PiecewiseLinear", "Shape", "Slopes"]
+__all__ = [
+    "Affine",
+    "Bracketed",
+    "Elementwise",
+    "Line",
+    "Nonlinear",
+    "Op",
+    "Piece",
+    "PiecewiseLinear",
+    "Shape",
+    "Slopes",
+    "Smooth",
+]

@@ -25,6 +25,7 @@ class Affine(Op):
     weight: Tensor | None = None
     bias: Tensor | None = None
     diagonal: ClassVar[bool] = False  # A is a signed and scaled permutation: the image of a ball is a ball
+    local: ClassVar[bool] = False  # adjoint keeps rows on windows where it can, so that they are worth starting with
     lemma = "affine"
 
     @abstractmethod
@@ -64,9 +65,10 @@ class Affine(Op):
 
     def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
         """x -> <A^T c_k, x>, one bundle per argument of these shapes."""
+        rows = rows.dense()
         data = rows.data
         pulled = self.transpose(self.weight, data.flatten(0, 1), *shapes)
-        return tuple(Rows.of(p.unflatten(0, data.shape[:2])) for p in pulled)
+        return tuple(rows.whole(p.unflatten(0, data.shape[:2])) for p in pulled)
 
     def pull(self, rows: Rows, *shapes: Shape) -> tuple[tuple[Rows, ...], Tensor | None]:
         """<c, f(xs)> = <A^T c, xs> + <c, b>: rows over the arguments, and the constants (K, N or 1)."""

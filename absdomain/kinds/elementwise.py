@@ -3,24 +3,60 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import reduce
 from itertools import combinations, pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds
-from absdomain.kernel import SignSplit
 from absdomain.kinds.nonlinear import Line, Nonlinear, Piece, Slopes
 from absdomain.kinds.op import Shape
 from absdomain.rows import Rows
 
+if TYPE_CHECKING:
+    import sympy
+
 
 class Elementwise(Nonlinear):
-    """f applied to every entry; it declares f and `critical`, from which an exact band follows."""
+    """f applied to every entry; it declares f and `critical`, from which an exact band follows.
+
+    Law: over a box that leaves the domain the band is (-inf, inf).
+    """
 
     increasing: ClassVar[bool] = False  # f is nondecreasing, so that its image is that of the two ends
+    domain: ClassVar[tuple[float, float]] = (-torch.inf, torch.inf)  # f is finite between these, and perhaps at them
+
+    @staticmethod
+    def from_sympy(
+        expression: sympy.Expr,
+        *,
+        inflections: Sequence[float] | None = None,
+        domain: tuple[float, float] = (-torch.inf, torch.inf),
+    ) -> Elementwise:
+        """x -> expression(x), for a sympy expression in one symbol: everything else is derived (absdomain.formula).
+
+        inflections: where f'' changes its sign, if that cannot be found. domain: the x for which the formula is meant;
+        a box that leaves it has an infinite band. Errors: ValueError, with what cannot be shown and where.
+        """
+        from absdomain.formula import formula
+
+        return formula(expression, inflections=inflections, domain=domain)
+
+    def defined(self, box: Bounds) -> Tensor | None:
+        """Where f is finite over the whole box, boolean (B, *shape); None: everywhere."""
+        low, high = self.domain
+        if (low, high) == (-torch.inf, torch.inf):
+            return None
+        ends = self(box.lower).isfinite() & self(box.upper).isfinite()
+        return (box.lower >= low) & (box.upper <= high) & ends
+
+    def _known(self, bound: Tensor, box: Bounds, otherwise: float) -> Tensor:
+        """The bound, and this number where f is not defined over the box."""
+        defined = self.defined(box)
+        return bound if defined is None else torch.where(defined, bound, otherwise)
 
     @abstractmethod
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
@@ -35,11 +71,15 @@ class Elementwise(Nonlinear):
     def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
         return (c * slopes[0],)
 
+    def adjoint(self, rows: Rows, slopes: Slopes) -> tuple[Rows, ...]:
+        return (rows.times(slopes[0]),)
+
     def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
-        if below.intercept is not None or above.intercept is None:
-            return super().split(rows, below, above)
-        pulled, const = SignSplit.apply(rows.data, below.slopes[0], above.slopes[0], above.intercept)
-        return (Rows.of(pulled),), const
+        """<c+, b> + <c-, t> = <c, b> + <c-, t - b>, for the intercepts b below and t above."""
+        b = below.intercept
+        t = torch.zeros_like(above.slopes[0]) if above.intercept is None else above.intercept
+        pulled, const = rows.split(below.slopes[0], above.slopes[0], t if b is None else t - b)
+        return (pulled,), const if b is None else const + rows.dot(b)
 
     def _gaps(self, slope: Tensor, box: Bounds) -> list[Tensor]:
         """f(p) - slope p at the ends and at the critical points."""
@@ -48,15 +88,16 @@ class Elementwise(Nonlinear):
         return [self(p) - slope * p for p in (box.lower, box.upper, *inside)]
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        return reduce(torch.minimum, self._gaps(slopes[0], boxes[0]))
+        return self._known(reduce(torch.minimum, self._gaps(slopes[0], boxes[0])), boxes[0], -torch.inf)
 
     def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        return reduce(torch.maximum, self._gaps(slopes[0], boxes[0]))
+        return self._known(reduce(torch.maximum, self._gaps(slopes[0], boxes[0])), boxes[0], torch.inf)
 
     def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
-        if self.increasing:
-            return Bounds(self(boxes[0].lower), self(boxes[0].upper))
-        return super().image(boxes)
+        if not self.increasing:
+            return super().image(boxes)
+        (box,) = boxes
+        return Bounds(self._known(self(box.lower), box, -torch.inf), self._known(self(box.upper), box, torch.inf))
 
     def shape(self, *shapes: Shape) -> Shape:
         return shapes[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,9 @@ class Nonlinear(Op):
     Law: for x in the boxes, inf(s, boxes) <= f(x) - inner(s, x) <= sup(s, boxes).
     """
 
+    convex: ClassVar[bool] = False  # f of one variable is convex: over any box the chord's is the best line above it
+    concave: ClassVar[bool] = False  # and so below it, where f is concave
+
     def shape(self, *shapes: Shape) -> Shape:
         return tuple(self(*metas(shapes)).shape[1:])
 
@@ -48,7 +51,8 @@ class Nonlinear(Op):
 
     def adjoint(self, rows: Rows, slopes: Slopes) -> tuple[Rows, ...]:
         """<c, inner(s, x)>, as rows over the arguments."""
-        return tuple(Rows.of(part) for part in self.outer(slopes, rows.data))
+        rows = rows.dense()
+        return tuple(rows.whole(part) for part in self.outer(tuple(map(rows.seen, slopes)), rows.data))
 
     @abstractmethod
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
@@ -65,6 +69,14 @@ class Nonlinear(Op):
     def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
         """The band at slope 0: an interval that holds f."""
         return self.band(tuple(torch.zeros_like(b.lower) for b in boxes), boxes)
+
+    def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
+        """What rounding of f is relative to, where that of its arguments is relative to `sizes`; (B, *output shape).
+
+        For an f that enlarges no more than its own value, as here, the largest |f| over |x| <= sizes.
+        """
+        image = self.image(tuple(Bounds(-size, size) for size in sizes))
+        return torch.maximum(image.lower.abs(), image.upper.abs())
 
     def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
         """Per argument, where f is affine over its box (boolean, (B, *shape)); None: nowhere that one can say.
@@ -101,9 +113,10 @@ class Nonlinear(Op):
         """
         settled = self.settled(boxes)
         if settled is not None:
-            chord = self.chord(boxes)
+            chord, parallel = self.chord(boxes), all(b is a for b, a in zip(below, above, strict=True))
             below = tuple(torch.where(w, c, s) for w, c, s in zip(settled, chord, below, strict=True))
-            above = tuple(torch.where(w, c, s) for w, c, s in zip(settled, chord, above, strict=True))
+            exact = zip(settled, chord, above, strict=True)
+            above = below if parallel else tuple(torch.where(w, c, s) for w, c, s in exact)
         return Line(below, self.inf(below, boxes)), Line(above, self.sup(above, boxes))
 
     def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
@@ -111,13 +124,14 @@ class Nonlinear(Op):
 
         Gives the rows over the arguments and the constants (K, N).
         """
+        rows = rows.dense()
         data = rows.data
-        positive = data.relu()
-        negative = data - positive
-        pairs = zip(self.outer(below.slopes, positive), self.outer(above.slopes, negative), strict=True)
+        positive = rows.whole(data.relu())
+        negative = rows.whole(data - positive.data)
+        pairs = zip(self.adjoint(positive, below.slopes), self.adjoint(negative, above.slopes), strict=True)
         const = torch.zeros((), dtype=data.dtype, device=data.device)
         if below.intercept is not None:
-            const = const + Rows.of(positive).dot(below.intercept)
+            const = const + positive.dot(below.intercept)
         if above.intercept is not None:
-            const = const + Rows.of(negative).dot(above.intercept)
-        return tuple(Rows.of(lower + upper) for lower, upper in pairs), const
+            const = const + negative.dot(above.intercept)
+        return tuple(lower + upper for lower, upper in pairs), const

@@ -12,8 +12,9 @@ from torch import Tensor
 from absdomain.kinds import Affine, Shape
 from absdomain.laws import matrices
 from absdomain.laws.broken import equal, holds, slack
-from absdomain.laws.derivatives import directional, tensors, with_tensors
-from absdomain.laws.drawing import generator, normal
+from absdomain.laws.derivatives import directional, gradchecked, tensors, with_tensors
+from absdomain.laws.drawing import normal
+from absdomain.laws.rows import bundles, check_rows, pair
 from absdomain.live import live_fields
 from absdomain.rows import Rows
 
@@ -87,38 +88,32 @@ class _Laws:
         self.near(self.op.modulus(*rs), exact, "modulus(r) = |A| r", *rs)
         self.near(self.op.freeze().modulus(*rs), exact, "modulus(r) = |A| r, frozen", *rs)
 
-    def bundles(self) -> list[Rows]:
-        """Rows over the output: shared, per sample, and the unit vectors of some entries, not written out."""
-        index = torch.randint(max(1, prod(self.out)), (3,), generator=generator(self.rng))
-        return [
-            Rows.of(normal(self.rng, 3, 1, *self.out)),
-            Rows.of(normal(self.rng, 3, self.batch, *self.out)),
-            Rows.units(index, self.out, torch.zeros((), dtype=torch.float64)),
-        ]
-
-    def parts(self, c: Tensor) -> list[Tensor]:
-        """c A, one tensor (K, N, *shape) per argument; c (K, N, *output shape)."""
-        joined = torch.einsum("knm,nmj->knj", *_same_batch(c.flatten(2), self.matrix))
+    def parts(self, rows: Rows) -> list[Tensor]:
+        """c A, one tensor (K, N, *shape) per argument, by the coefficients written out."""
+        c = rows.dense().data
+        matrix = self.matrix if rows.columns is None else rows.columns.own(self.matrix)
+        joined = torch.einsum("knm,nmj->knj", *_same_batch(c.flatten(2), matrix))
         places = list(accumulate((prod(shape) for shape in self.shapes), initial=0))
         pieces = (joined[..., a:b] for a, b in pairwise(places))
         return [piece.unflatten(2, shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
     def adjoint(self) -> None:
-        for rows in self.bundles():
+        for rows in bundles(self.rng, self.batch, self.out):
             got = self.op.adjoint(rows, *self.shapes)
             holds(len(got) == len(self.shapes), "adjoint gives one bundle per argument", repr(self.op))
-            for mine, exact in zip(got, self.parts(rows.data), strict=True):
-                self.near(mine.data, exact, "adjoint(c) = c A", rows.data)
+            for mine, exact in zip(got, self.parts(rows), strict=True):
+                self.near(mine.dense().data, exact, "adjoint(c) = c A", rows.dense().data)
                 holds(mine.shape == tuple(exact.shape[2:]), "adjoint's rows have the argument's shape", repr(self.op))
+                check_rows(mine, rng=self.rng, batch=self.batch)
 
     def pull(self) -> None:
-        for rows in self.bundles():
+        for rows in bundles(self.rng, self.batch, self.out):
             xs = self.arguments()
             pulled, constant = self.op.pull(rows, *self.shapes)
             through = sum((r.dot(x) for r, x in zip(pulled, xs, strict=True)), start=torch.zeros(()))
             through = through if constant is None else through + constant
-            direct = (rows.data.flatten(2) * self.op(*xs).flatten(1)).sum(-1)
-            self.near(through, direct, "<c, f(xs)> = <A^T c, xs> + constant", rows.data, *xs)
+            direct = pair(rows, self.op(*xs))
+            self.near(through, direct, "<c, f(xs)> = <A^T c, xs> + constant", rows.dense().data, *xs)
 
     def diagonal(self) -> None:
         if self.op.diagonal:
@@ -168,6 +163,7 @@ class _Laws:
         for f, inputs in ((value, [*held, *xs]), (adjoint, [c, *held])):
             ways = [normal(self.rng, *t.shape) for t in inputs]
             directional(f, inputs, ways, self.rng, repr(self.op))
+            gradchecked(f, inputs, repr(self.op))
 
 
 def _same_batch(c: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:

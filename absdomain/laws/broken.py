@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 # A bound and a value reach the same number by two roads of some dozens of float64 operations each. Each of them errs by
 # eps = 2.2e-16 of the largest number on the way; the laws measure that number (`magnitude`) and allow 1e-11 of it.
 ROUNDING = 1e-11
+
+
+@dataclass
+class Closest:
+    """How near a law came to being broken: the largest part of the rounding allowed that any comparison needed."""
+
+    share: float = -math.inf  # below 0 where no bound was reached, above 1 for a law that is broken
+    law: str = "none"
+
+    def take(self, law: str, share: float) -> None:
+        """Another comparison."""
+        if share > self.share:
+            self.share, self.law = share, law
+
+
+_watching: ContextVar[Closest | None] = ContextVar("watching", default=None)
+
+
+@contextmanager
+def watched(closest: Closest) -> Iterator[None]:
+    """Comparisons inside are noted in `closest`."""
+    token = _watching.set(closest)
+    try:
+        yield
+    finally:
+        _watching.reset(token)
+
+
+def _note(law: str, excess: Tensor, room: Tensor) -> None:
+    closest = _watching.get()
+    if closest is not None and bool((room > 0).all()):
+        shares = (excess / room).detach().nan_to_num(nan=-math.inf)  # NaN is a breach, or infinities that agree
+        closest.take(law, float(shares.max()) if shares.numel() else -math.inf)
 
 
 class LawBroken(AssertionError):
@@ -25,12 +64,15 @@ def slack(magnitude: Tensor | float) -> Tensor:
 
 def at_most(small: Tensor, large: Tensor, allowed: Tensor | float, law: str, detail: str = "") -> None:
     """small <= large + allowed, elementwise after broadcasting; a NaN breaks it."""
-    small, large, room = torch.broadcast_tensors(small, large, torch.as_tensor(allowed, dtype=small.dtype))
-    # equal infinities agree, and their difference would be NaN
-    excess = torch.where(small == large, torch.zeros_like(small), small - large - room)
-    wrong = ~(excess <= 0)
+    room = torch.as_tensor(allowed, dtype=small.dtype)
+    excess = small - large
+    _note(law, excess, room)
+    if bool((excess <= room).all()):
+        return
+    small, large, excess, room = torch.broadcast_tensors(small, large, excess, room)
+    wrong = ~(excess <= room) & (small != large)  # equal infinities agree, though their difference is NaN
     if bool(wrong.any()):
-        worst = torch.where(wrong, excess.nan_to_num(nan=torch.inf), -torch.inf).argmax()
+        worst = torch.where(wrong, (excess - room).nan_to_num(nan=torch.inf), -torch.inf).argmax()
         place = [int(i) for i in torch.unravel_index(worst, wrong.shape)]
         one, other = small.flatten()[worst].item(), large.flatten()[worst].item()
         raise LawBroken(law, f"{one!r} <= {other!r} fails at {place} ({int(wrong.sum())} entries){_and(detail)}")

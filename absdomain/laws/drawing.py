@@ -14,6 +14,13 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds import Op, Shape
+from absdomain.laws.activations import PIECEWISE as PIECEWISE
+from absdomain.laws.activations import SMOOTH as SMOOTH
+from absdomain.laws.activations import Maker as Maker
+from absdomain.laws.activations import leaky_relu as leaky_relu
+from absdomain.laws.activations import max_ as max_
+from absdomain.laws.activations import product as product
+from absdomain.laws.activations import relu as relu
 from absdomain.ops import (
     Add,
     AvgPool,
@@ -22,19 +29,15 @@ from absdomain.ops import (
     Conv,
     Dense,
     Gather,
-    LeakyReLU,
-    Max,
     Mean,
     Pad,
     Permute,
-    ReLU,
     Reshape,
     Scale,
     Sum,
     windows,
 )
 
-Maker = Callable[[Random, Shape], Op | None]  # None: the op does not suit an argument of that shape
 LARGEST = 64  # entries of an activation
 
 
@@ -218,30 +221,14 @@ def avg_pool(rng: Random, shape: Shape) -> Op | None:
     return AvgPool(kernel, stride, padding, rng.random() < 0.3, rng.random() < 0.5, divisor)
 
 
-def relu(rng: Random, shape: Shape) -> Op | None:
-    """ReLU."""
-    return ReLU()
-
-
-def leaky_relu(rng: Random, shape: Shape) -> Op | None:
-    """LeakyReLU: slopes below 0, at 0, near 0 and 1, and above 1 (where it is concave)."""
-    return LeakyReLU(rng.choice((0.01, 0.1, 0.3, 0.0, 1e-7, 1 - 1e-7, 1.0, 2.0, -0.5)))
-
-
-def max_(rng: Random, shape: Shape) -> Op | None:
-    """Max over an axis of at most nine entries that is not the only one."""
-    axes = [a for a in range(-len(shape), 0) if shape[a] <= 9]
-    return Max(rng.choice(axes)) if len(shape) > 1 and axes else None
-
-
 AFFINE: tuple[Maker, ...] = (
     dense, conv1d, conv2d, scale, batch_norm, reshape, permute, gather, pool_windows, pad, add, concat, mean, sum_,
     avg_pool,
 )  # fmt: skip
-NONLINEAR: tuple[Maker, ...] = (relu, leaky_relu, max_)
+NONLINEAR = PIECEWISE + SMOOTH
 MAKERS = AFFINE + NONLINEAR  # one for each op of absdomain.ops, and for each of its uses that differ in shape
 # What graphs are grown from: spatial ops suit few shapes, so they are offered more often; nonlinear ones are the point.
-MIXTURE = MAKERS + 4 * (conv1d, conv2d, avg_pool) + (batch_norm, dense, dense) + 3 * NONLINEAR + 4 * (relu,)
+MIXTURE = MAKERS + 4 * (conv1d, conv2d, avg_pool) + (batch_norm, dense, dense) + 3 * (leaky_relu, max_) + 7 * (relu,)
 
 
 def shape(rng: Random, axes: int | None = None) -> Shape:
@@ -256,7 +243,7 @@ def _plane(rng: Random) -> Shape:
 
 def arguments(make: Maker) -> int:
     """How many arguments an op of this kind is given when it is tried alone."""
-    return 2 if make in (add, concat) else 1
+    return 2 if make in (add, concat, product) else 1
 
 
 def suited(rng: Random, make: Maker) -> tuple[Op, Shape]:

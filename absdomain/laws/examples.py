@@ -100,7 +100,7 @@ def example(
     size = rng.randint(2, 11) if size is None else size
     while True:
         over = make(rng, batch, drawing.shape(rng))
-        graph = Growth(rng, makers, over.sample(8, drawing.generator(rng)).flatten(0, 1)).grown(first, size)
+        graph = Growth.over(rng, makers, over).grown(first, size)
         if graph is not None:
             asked = spec(rng, batch, prod(graph.output.shape)) if rng.random() < 0.5 else None
             return Example(graph, over, asked)

@@ -9,26 +9,38 @@ from random import Random
 import torch
 from torch import Tensor
 
+from absdomain.bounds import Bounds, hull
 from absdomain.graph import Graph, Node
-from absdomain.kinds import Nonlinear, Op, Shape
+from absdomain.kinds import Affine, Nonlinear, Op, Shape
 from absdomain.laws import drawing
+from absdomain.laws.activations import STEEP, product
 from absdomain.laws.drawing import LARGEST, NONLINEAR, Maker, arguments, normal, weights
-from absdomain.ops import Add, Concat, Dense, Max, Reshape, Scale
+from absdomain.ops import Add, Clamp, Concat, Dense, Max, Product, Reshape, Scale
+from absdomain.region import Region
 
 
 class Growth:
     """A graph under construction, and its activations at some points; all but dead branches leads to the newest."""
 
-    def __init__(self, rng: Random, makers: Sequence[Maker], points: Tensor) -> None:
+    def __init__(self, rng: Random, makers: Sequence[Maker], points: Tensor, box: Bounds) -> None:
         self.rng, self.makers = rng, makers
         self.nodes = [Node("x", None, (), tuple(points.shape[1:]))]
         self.values = [points]
+        self.hulls = [box]  # interval bounds, (1, *shape)
+
+    @staticmethod
+    def over(rng: Random, makers: Sequence[Maker], region: Region) -> Growth:
+        """A graph of the input alone, along points of a region of several samples."""
+        points, box = region.sample(8, drawing.generator(rng)).flatten(0, 1), region.box()
+        whole = Bounds(box.lower.amin(0, keepdim=True), box.upper.amax(0, keepdim=True))
+        return Growth(rng, makers, points, whole)
 
     def add(self, op: Op, *args: int) -> int:
         """The place of a new node."""
         value, place = op(*(self.values[a] for a in args)), len(self.nodes)
         self.nodes.append(Node(f"{type(op).__name__.lower()}_{place}", op, args, tuple(value.shape[1:])))
         self.values.append(value)
+        self.hulls.append(_hull(op, tuple(self.hulls[a] for a in args)))
         return place
 
     def apply(self, make: Maker, place: int) -> int | None:
@@ -39,6 +51,8 @@ class Growth:
         op = make(self.rng, arg)
         if op is None or prod(op.shape(*[arg] * len(args))) > LARGEST * 3:
             return None
+        if make in STEEP:
+            args[0] = self.add(Clamp(-2.0, 2.0), args[0])
         made = self.add(op, *args)
         return self.add(Max(-3), made) if make is drawing.pool_windows else self.shrunk(made)
 
@@ -65,11 +79,20 @@ class Growth:
                 return made
 
     def shifted(self, place: int) -> int:
-        """The place less a level between the ends of each entry at the points, or at an end: dead or barely alive."""
+        """The place less a level in each entry's range: undecided entries, dead ones, and barely alive or dead ones.
+
+        The last are near an end of interval bounds, by a share of the width that is log-uniform: relaxations then have
+        slopes that are log-uniform near 0 and near 1.
+        """
         low, high = self.values[place].amin(0), self.values[place].amax(0)
         level = torch.rand(low.shape, dtype=torch.float64, generator=drawing.generator(self.rng))
-        if self.rng.random() < 0.2:
+        kind, hull = self.rng.random(), self.hulls[place]
+        if kind < 0.2:
             level = level.round()
+        elif kind < 0.4 and bool((hull.lower.isfinite() & hull.upper.isfinite()).all()):
+            near = 10 ** (-9 * level)
+            level = torch.where(normal(self.rng, *low.shape) > 0, near, 1 - near)
+            low, high = hull.lower[0], hull.upper[0]
         return self.add(Scale(None, -torch.lerp(low, high, level)), place)
 
     def fork(self, place: int) -> int:
@@ -80,8 +103,10 @@ class Growth:
         return self.join(left, right)
 
     def join(self, left: int, right: int) -> int:
-        """A sum where the shapes allow it, else a concatenation."""
+        """A sum where the shapes allow it, at times a gate (a product), else a concatenation."""
         one, other = self.nodes[left].shape, self.nodes[right].shape
+        if one == other and product in self.makers and self.rng.random() < 0.15:
+            return self.add(Product(), left, right)
         if one == other and self.rng.random() < 0.7:
             again = (left,) if self.rng.random() < 0.1 else ()  # x + y + x
             return self.add(Add(), left, right, *again)
@@ -105,6 +130,16 @@ class Growth:
         while len(self.nodes) <= size:
             made = self.fork(made) if forks and self.rng.random() < 0.4 else self.step(made)
         return Graph(self.nodes)
+
+
+def _hull(op: Op, args: tuple[Bounds, ...]) -> Bounds:
+    """Interval bounds of an op over boxes of one sample."""
+    match op:
+        case Affine():
+            return hull(op, *args)
+        case Nonlinear():
+            return op.image(args)
+    raise TypeError(f"{type(op).__name__} is neither Affine nor Nonlinear (absdomain.kinds)")
 
 
 def _without(i: int, shape: Shape) -> Shape:

@@ -10,22 +10,24 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds
 from absdomain.kinds import Elementwise, Line, Nonlinear, Shape, Slopes
+from absdomain.laws import boxes as trial
+from absdomain.laws.boxes import EVERYWHERE, Range
 from absdomain.laws.broken import at_most, equal, finite, holds, slack
-from absdomain.laws.derivatives import directional
-from absdomain.laws.drawing import generator, normal
+from absdomain.laws.derivatives import directional, gradchecked
+from absdomain.laws.drawing import normal
+from absdomain.laws.pieces import check_pieces
+from absdomain.laws.rows import bundles, check_rows, seen
 from absdomain.rows import Rows
 
 TIGHT = 0.02  # of the width of f(x) - <s, x> over the box: what a band that is called exact may miss
 GUARDED = 1e-8  # what a guard of the chord's denominator may cost (it keeps the derivative finite)
 _ROUNDS = 4  # of fresh boxes and slopes
-_CORNERS = 600
-_LEVELS = 500
 
 
-def check_nonlinear(op: Nonlinear, *shapes: Shape, rng: Random, exact: bool = True) -> None:
+def check_nonlinear(op: Nonlinear, *shapes: Shape, rng: Random, exact: bool = True, within: Range = EVERYWHERE) -> None:
     """Every law of a nonlinear op on arguments of these shapes; raises LawBroken.
 
-    `exact` also asks that the band is attained, to within TIGHT of its width.
+    `exact` also asks that the band is attained, to within TIGHT of its width. `within`: where f is defined.
     """
     holds(
         tuple(op.shape(*shapes)) == tuple(op(*(torch.zeros(1, *s) for s in shapes)).shape[1:]),
@@ -33,74 +35,29 @@ def check_nonlinear(op: Nonlinear, *shapes: Shape, rng: Random, exact: bool = Tr
         repr(op),
     )
     for round_ in range(_ROUNDS):
-        boxes = tuple(_box(rng, 3, shape, degenerate=round_ > 0) for shape in shapes)
+        boxes = tuple(trial.drawn(rng, 3, shape, degenerate=round_ > 0, within=within) for shape in shapes)
         laws = _Laws(op, boxes, rng)
         laws.derived()
         laws.settled()
         laws.chord()
-        for slopes in _slopes(op, boxes, rng):
+        laws.pieces()
+        for slopes in trial.slopes(op, boxes, rng):
             laws.band(slopes, exact=exact)
             laws.critical(slopes)
-        below, above = rng.choice(_slopes(op, boxes, rng)), rng.choice(_slopes(op, boxes, rng))
+        below, above = rng.choice(trial.slopes(op, boxes, rng)), rng.choice(trial.slopes(op, boxes, rng))
         laws.lines(below, above)
         laws.lines(above, above)
-    _gradients(op, shapes, rng)
-
-
-def _box(rng: Random, batch: int, shape: Shape, *, degenerate: bool) -> Bounds:
-    """Boxes of all sizes; degenerate ones have points, ends at 0, dead and barely unstable entries, and ties."""
-    centre, size = normal(rng, batch, *shape), 10 ** (1.5 * normal(rng, batch, *shape)).clamp(-4, 1)
-    lower, upper = centre - size, centre + size
-    if degenerate:
-        kind = torch.randint(11, lower.shape, generator=generator(rng))
-        sides = (
-            (lower, lower), (lower, lower.clamp(max=0) * 0), (lower * 0, upper.abs()), (-size, -1e-3 * size),
-            (-1e-12 * size, size), (-size, 1e-12 * size), (lower.round(), lower.round() + 1), (lower * 0, lower * 0),
-            (1e-9 * size, 3e-9 * size), (-1e-9 * size, 1e-9 * size),
-        )  # fmt: skip
-        for place, (low, high) in enumerate(sides):
-            lower, upper = torch.where(kind == place, low, lower), torch.where(kind == place, high, upper)
-    return Bounds(torch.minimum(lower, upper), torch.maximum(lower, upper))
-
-
-def _slopes(op: Nonlinear, boxes: tuple[Bounds, ...], rng: Random) -> list[Slopes]:
-    """Slopes that a policy would give, and slopes that no policy should: each is sound."""
-
-    def each(value: float) -> Slopes:
-        return tuple(torch.full_like(b.lower, value) for b in boxes)
-
-    def near(value: float) -> Slopes:
-        return tuple(value + 10 ** (-9 * torch.rand_like(b.lower)) * normal(rng, *b.lower.shape) for b in boxes)
-
-    below, above = op.support(boxes)
-    wild = tuple(3 * normal(rng, *b.lower.shape) for b in boxes)
-    return [each(0.0), each(1.0), op.chord(boxes), below, above, wild, near(0.0), near(1.0), each(-2.0)]
-
-
-def _points(boxes: tuple[Bounds, ...], slopes: Slopes, rng: Random) -> list[Tensor]:
-    """Points of the boxes, (P, B, *shape) each: corners, all at one level, those by the slopes' signs, random."""
-    drawn = []
-    for box, slope in zip(boxes, slopes, strict=True):
-        low, high = box.lower, box.upper
-        corners = torch.where(normal(rng, _CORNERS, *low.shape) > 0, low, high)
-        ends = torch.cat([low, high]).flatten().unique()
-        picked = ends[torch.randperm(len(ends), generator=generator(rng))[:_LEVELS]]
-        fixed = torch.cat([picked, torch.zeros(1, dtype=torch.float64)])
-        levels = torch.clamp(fixed.view(-1, *[1] * low.dim()), low, high)
-        signed = [torch.where(slope > 0, levels, low), torch.where(slope < 0, levels, high)]
-        inside = torch.lerp(low, high, torch.rand(200, *low.shape, dtype=torch.float64, generator=generator(rng)))
-        along = torch.lerp(low, high, torch.linspace(0, 1, 201, dtype=torch.float64).view(-1, *[1] * low.dim()))
-        drawn.append(torch.cat([corners, levels, *signed, inside, along, low.unsqueeze(0), high.unsqueeze(0)]))
-    most = min(len(x) for x in drawn)
-    return [x[torch.randperm(len(x), generator=generator(rng))[:most]] if len(drawn) > 1 else x for x in drawn]
+    laws.adjoint()
+    _gradients(op, shapes, rng, within)
 
 
 class _Laws:
     def __init__(self, op: Nonlinear, boxes: tuple[Bounds, ...], rng: Random) -> None:
         self.op, self.boxes, self.rng = op, boxes, rng
         self.shapes = tuple(b.shape for b in boxes)
-        sizes = [torch.maximum(b.lower.abs(), b.upper.abs()) for b in boxes]
-        self.size = sum((s.max() for s in sizes), start=op(*sizes).abs().max())
+        ends = [(b.lower, b.upper, b.centre) for b in boxes]
+        largest = torch.stack([op(*xs).abs().max() for xs in zip(*ends, strict=True)]).max()
+        self.size = sum((torch.stack(xs).abs().max() for xs in ends), start=largest)
 
     def allowed(self, *slopes: Slopes) -> Tensor:
         """Rounding where f and <s, x> are added up."""
@@ -123,7 +80,7 @@ class _Laws:
     def band(self, slopes: Slopes, *, exact: bool) -> None:
         """The band holds at every point and, if exact, is attained; `image` is the band at slope 0."""
         op, boxes = self.op, self.boxes
-        band, xs = op.band(slopes, boxes), _points(boxes, slopes, self.rng)
+        band, xs = op.band(slopes, boxes), trial.points(boxes, slopes, self.rng)
         gap, room, detail = self.value(xs) - self.inner(slopes, xs), self.allowed(slopes), self.at(slopes)
         equal(band.lower, op.inf(slopes, boxes), 0.0, "band is [inf, sup]", detail)
         equal(band.upper, op.sup(slopes, boxes), 0.0, "band is [inf, sup]", detail)
@@ -166,6 +123,7 @@ class _Laws:
         ys = [normal(rng, *b.lower.shape) for b in boxes]
         joint = op.inner(slopes, *(x + 0.5 * y for x, y in zip(xs, ys, strict=True)))
         equal(joint, op.inner(slopes, *xs) + 0.5 * op.inner(slopes, *ys), 1e-9, "inner is linear in x", repr(op))
+        xs = [trial.inside(box, rng) for box in boxes]
         c = normal(rng, 2, *joint.shape)
         back = op.outer(slopes, c)
         through = sum(((b * x).flatten(2).sum(-1) for b, x in zip(back, xs, strict=True)), start=torch.zeros(()))
@@ -177,6 +135,24 @@ class _Laws:
         together = op.band(slopes, boxes)
         equal(together.lower[:1], alone.lower, room, "the band of a sample knows no neighbour", repr(op))
         equal(together.upper[:1], alone.upper, room, "the band of a sample knows no neighbour", repr(op))
+
+    def adjoint(self) -> None:
+        """`adjoint` is <c, inner(s, x)> as rows over the arguments, however the rows are kept."""
+        op, rng, batch = self.op, self.rng, len(self.boxes[0].lower)
+        slopes = tuple(normal(rng, *b.lower.shape) for b in self.boxes)
+        for c in bundles(rng, batch, op.shape(*self.shapes)):
+            got, whole = op.adjoint(c, slopes), c.dense()
+            exact = op.outer(tuple(seen(whole, s) for s in slopes), whole.data)
+            holds(len(got) == len(self.boxes), "adjoint gives one bundle per argument", repr(op))
+            for mine, part in zip(got, exact, strict=True):
+                equal(mine.dense().data, part, slack(10 * part.abs().max()), "adjoint(c, s) = outer(s, c)", repr(op))
+                check_rows(mine, rng=rng, batch=batch)
+
+    def pieces(self) -> None:
+        """The polyhedral form that LP and exact domains build on."""
+        op, boxes = self.op, self.boxes
+        xs = [x[::3] for x in trial.points(boxes, op.chord(boxes), self.rng)]
+        check_pieces(op, boxes, xs, self.allowed(*op.facets(boxes)))
 
     def settled(self) -> None:
         """Where an op says that it is settled, the chord's two lines meet."""
@@ -204,19 +180,20 @@ class _Laws:
         """Two lines that enclose f, neither looser than the one that was asked; `split` adds them up by sign."""
         op, boxes, rng = self.op, self.boxes, self.rng
         low, high = op.lines(below, above, boxes)
-        xs, room = _points(boxes, below, rng), self.allowed(below, above, low.slopes, high.slopes)
+        xs, room = trial.points(boxes, below, rng), self.allowed(below, above, low.slopes, high.slopes)
         value, detail = self.value(xs), f"{self.at(below)} and {_text(above)}"
         under, over = self.along(low, xs), self.along(high, xs)
         at_most(under, value, room, "the lower line is below f", detail)
         at_most(value, over, room, "the upper line is above f", detail)
         at_most(self.inner(below, xs) + op.inf(below, boxes), under, room, "the lower line is tight as asked", detail)
         at_most(over, self.inner(above, xs) + op.sup(above, boxes), room, "the upper line is tight as asked", detail)
-        for samples in (1, value.shape[1]):
-            c = normal(rng, 4, samples, *value.shape[2:])
-            rows, constant = op.split(Rows.of(c), low, high)
+        for c in rng.sample(bundles(rng, value.shape[1], tuple(value.shape[2:])), 2):
+            rows, constant = op.split(c, low, high)
             got = sum((r.dot(x[0]) for r, x in zip(rows, xs, strict=True)), start=torch.zeros(())) + constant
-            exact = (c.clamp(min=0) * under[0] + c.clamp(max=0) * over[0]).flatten(2).sum(-1)
-            equal(got, exact, 10 * room * (1 + c.abs().max()), "split is c+ below + c- above", detail)
+            data = c.dense().data
+            exact = data.clamp(min=0) * seen(c, under[0]) + data.clamp(max=0) * seen(c, over[0])
+            size = (1 + data.abs().flatten(2).sum(-1).max()) if data.numel() else 1
+            equal(got, exact.flatten(2).sum(-1), 10 * room * size, "split is c+ below + c- above", detail)
         self.split_gradients(low, high)
 
     def split_gradients(self, low: Line, high: Line) -> None:
@@ -241,21 +218,23 @@ class _Laws:
         return at if line.intercept is None else at + line.intercept
 
 
-def _gradients(op: Nonlinear, shapes: tuple[Shape, ...], rng: Random) -> None:
+def _gradients(op: Nonlinear, shapes: tuple[Shape, ...], rng: Random, within: Range) -> None:
     """f and its band have the gradients of their values; at degenerate boxes they are finite."""
-    xs = [normal(rng, 2, *shape) for shape in shapes]
+    many = [trial.drawn(rng, 2, shape, degenerate=False, within=within) for shape in shapes]
+    xs = [trial.inside(box, rng) for box in many]
     directional(op, xs, [normal(rng, *x.shape) for x in xs], rng, repr(op))
-    many = [(b.lower, b.upper) for b in (_box(rng, 2, shape, degenerate=False) for shape in shapes)]
     wild = tuple(normal(rng, 2, *shape) for shape in shapes)
 
     def band(*ends: Tensor) -> Tensor:
         found = op.band(wild, tuple(Bounds(*ends[i : i + 2]) for i in range(0, len(ends), 2)))
         return torch.stack([found.lower, found.upper])
 
-    flat = [end for ends in many for end in ends]
+    flat = [end for box in many for end in (box.lower, box.upper)]
     directional(band, flat, [1e-3 * normal(rng, *end.shape) for end in flat], rng, f"the band of {op}")
+    gradchecked(op, xs, repr(op))
+    gradchecked(band, flat, f"the band of {op}")
     directional(lambda *ps: band(*(p for p in ps for _ in (0, 1))), xs, xs, rng, f"the band of {op} over points")
-    boxes = tuple(_box(rng, 3, shape, degenerate=True) for shape in shapes)
+    boxes = tuple(trial.drawn(rng, 3, shape, degenerate=True, within=within) for shape in shapes)
     ends = [t.requires_grad_() for b in boxes for t in (b.lower, b.upper)]
     for below, above in (op.support(boxes), (op.chord(boxes), op.chord(boxes))):
         low, high = op.lines(below, above, boxes)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from absdomain.kinds import Affine, Nonlinear, Op, Shape
 from absdomain.laws.affine import check_affine
+from absdomain.laws.boxes import Range, defined, drawn, inside
 from absdomain.laws.broken import equal, slack
-from absdomain.laws.drawing import normal
 from absdomain.laws.nonlinear import check_nonlinear
 
 
@@ -19,6 +19,7 @@ def check_op(
     *shapes: Shape,
     reference: Callable[..., Tensor] | None = None,
     exact: bool = True,
+    within: Range | None = None,
     batch: int | None = None,
     seed: int = 0,
 ) -> None:
@@ -27,20 +28,24 @@ def check_op(
     Affine: linear in its arguments and in its weight; offset, modulus, adjoint, pull, followed_by and freeze agree with
     the matrix written out column by column; what calls itself diagonal is. Nonlinear: inf <= f(x) - <s, x> <= sup at
     corners, grids and random points for policies' slopes and for slopes that no policy gives; image, settled, lines and
-    split follow from the band; an elementwise band is that of its critical points. Both: shapes, gradients, batch.
+    split follow from the band; an elementwise band is that of its critical points; f is where a piece's domain holds
+    the point and all facets' bands hold the value. Both: shapes, gradients by gradcheck and, at kinks, between the
+    one-sided difference quotients; the adjoint's rows, however they are kept; batch.
 
     reference: a function of the same value, for example PyTorch's. exact: whether a band must be attained, to 2 % of
-    its width. batch: that of an op with a matrix per sample. The op's tensors must be float64.
+    its width. within: the range of the arguments that are tried; by default the op's `domain`, less a thousandth at a
+    pole. batch: that of an op with a matrix per sample. The op's tensors must be float64.
     """
-    rng = Random(seed)
+    rng, within = Random(seed), defined(op) if within is None else within
     if reference is not None:
-        xs = [normal(rng, batch or 3, *shape) for shape in shapes]
+        many = (drawn(rng, batch or 3, shape, degenerate=False, within=within) for shape in shapes)
+        xs = [inside(box, rng) for box in many]
         value = op(*xs)
         equal(value, reference(*xs), slack(10 * value.abs().max()), "the value is the reference's", repr(op))
     match op:
         case Affine():
             check_affine(op, *shapes, rng=rng, batch=batch)
         case Nonlinear():
-            check_nonlinear(op, *shapes, rng=rng, exact=exact)
+            check_nonlinear(op, *shapes, rng=rng, exact=exact, within=within)
         case _:
             raise TypeError(f"{type(op).__name__} is neither Affine nor Nonlinear (absdomain.kinds)")

@@ -11,11 +11,13 @@ import torch
 
 from absdomain.domain import Domain
 from absdomain.graph import Graph
-from absdomain.laws import drawing, regions
+from absdomain.guarantee import Guarantee
+from absdomain.laws import drawing, optima, regions
 from absdomain.laws.derivatives import jittered
-from absdomain.laws.drawing import normal, weights
-from absdomain.laws.examples import Example, example
-from absdomain.ops import Dense, Reshape, Scale
+from absdomain.laws.drawing import MIXTURE, normal, weights
+from absdomain.laws.examples import REGIONS, Example, example, linf
+from absdomain.laws.growth import Growth
+from absdomain.ops import Add, Concat, Dense, LeakyReLU, Product, ReLU, Reshape, Scale
 from absdomain.spec import Spec
 
 AnyDomain = Domain[Any]
@@ -40,11 +42,15 @@ def one_point(domain: AnyDomain, rng: Random) -> Example:
 
 
 def affine(domain: AnyDomain, rng: Random) -> Example:
-    """A graph of affine ops for a relational domain, a single one of one layer for the others."""
+    """A graph of affine ops for a relational domain, a single one of one layer for the others.
+
+    An estimate around the region's centre is asked for it over boxes of that centre alone.
+    """
+    sound = domain.guarantee == Guarantee.SOUND
     if domain.relational:
         return example(rng, makers=_AFFINE)
     while True:
-        problem = example(rng, makers=_AFFINE, size=1)
+        problem = example(rng, makers=_AFFINE, size=1, region=None if sound else linf)
         if len(problem.graph.schedule) == 1:
             return replace(problem, spec=None)
 
@@ -67,3 +73,30 @@ def poisoned(domain: AnyDomain, rng: Random) -> Example:
     first = Graph(problem.graph.nodes[:1]).then(Scale(factor), "poison").then(Scale(factor), "poison again")
     moved = [replace(n, args=tuple(a + 2 for a in n.args)) for n in problem.graph.nodes[1:]]
     return replace(problem, graph=Graph([*first.nodes, *moved]))
+
+
+def meeting(domain: AnyDomain, rng: Random) -> Example:
+    """Two branches of their own relaxations, which meet in a sum, a concatenation or a gate and are mixed again.
+
+    What a domain keeps of one branch must not be taken for what it keeps of the other.
+    """
+    region, width = rng.choice(REGIONS)(rng, 2, (rng.randint(2, 4),)), rng.randint(2, 4)
+    growth = Growth.over(rng, MIXTURE, region)
+
+    def branch(place: int) -> int:
+        n = growth.nodes[place].shape[0]
+        z = growth.add(Dense(normal(rng, width, n) / n**0.5, normal(rng, width)), place)
+        return growth.add(rng.choice((ReLU(), ReLU(), LeakyReLU(0.1))), growth.shifted(z))
+
+    start = branch(0)
+    left, right = branch(start), branch(start if rng.random() < 0.7 else 0)
+    left = branch(left) if rng.random() < 0.5 else left
+    joined = growth.add(rng.choice((Add(), Add(), Concat(1), Product())), left, right)
+    size = growth.nodes[joined].shape[0]
+    growth.add(Dense(normal(rng, 3, size) / size**0.5), joined)
+    return Example(Graph(growth.nodes), region)
+
+
+def solved(domain: AnyDomain, rng: Random) -> Example:
+    """A small network that can be solved exactly; the same for all domains, and solved once."""
+    return optima.network(rng.getrandbits(32))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from absdomain.graph import Graph, Node
 from absdomain.laws import regions
+from absdomain.laws.derivatives import weights, with_weights
 from absdomain.laws.examples import Example
 from absdomain.laws.growth import ancestors
+from absdomain.laws.narrow import narrowed
 from absdomain.spec import Spec
 
 _TRIES = 300
@@ -34,7 +40,7 @@ def alone(problem: Example, sample: int) -> Example:
 
 
 def _smaller(problem: Example) -> Iterator[Example]:
-    """The problem without a part of it: all but one sample, the specification, the end of the graph, single nodes."""
+    """The problem without a part of it: samples, the specification, the graph's end, nodes, inputs, digits."""
     batch = len(problem.region.centre)
     if batch > 1:
         yield from (alone(problem, sample) for sample in range(batch))
@@ -52,6 +58,23 @@ def _smaller(problem: Example) -> Iterator[Example]:
         for arg in dict.fromkeys(node.args):
             if nodes[arg].shape == node.shape:
                 yield replace(problem, graph=_alive(_bypassed(nodes, place, arg)))
+    yield from narrowed(problem)
+    for digits in range(3):
+        yield from _rounded(problem, digits)
+
+
+def _rounded(problem: Example, digits: int) -> Iterator[Example]:
+    """The problem in numbers of so few digits, unless it is so already."""
+    held = weights(problem.graph)
+    region: Any = problem.region  # a dataclass, as regions are
+    given = {f.name: getattr(region, f.name) for f in fields(region) if f.init}
+    ends = {name: t for name, t in given.items() if isinstance(t, Tensor)}
+    short = [t.round(decimals=digits) for t in held]
+    if any(not torch.equal(a, b) for a, b in zip(short, held, strict=True)):
+        yield replace(problem, graph=with_weights(problem.graph, short))
+    rounded = {name: t.round(decimals=digits) for name, t in ends.items()}
+    if any(not torch.equal(rounded[name], t) for name, t in ends.items()):
+        yield replace(problem, region=replace(region, **rounded))
 
 
 def _alive(nodes: tuple[Node, ...]) -> Graph:

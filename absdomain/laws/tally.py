@@ -8,9 +8,11 @@ from random import Random
 
 from absdomain.kinds import Op
 from absdomain.laws import witnesses
+from absdomain.laws.broken import Closest
 from absdomain.laws.drawing import generator
 from absdomain.laws.examples import Example
 from absdomain.laws.growth import ancestors, branching
+from absdomain.laws.tightness import Slack
 from absdomain.ops import Conv, ReLU
 from absdomain.region import Linf, Region
 
@@ -24,9 +26,14 @@ class Tally:
     neurons: int = 0  # inputs of ReLUs
     unstable: int = 0  # of those, the ones that are seen to take both signs: at least these are unstable
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)  # (op, region) together in a problem
+    tried: Counter[str] = field(default_factory=Counter)  # problems of each law
+    refused: Counter[str] = field(default_factory=Counter)  # those that the domain does not support
+    closest: dict[str, Closest] = field(default_factory=dict)  # by law: the largest part of the rounding allowed
+    slack: Slack | None = None  # against exact ends, where that was asked
 
-    def count(self, problem: Example) -> None:
+    def count(self, problem: Example, law: str = "") -> None:
         """One more problem."""
+        self.tried[law] += 1
         self.problems += 1
         self.branching += branching(problem.graph)
         alive = [problem.graph.nodes[p] for p in ancestors(problem.graph)]
@@ -40,19 +47,13 @@ class Tally:
                 self.neurons += low.numel()
                 self.unstable += int(((low < 0) & (high > 0)).sum())
 
-    def merge(self, other: Tally) -> None:
-        """These and those."""
-        self.problems += other.problems
-        self.branching += other.branching
-        self.neurons += other.neurons
-        self.unstable += other.unstable
-        self.pairs.update(other.pairs)
-
     def __str__(self) -> str:
         least = min(self.pairs.items(), key=lambda item: item[1], default=(("-", "-"), 0))
         return (
             f"{self.problems} problems, {self.branching} of them branching; {self.unstable} of {self.neurons} ReLU "
             f"neurons seen unstable; {len(self.pairs)} pairs of op and region, {least[0]} least often: {least[1]} times"
+            + (f"; {sum(self.refused.values())} others refused" if sum(self.refused.values()) else "")
+            + ("" if self.slack is None else f"; {self.slack}")
         )
 
 

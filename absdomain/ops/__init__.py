@@ -2,28 +2,54 @@
 
 from absdomain.ops.conv import Conv
 from absdomain.ops.dense import Dense
+from absdomain.ops.exponential import ELU, Exp, Log, Softplus
+from absdomain.ops.gates import GELU, GELUTanh, HardSwish, SiLU
 from absdomain.ops.layout import Concat, Gather, Pad, Permute, Reshape
 from absdomain.ops.maximum import Max, windows
-from absdomain.ops.piecewise import LeakyReLU, ReLU
+from absdomain.ops.periodic import Cos, Sin
+from absdomain.ops.piecewise import Abs, Clamp, HardTanh, LeakyReLU, ReLU
+from absdomain.ops.powers import Pow, Reciprocal, Sqrt, Square
+from absdomain.ops.product import Product
 from absdomain.ops.scale import BatchNorm, Scale
+from absdomain.ops.sigmoidal import Sigmoid, Tanh
 from absdomain.ops.sums import Add, AvgPool, Mean, Sum
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "Abs",
     "Add",
     "AvgPool",
     "BatchNorm",
+    "Clamp",
     "Concat",
     "Conv",
+    "Cos",
     "Dense",
+    "Exp",
+    "GELUTanh",
     "Gather",
+    "HardSwish",
+    "HardTanh",
     "LeakyReLU",
+    "Log",
     "Max",
     "Mean",
     "Pad",
     "Permute",
+    "Pow",
+    "Product",
     "ReLU",
+    "Reciprocal",
     "Reshape",
     "Scale",
+    "SiLU",
+    "Sigmoid",
+    "Sin",
+    "Softplus",
+    "Sqrt",
+    "Square",
     "Sum",
+    "Tanh",
     "windows",
 ]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.kinds import Affine, Shape
 from absdomain.live import live
+from absdomain.rows import Rows
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d}
 _CONVOLVE_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d}
+_FEW = 4  # channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,7 @@ class Conv(Affine):
     padding: tuple[int, ...] = (0, 0)
     dilation: tuple[int, ...] = (1, 1)
     groups: int = 1
+    local = True
 
     @property
     def offset(self) -> Tensor | None:
@@ -47,12 +52,26 @@ class Conv(Affine):
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         assert w is not None
-        if len(self.stride) == 2 and w.shape[1] <= 4 and self.groups == 1 and max(self.stride) > 1:
+        if len(self.stride) == 2 and w.shape[1] <= _FEW and self.groups == 1 and max(self.stride) > 1:
             return (self._by_phases(w, y, shapes[0]),)
         spatial = zip(shapes[0][1:], y.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation, strict=True)
         missed = tuple(size - ((out - 1) * s - 2 * p + d * (k - 1) + 1) for size, out, k, s, p, d in spatial)
         back = _CONVOLVE_TRANSPOSED[len(self.stride)]
         return (back(y, w, None, self.stride, self.padding, missed, self.groups, self.dilation),)
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        if rows.frame is None:
+            return super().adjoint(rows, *shapes)
+        weight, (shape,) = self.weight, shapes
+        if not fits(rows, shape, tuple(weight.shape[2:]), self.stride, self.dilation):
+            return super().adjoint(rows, shape)
+        if rows.unit is not None and self.groups == 1 and max(self.dilation) == 1:
+            data = weight[rows.unit]  # a single neuron's coefficients are its kernel
+        else:
+            clean = rows.cleaned().data
+            small = spread(clean.flatten(0, 1), weight, self.stride, self.dilation, self.groups)
+            data = small.unflatten(0, clean.shape[:2])
+        return (rows.framed(data, shape, rows.frame.before(self.stride, self.padding)),)
 
     def scaled(self, w: Tensor, b: Tensor) -> Conv | None:
         channels = (len(self.weight), *(1,) * len(self.stride))
@@ -82,3 +101,28 @@ class Conv(Affine):
         full = phases.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
         (_, height, width) = shape
         return F.pad(full, (-pw, width + pw - full.shape[-1], -ph, height + ph - full.shape[-2]))
+
+
+def fits(rows: Rows, shape: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> bool:
+    """Whether the windows of rows over a convolution's value, carried to its argument, are smaller than that."""
+    return prod(_extent(rows.window, kernel, stride, dilation)) < prod(shape[1:])
+
+
+def spread(y: Tensor, w: Tensor, stride: Shape, dilation: Shape, groups: int) -> Tensor:
+    """The transposed convolution of many small images y (M, C_out, *size), without padding.
+
+    Into few channels PyTorch's is slow: the convolution's matrix is written out, by convolving unit images, and used.
+    """
+    size, axes = tuple(y.shape[2:]), len(stride)
+    if groups > 1 or w.shape[1] > _FEW or len(y) < y[0].numel():
+        back = _CONVOLVE_TRANSPOSED[axes]
+        return back(y, w, None, stride, 0, 0, groups, dilation)
+    image = (w.shape[1], *_extent(size, tuple(w.shape[2:]), stride, dilation))
+    units = torch.eye(prod(image), dtype=y.dtype, device=y.device).view(-1, *image)
+    matrix = _CONVOLVE[axes](units, w, None, stride, 0, dilation).flatten(1)  # (pixels, C_out size)
+    return (y.flatten(1) @ matrix.t()).view(len(y), *image)
+
+
+def _extent(size: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
+    """The size of the image from which a convolution without padding makes one of this size."""
+    return tuple((n - 1) * s + d * (k - 1) + 1 for n, k, s, d in zip(size, kernel, stride, dilation, strict=True))

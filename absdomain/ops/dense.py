@@ -35,15 +35,14 @@ class Dense(Affine):
         return (y @ w,)
 
     def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
-        weight = self.weight
-        flat = len(rows.shape) == 1
-        if rows.unit is not None and flat:  # the rows of W themselves
-            picked = weight[..., rows.unit, :]
-            return (Rows.of(picked.unsqueeze(1) if weight.dim() == 2 else picked.transpose(0, 1)),)
+        weight, rows = self.weight, rows.dense()
+        unit = rows.unit if len(rows.shape) == 1 else None  # the rows of W themselves
         if weight.dim() == 2:
-            return (Rows.of(rows.data @ weight),)
-        data = rows.data.transpose(0, 1)  # (N or 1, K, m) against (B or 1, m, n)
-        return (Rows.of(torch.matmul(data, weight).transpose(0, 1)),)
+            return (rows.whole(rows.data @ weight if unit is None else weight[unit]),)
+        if unit is not None and rows.columns is None:
+            return (rows.whole(weight[:, unit.squeeze(1)].transpose(0, 1)),)
+        data = rows.data.transpose(0, 1)  # (N or 1, K, m) against (N or 1, m, n)
+        return (rows.whole(torch.matmul(data, rows.seen(weight)).transpose(0, 1)),)
 
     def followed_by(self, C: Tensor, d: Tensor) -> Dense | None:
         bias = self.bias

@@ -63,9 +63,17 @@ class Pad(Affine):
     """x with zeros around it; `amounts` in the order of torch.nn.functional.pad (last axis first), none negative."""
 
     amounts: tuple[int, ...]
+    local = True
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return F.pad(xs[0], self.amounts)
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        axes = len(shapes[0]) - 1
+        if rows.frame is None or any(self.amounts[2 * axes :]):  # channels are padded too
+            return super().adjoint(rows, *shapes)
+        first = (*self.amounts[::2], *(0,) * axes)[:axes]  # of each axis, the last axis first
+        return (rows.framed(rows.data, shapes[0], rows.frame.before((1,) * axes, first[::-1])),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +81,16 @@ class Concat(Affine):
     """x_1, ..., x_n one after another along `axis`, which counts the batch and is not it."""
 
     axis: int
+    local = True
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return torch.cat(xs, self.axis)
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         return torch.split(y, [shape[self.axis - 1] for shape in shapes], self.axis)
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        if rows.frame is None or self.axis != 1:
+            return super().adjoint(rows, *shapes)
+        parts = torch.split(rows.data, [shape[0] for shape in shapes], 2)  # the channels
+        return tuple(rows.framed(part, shape, rows.frame) for part, shape in zip(parts, shapes, strict=True))

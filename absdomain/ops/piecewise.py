@@ -18,6 +18,7 @@ class ReLU(PiecewiseLinear):
 
     lemma = "relu"
     increasing = True
+    convex = True
     kinks = (0.0,)
 
     def __call__(self, *xs: Tensor) -> Tensor:
@@ -60,6 +61,16 @@ class LeakyReLU(PiecewiseLinear):
     kinks = (0.0,)
 
     @property
+    def convex(self) -> bool:  # type: ignore[override]
+        """Whether the slope grows at 0."""
+        return self.slope <= 1
+
+    @property
+    def concave(self) -> bool:  # type: ignore[override]
+        """Whether the slope shrinks at 0."""
+        return self.slope >= 1
+
+    @property
     def increasing(self) -> bool:  # type: ignore[override]
         """Whether f is nondecreasing: slope >= 0."""
         return self.slope >= 0
@@ -72,3 +83,57 @@ class LeakyReLU(PiecewiseLinear):
         chord = self.chord(boxes)
         tangent = (torch.where(box.upper > -box.lower, 1.0, self.slope).to(box.lower),)
         return (tangent, chord) if self.slope <= 1 else (chord, tangent)
+
+
+@dataclass(frozen=True, eq=False)
+class Abs(PiecewiseLinear):
+    """max(x, -x)."""
+
+    lemma = "abs"
+    convex = True
+    kinks = (0.0,)
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].abs()
+
+    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+        (box,) = boxes
+        return (torch.where(box.upper > -box.lower, 1.0, -1.0).to(box.lower),), self.chord(boxes)
+
+
+@dataclass(frozen=True, eq=False)
+class Clamp(PiecewiseLinear):
+    """min(max(x, low), high); either end may be infinite."""
+
+    low: float = -torch.inf
+    high: float = torch.inf
+    lemma = "clamp"
+    increasing = True
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"{type(self).__name__}: low is {self.low} and high is {self.high}; low < high is needed")
+
+    @property
+    def kinks(self) -> tuple[float, ...]:  # type: ignore[override]
+        """The finite ends."""
+        return tuple(end for end in (self.low, self.high) if abs(end) < torch.inf)
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].clamp(self.low, self.high)
+
+    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+        """Below, the chord from the lower kink or 0; above, the chord to the upper kink or 0: what the middle needs."""
+        (box,) = boxes
+        (below,) = self.chord((Bounds(box.lower.clamp(min=self.low), box.upper),))
+        (above,) = self.chord((Bounds(box.lower, box.upper.clamp(max=self.high)),))
+        middle = box.centre
+        return (below * (middle >= self.low),), (above * (middle <= self.high),)
+
+
+@dataclass(frozen=True, eq=False)
+class HardTanh(Clamp):
+    """min(max(x, -1), 1), or between other ends."""
+
+    low: float = -1.0
+    high: float = 1.0

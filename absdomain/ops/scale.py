@@ -9,6 +9,7 @@ from torch import Tensor
 
 from absdomain.kinds import Affine, Op, Shape
 from absdomain.live import live
+from absdomain.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +19,7 @@ class Scale(Affine):
     weight: Tensor | None = live()
     bias: Tensor | None = live()
     diagonal = True
+    local = True
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return xs[0] if w is None else w * xs[0]
@@ -27,6 +29,9 @@ class Scale(Affine):
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         return (y if w is None else w * y,)
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        return (rows if self.weight is None else rows.times(self.weight),)
 
     def after(self, previous: Op) -> Op | None:
         like = next(v for v in (self.weight, self.bias, torch.ones(())) if v is not None)
@@ -48,6 +53,7 @@ class BatchNorm(Affine):
     eps: float = 1e-5
     axes: int = 2  # spatial axes after the channel
     diagonal = True
+    local = True
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]  # read-only here
@@ -74,6 +80,9 @@ class BatchNorm(Affine):
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         assert w is not None
         return (w * y,)
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        return (rows.times(self.weight),)
 
     def after(self, previous: Op) -> Op | None:
         return previous.scaled(self.weight, self.bias)

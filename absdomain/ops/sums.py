@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.kinds import Affine, Shape
+from absdomain.ops.conv import fits, spread
 from absdomain.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
 class Add(Affine):
     """x_1 + ... + x_n, all of one shape."""
+
+    local = True
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return sum(xs[1:], start=xs[0])
@@ -57,8 +61,19 @@ class AvgPool(Affine):
     ceil_mode: bool = False
     count_include_pad: bool = True
     divisor: int | None = None
+    local = True
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return F.avg_pool2d(
             xs[0], self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor
         )
+
+    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
+        uniform = not self.ceil_mode and (self.count_include_pad or not any(self.padding) or self.divisor is not None)
+        if rows.frame is None or not uniform or not fits(rows, shapes[0], self.kernel, self.stride, (1, 1)):
+            return super().adjoint(rows, *shapes)
+        data = rows.cleaned().data
+        kernel = data.new_full((1, 1, *self.kernel), 1 / (self.divisor or prod(self.kernel)))
+        each = spread(data.flatten(0, 2).unsqueeze(1), kernel, self.stride, (1, 1), 1)  # a channel is an image
+        frame = rows.frame.before(self.stride, self.padding)
+        return (rows.framed(each.squeeze(1).unflatten(0, data.shape[:3]), shapes[0], frame),)

@@ -1,25 +1,40 @@
 """min of <c, f(x)> over a box or an L1 ball, exactly: a mixed-integer program of a small piecewise-linear graph.
 
-Test-only, and apart from the library: affine ops are written out column by column, the big-M constants come from this
-file's own interval arithmetic. HiGHS proves optimality to a gap of 0 within feasibility tolerances of 1e-9.
+An oracle apart from the domains: affine ops are written out column by column, the big-M constants come from this file's
+own interval arithmetic. HiGHS proves optimality to a gap of 0 within feasibility tolerances of 1e-9.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
+from random import Random
 from typing import Any
 
-import cvxpy as cp
 import numpy as np
 import torch
 from torch import Tensor
 
-from absdomain import L1, Graph, Interval, Linf, Region
+from absdomain.graph import Graph
 from absdomain.kinds import Affine
-from absdomain.laws import matrices
+from absdomain.laws import drawing, matrices
+from absdomain.laws.broken import at_most
+from absdomain.laws.derivatives import weights
+from absdomain.laws.examples import Example, RegionMaker, clipped, example, interval, l1, linf
 from absdomain.ops import LeakyReLU, Max, ReLU
+from absdomain.region import L1, Interval, Linf, Region
+from absdomain.spec import halfspaces
 
+REGIONS: tuple[RegionMaker, ...] = (linf, clipped, interval, l1)
+MAKERS = (
+    drawing.dense, drawing.dense, drawing.conv1d, drawing.conv2d, drawing.avg_pool, drawing.batch_norm, drawing.permute,
+    drawing.relu, drawing.relu, drawing.relu, drawing.leaky_relu, drawing.max_,
+)  # fmt: skip
+ROWS = 2  # functionals of each network
+BINARIES = 14
+LARGEST = 30  # of a network's numbers: the solver's tolerances are absolute
 TOLERANCE = 1e-6  # of the solver's answers, relative to the numbers in the program
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -45,6 +60,9 @@ class Program:
         return _INPUTS[type(region)](self, region)
 
     def affine(self, op: Affine, shapes: list[tuple[int, ...]], args: list[Activation]) -> Activation:
+        """A x + b."""
+        import cvxpy as cp
+
         matrix, offset = matrices.of(op, tuple(shapes))
         A, b = matrix[0].numpy(), offset.flatten().numpy()
         x = cp.hstack([a.expression for a in args])
@@ -54,6 +72,8 @@ class Program:
 
     def hinge(self, x: Activation, slope: float) -> Activation:
         """p - slope q, where x = p - q and only one of p, q >= 0 is not 0."""
+        import cvxpy as cp
+
         n = len(x.lower)
         p, q, on = cp.Variable(n, nonneg=True), cp.Variable(n, nonneg=True), cp.Variable(n, boolean=True)
         top, bottom = np.maximum(x.upper, 0), np.maximum(-x.lower, 0)
@@ -66,6 +86,8 @@ class Program:
 
     def maximum(self, x: Activation, groups: Tensor) -> Activation:
         """y >= x_i for all i of the group, and y = x_i for one; groups (outputs, size) of positions."""
+        import cvxpy as cp
+
         count, size = groups.shape
         y, picked = cp.Variable(count), cp.Variable((count, size), boolean=True)
         index = groups.numpy()
@@ -84,6 +106,8 @@ def _hinge(x: Array, slope: float) -> Array:
 
 
 def _in_box(program: Program, region: Any) -> Activation:
+    import cvxpy as cp
+
     box = region.box()
     lower, upper = box.lower[0].flatten().numpy(), box.upper[0].flatten().numpy()
     x = cp.Variable(len(lower))
@@ -92,6 +116,8 @@ def _in_box(program: Program, region: Any) -> Activation:
 
 
 def _in_cross_polytope(program: Program, region: Any) -> Activation:
+    import cvxpy as cp
+
     centre = region.centre[0].flatten().numpy()
     reach = (torch.zeros_like(region.centre) + region.radius)[0].flatten().numpy()
     d = cp.Variable(len(centre))
@@ -128,16 +154,60 @@ def encode(graph: Graph, region: Region) -> tuple[Program, Activation]:
 
 def minima(program: Program, output: Activation, rows: Tensor) -> Tensor:
     """min of <c_k, output>, (K,); rows (K, n)."""
+    import cvxpy as cp
+
     c = cp.Parameter(rows.shape[1])
     problem = cp.Problem(cp.Minimize(c @ output.expression), program.constraints)
     found = []
     for row in rows.numpy():
         c.value = row
         problem.solve(
-            solver=cp.HIGHS, mip_rel_gap=0.0, mip_abs_gap=0.0, primal_feasibility_tolerance=1e-9,
+            solver=cp.HIGHS, warm_start=False, mip_rel_gap=0.0, mip_abs_gap=0.0, primal_feasibility_tolerance=1e-9,
             mip_feasibility_tolerance=1e-9,
         )  # fmt: skip
         if problem.status != cp.OPTIMAL:
             raise RuntimeError(f"HiGHS ended with {problem.status}")
         found.append(float(problem.value))
     return torch.tensor(found, dtype=torch.float64)
+
+
+def hold(lower: Tensor, upper: Tensor, problem: Example) -> None:
+    """The bounds of a problem's functionals are not beyond their exact ends; raises LawBroken."""
+    least, greatest = ends(problem)
+    room = TOLERANCE * (1 + torch.maximum(least.abs(), greatest.abs()))
+    at_most(lower, least, room, "lower <= the exact minimum")
+    at_most(greatest, upper, room, "the exact maximum <= upper")
+
+
+def numbered(number: int, seed: int = 0) -> Example:
+    """The network number so of a seed: the one that `check_domain` draws for its law of the optimum."""
+    return network(Random(f"never_beyond_the_optimum{seed}.{number}").getrandbits(32))
+
+
+@lru_cache(maxsize=512)
+def network(seed: int) -> Example:
+    """A random network of one sample that the oracle can solve, and ROWS functionals of its output.
+
+    Branching, over a box or a cross-polytope, of 2 to BINARIES undecided neurons and numbers up to LARGEST.
+    """
+    rng = Random(seed)
+    while True:
+        problem = example(rng, makers=MAKERS, batch=1, size=rng.randint(4, 9), region=rng.choice(REGIONS))
+        numbers = torch.cat([t.abs().flatten() for t in (*weights(problem.graph), problem.region.centre)])
+        if 2 <= encode(problem.graph, problem.region)[0].binaries <= BINARIES and float(numbers.max()) <= LARGEST:
+            n = prod(problem.graph.output.shape)
+            rows = drawing.normal(rng, ROWS, n) / n**0.5
+            return Example(problem.graph, problem.region, halfspaces(rows, torch.zeros(ROWS).to(rows)))
+
+
+@lru_cache(maxsize=512)
+def ends(problem: Example) -> tuple[Tensor, Tensor]:
+    """The exact minimum and maximum of each functional of a problem of one sample, (1, K) each."""
+    program, output = encode(problem.graph, problem.region)
+    count = prod(problem.graph.output.shape)
+    C, d = torch.eye(count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
+    if problem.spec is not None:
+        C, d = problem.spec.C[0].to(C), problem.spec.d[0].to(C)
+    found = minima(program, output, torch.cat([C, -C]))
+    shape = (1, -1) if problem.spec is not None else (1, *problem.graph.output.shape)
+    return (found[: len(C)] + d).view(shape), (d - found[len(C) :]).view(shape)

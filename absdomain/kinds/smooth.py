@@ -1,0 +1,140 @@
+"""Elementwise operations that are known by their derivative and by where it is monotone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import reduce
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from absdomain.bounds import Bounds
+from absdomain.kinds.elementwise import Elementwise
+from absdomain.kinds.nonlinear import Slopes
+from absdomain.stationary import bracket, least
+
+_HALF = 8  # samples on either side of the middle, by which slopes are chosen
+_NARROW = 1e-6  # of a box's place: below it a difference quotient is rounding, and the derivative is as good
+_STEEP = 1e6  # a slope instead of an infinite derivative
+
+
+class Smooth(Elementwise):
+    """f with f' monotone between two `breaks`, its kinks and inflection points.
+
+    It declares f, `derivative`, `critical` and `breaks`; slopes for policies follow, tangents among them.
+    """
+
+    breaks: ClassVar[tuple[float, ...]] = ()  # in increasing order
+
+    @abstractmethod
+    def derivative(self, x: Tensor) -> Tensor:
+        """f'(x); at a kink any number."""
+
+    def _tangent(self, x: Tensor) -> Tensor:
+        """f'(x), made finite where f stands upright: a hint."""
+        return self.derivative(x).nan_to_num(nan=torch.nan, posinf=_STEEP, neginf=-_STEEP)
+
+    def _narrow(self, box: Bounds) -> Tensor:
+        """Whether the box is so narrow that f(u) - f(l) is mostly rounding."""
+        low, high = self.domain
+        scale = torch.minimum(1 + box.centre.abs(), torch.minimum(box.centre - low, high - box.centre))
+        return box.width <= _NARROW * scale
+
+    def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
+        (box,) = boxes
+        narrow = self._narrow(box)
+        run = torch.where(narrow, 1.0, box.width)  # masked before dividing: 0 * inf has a NaN gradient
+        rise = self(box.upper) - self(box.lower)
+        return (torch.where(narrow, self._tangent(box.centre), rise / run),)
+
+    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+        """Slopes of the convex and of the concave hull over the middle of the box: the least area between two lines."""
+        (box,) = boxes
+        if self.convex or self.concave:
+            tangent, chord = (self._tangent(box.centre),), self.chord(boxes)
+            return (tangent, chord) if self.convex else (chord, tangent)
+        return self._hull(box)
+
+    def _hull(self, box: Bounds) -> tuple[Slopes, Slopes]:
+        """Of 17 samples: the highest and the lowest of their chords over the middle, or the tangent there."""
+        lay = (-1, *[1] * box.lower.dim())
+        t = torch.arange(2 * _HALF + 1, dtype=box.lower.dtype, device=box.lower.device)
+        y = self(torch.lerp(box.lower, box.upper, (t / (2 * _HALF)).view(lay)))
+        left, middle, right = y[:_HALF].unsqueeze(1), y[_HALF], y[_HALF + 1 :]
+        before, after = (_HALF - t[:_HALF]).view(lay).unsqueeze(1), (t[_HALF + 1 :] - _HALF).view(lay)
+        span = before + after
+        height = ((left * after + right * before) / span).flatten(0, 1)
+        rise = ((right - left) / span).flatten(0, 1)
+        narrow, tangent = self._narrow(box), self._tangent(box.centre)
+        step = torch.where(narrow, 1.0, box.width) / (2 * _HALF)
+        found = []
+        for side in (-1, 1):
+            best, index = (side * height).max(0, keepdim=True)
+            inner = narrow | (side * middle >= best.squeeze(0))
+            found.append((torch.where(inner, tangent, rise.gather(0, index).squeeze(0) / step),))
+        return found[0], found[1]
+
+    def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
+        """max(|f|, |f'| size) over the box."""
+        (size,), (box,) = sizes, boxes
+        image, steep = self.image(boxes), [self.derivative(p).abs() for p in self._marks(box)]
+        return torch.maximum(torch.maximum(image.lower.abs(), image.upper.abs()), reduce(torch.maximum, steep) * size)
+
+    def _marks(self, box: Bounds) -> list[Tensor]:
+        """The ends and the breaks between them; a break outside the box is its nearest end."""
+        ends = [torch.full_like(box.lower, b) for b in self.breaks]
+        return [box.lower, *(torch.maximum(torch.minimum(b, box.upper), box.lower) for b in ends), box.upper]
+
+
+class Bracketed(Smooth):
+    """A smooth f whose f'(x) = s has no closed form; it declares f, `derivative`, `breaks` and `bends`.
+
+    On a piece where f is convex, f - s x is greatest at an end, and least at a stationary point that is bracketed and
+    closed by tangents (absdomain.stationary); where f is concave, the other way round. Law: on the piece before the
+    first break bends[0] f is convex, and so on: 1 for a convex piece, -1 for a concave one, 0 for an affine one.
+    """
+
+    bends: ClassVar[tuple[int, ...]] = (1,)  # one more than breaks
+
+    @property
+    def convex(self) -> bool:  # type: ignore[override]
+        """Whether f is one convex piece."""
+        return not self.breaks and self.bends[0] > 0
+
+    @property
+    def concave(self) -> bool:  # type: ignore[override]
+        """Whether f is one concave piece."""
+        return not self.breaks and self.bends[0] < 0
+
+    def _pieces(self, box: Bounds, bends: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor] | None:
+        """The parts of the box where f bends so: their ends, and how, (pieces, B, *shape) each; None: nowhere."""
+        marks = self._marks(box)
+        parts = [(a, b, bend) for a, b, bend in zip(marks[:-1], marks[1:], self.bends, strict=True) if bend in bends]
+        if not parts:
+            return None
+        lows, highs, ways = zip(*parts, strict=True)
+        bend = torch.tensor(ways, dtype=box.lower.dtype, device=box.lower.device)
+        return torch.stack(lows), torch.stack(highs), bend.view(-1, *[1] * box.lower.dim())
+
+    def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        pieces = self._pieces(box, (-1, 1))
+        if pieces is None:
+            return tuple(self._marks(box))
+        low, high, bend = pieces
+        ends = bracket(self.derivative, slope, low, high, bend)
+        return (*self._marks(box), *(x for t in ends for x in torch.lerp(low, high, t)))
+
+    def _bound(self, slope: Tensor, box: Bounds, side: int) -> Tensor:
+        """A lower bound of side (f(x) - slope x) over the box."""
+        gaps = [side * (self(p) - slope * p) for p in self._marks(box)]
+        pieces = self._pieces(box, (side,))
+        if pieces is not None:
+            gaps += least(self, self.derivative, slope, *pieces[:2], side)
+        return reduce(torch.minimum, gaps)
+
+    def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
+        return self._known(self._bound(slopes[0], boxes[0], 1), boxes[0], -torch.inf)
+
+    def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
+        return self._known(-self._bound(slopes[0], boxes[0], -1), boxes[0], torch.inf)

@@ -1,0 +1,142 @@
+"""The exponential function, its inverse, and the rectifiers that are made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from absdomain.bounds import Bounds
+from absdomain.kinds import Smooth
+
+
+@dataclass(frozen=True, eq=False)
+class Exp(Smooth):
+    """exp(x)."""
+
+    lemma = "exp"
+    increasing = True
+    convex = True
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].exp()
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return x.exp()
+
+    def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        """log s; for s <= 0 there is none."""
+        return (slope.detach().relu().log(),)
+
+
+@dataclass(frozen=True, eq=False)
+class Log(Smooth):
+    """log(x) for x > 0, or log(max(x, floor)).
+
+    The floor is a level that the argument is known to keep, as 1 for a sum of exponentials of which one is exp(0):
+    bounds of the argument may fall below it, and the band then still is one.
+    """
+
+    floor: float | None = None
+    lemma = "log"
+    increasing = True
+
+    def __post_init__(self) -> None:
+        _check_floor(self.floor, "Log")
+
+    @property
+    def domain(self) -> tuple[float, float]:  # type: ignore[override]
+        """x > 0, or every x where there is a floor."""
+        return (0.0, inf) if self.floor is None else (-inf, inf)
+
+    @property
+    def breaks(self) -> tuple[float, ...]:  # type: ignore[override]
+        """The floor."""
+        return () if self.floor is None else (self.floor,)
+
+    @property
+    def concave(self) -> bool:  # type: ignore[override]
+        """With a floor it is flat before it rises."""
+        return self.floor is None
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].log() if self.floor is None else xs[0].clamp(min=self.floor).log()
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return x.reciprocal() if self.floor is None else x.clamp(min=self.floor).reciprocal() * (x > self.floor)
+
+    def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        """1 / s for s > 0, and the floor."""
+        x = slope.detach().relu().reciprocal()
+        return (x, *(torch.full_like(x, b) for b in self.breaks))
+
+
+@dataclass(frozen=True, eq=False)
+class Softplus(Smooth):
+    """log(1 + exp(beta x)) / beta, and x where beta x > threshold, as PyTorch computes it.
+
+    At the threshold f drops by log(1 + exp(-threshold)) / beta, 2e-9 for the usual ones: the band holds on both sides.
+    """
+
+    beta: float = 1.0
+    threshold: float = 20.0
+    lemma = "softplus"
+    convex = True  # but for the drop
+
+    def __post_init__(self) -> None:
+        if not self.beta > 0:
+            raise ValueError(f"Softplus: beta is {self.beta}; it must be positive")
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return F.softplus(xs[0], self.beta, self.threshold)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        scaled = self.beta * x
+        return torch.where(scaled > self.threshold, 1.0, scaled.sigmoid())
+
+    def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        """logit(s) / beta for 0 < s < 1, and points around the threshold: the last below and the first above it."""
+        edge = self.threshold / self.beta
+        step = 4 * torch.finfo(slope.dtype).eps  # beta x may be rounded across the threshold
+        sides = (torch.full_like(slope, edge * (1 - step)), torch.full_like(slope, edge * (1 + step)))
+        return (slope.detach().clamp(0, 1).logit() / self.beta, *sides)
+
+
+@dataclass(frozen=True, eq=False)
+class ELU(Smooth):
+    """scale x for x > 0, and scale alpha (exp(x) - 1) below (Clevert et al. 2016); SELU is one."""
+
+    alpha: float = 1.0
+    scale: float = 1.0
+    lemma = "elu"
+    increasing = True
+    breaks = (0.0,)
+
+    def __post_init__(self) -> None:
+        if not (self.alpha > 0 and self.scale > 0):
+            raise ValueError(f"ELU: alpha is {self.alpha} and scale is {self.scale}; both must be positive")
+
+    @property
+    def convex(self) -> bool:  # type: ignore[override]
+        """Whether f' does not fall at 0."""
+        return self.alpha <= 1
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return torch.ops.aten.elu(xs[0], self.alpha, self.scale)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        below = (x <= 0).to(x)
+        return self.scale * (below * self.alpha * (x - x.relu()).exp() + (1 - below))
+
+    def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        """0, and log(s / (scale alpha)) for 0 < s <= scale alpha."""
+        x = (slope.detach().relu() / (self.scale * self.alpha)).log()
+        return torch.zeros_like(x), -(-x).relu()
+
+
+def _check_floor(floor: float | None, name: str) -> None:
+    if floor is not None and not floor > 0:
+        raise ValueError(f"{name}: the floor is {floor}; it must be positive, as the argument is known to be")

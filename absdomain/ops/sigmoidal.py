@@ -1,0 +1,50 @@
+"""Activations between two levels: convex, then concave, with stationary points in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from absdomain.bounds import Bounds
+from absdomain.kinds import Smooth
+
+
+@dataclass(frozen=True, eq=False)
+class Sigmoid(Smooth):
+    """1 / (1 + exp(-x))."""
+
+    lemma = "sigmoid"
+    increasing = True
+    breaks = (0.0,)
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].sigmoid()
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return x.sigmoid() * (-x).sigmoid()
+
+    def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        """f' = s, that is 2 cosh(x / 2) = s^(-1/2), where 0 < s <= 1/4."""
+        x = 2 * (slope.detach().clamp(0, 0.25).rsqrt() / 2).acosh()
+        return x, -x
+
+
+@dataclass(frozen=True, eq=False)
+class Tanh(Smooth):
+    """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
+
+    lemma = "tanh"
+    increasing = True
+    breaks = (0.0,)
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].tanh()
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return 4 * (2 * x).sigmoid() * (-2 * x).sigmoid()
+
+    def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        """f' = s, that is cosh(x) = s^(-1/2), where 0 < s <= 1."""
+        x = slope.detach().clamp(0, 1).rsqrt().acosh()
+        return x, -x

@@ -1,0 +1,183 @@
+"""{ v : inputs in the region, affine ops as equations, nonlinear ops by polyhedra }: what LP and Exact minimise on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from absdomain.bounds import Bounds
+from absdomain.domains._matrices import Array, Columns, Matrices, flat, widened
+from absdomain.domains._relaxation import Relaxation, Tied, sorted_boxes
+from absdomain.kinds import Affine, Nonlinear, Op, Shape
+from absdomain.region import Region
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Block = tuple["csr_array", Array]  # rows and their ends
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """An activation of a batch by the op that makes it and what the op reads; nothing is computed yet."""
+
+    shape: Shape
+    region: Region
+    matrices: Matrices
+    op: Op | None = None  # None: the input
+    args: tuple[Activation, ...] = ()
+    boxes: tuple[Bounds, ...] = ()  # of the arguments of a nonlinear op
+
+    @staticmethod
+    def input(region: Region) -> Activation:
+        """The region's points."""
+        return Activation(tuple(region.centre.shape[1:]), region, Matrices())
+
+    @staticmethod
+    def of(op: Op, args: tuple[Activation, ...], boxes: tuple[Bounds, ...] = ()) -> Activation:
+        """op of these arguments, within these boxes."""
+        first = args[0]
+        return Activation(op.shape(*(e.shape for e in args)), first.region, first.matrices, op, args, boxes)
+
+    def order(self) -> list[Activation]:
+        """All that it is made of, arguments first, itself last."""
+        found: dict[Activation, None] = {}
+        pending = [self]
+        while pending:
+            missing = [arg for arg in pending[-1].args if arg not in found]
+            pending += missing
+            if not missing:
+                found[pending.pop()] = None
+        return list(found)
+
+    def value(self, x: Tensor) -> Tensor:
+        """The activation at inputs x, (B, *input shape)."""
+        values: dict[Activation, Tensor] = {}
+        for e in self.order():
+            values[e] = x if e.op is None else e.op(*(values[arg] for arg in e.args))
+        return values[self]
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """M v + k, one row per flat entry; variables that came later have no column in M."""
+
+    M: csr_array
+    k: Array
+
+
+@dataclass
+class Program:
+    """{ v : lower <= v <= upper, equations, inequalities, v_j 0 or 1 for j in `integer` }; the inputs come first."""
+
+    lower: list[Array] = field(default_factory=list)
+    upper: list[Array] = field(default_factory=list)
+    integer: list[Columns] = field(default_factory=list)
+    equations: list[Block] = field(default_factory=list)
+    inequalities: list[Block] = field(default_factory=list)
+    width: int = 0
+
+    def variables(self, lower: Array, upper: Array) -> Columns:
+        """New variables between these ends, of which an unknown one is open; their columns."""
+        self.lower.append(np.where(np.isnan(lower), -np.inf, lower))
+        self.upper.append(np.where(np.isnan(upper), np.inf, upper))
+        self.width += len(lower)
+        return np.arange(self.width - len(lower), self.width)
+
+    def binaries(self, lower: Array, upper: Array) -> Columns:
+        """New variables with values 0 or 1."""
+        self.integer.append(self.variables(lower, upper))
+        return self.integer[-1]
+
+    def equal(self, rows: csr_array, ends: Array) -> None:
+        """rows v = ends, for rows whose numbers are all known: to leave one out is sound."""
+        known = _known(rows, ends)
+        self.equations.append((rows[known], ends[known]))
+
+    def at_most(self, rows: csr_array, ends: Array) -> None:
+        """rows v <= ends, for rows whose numbers are all known: to leave one out is sound."""
+        known = _known(rows, ends)
+        self.inequalities.append((rows[known], ends[known]))
+
+    def stacked(self, blocks: list[Block]) -> Block:
+        """One matrix over all variables, and the ends."""
+        from scipy import sparse
+
+        if not blocks:
+            return sparse.csr_array((0, self.width)), np.zeros(0)
+        rows = [widened(rows, self.width) for rows, _ in blocks]
+        return sparse.vstack(rows, "csr"), np.concatenate([ends for _, ends in blocks])
+
+
+def _known(rows: csr_array, ends: Array) -> Columns:
+    return np.flatnonzero(np.isfinite(ends) & np.isfinite(abs(rows).sum(1)).ravel())
+
+
+def build(e: Activation, sample: int, *, pieces: bool) -> tuple[Program, Expression]:
+    """One sample's program and e in its variables: exact by the ops' pieces, or relaxed by their facets alone."""
+    from scipy import sparse
+
+    built, found = Program(), dict[Activation, Expression]()
+    for part in e.order():
+        args = [found[arg] for arg in part.args]
+        match part.op:
+            case None:
+                n, box = prod(part.shape), part.region.box()
+                built.variables(flat(box.lower, sample), flat(box.upper, sample))
+                found[part] = Expression(sparse.eye_array(n, format="csr"), np.zeros(n))
+            case Affine() as op:
+                A, b = e.matrices.of(op, tuple(arg.shape for arg in part.args), sample, e.region.centre)
+                z = _joined(args, built.width)
+                found[part] = Expression(A @ z.M, A @ z.k + b)
+            case Nonlinear() as op:
+                relaxation = Relaxation(op, sorted_boxes(part.boxes, sample), part.shape)
+                found[part] = _relaxed(built, relaxation, _joined(args, built.width), pieces=pieces)
+    return built, found[e]
+
+
+def _joined(args: list[Expression], width: int) -> Expression:
+    from scipy import sparse
+
+    whole = sparse.vstack([widened(e.M, width) for e in args], "csr")
+    return Expression(whole, np.concatenate([e.k for e in args]))
+
+
+def _relaxed(built: Program, relaxation: Relaxation, z: Expression, *, pieces: bool) -> Expression:
+    """y = op(z) in the program's variables: its chord where that is exact, elsewhere a variable that is tied to z."""
+    from scipy import sparse
+
+    chord = relaxation.op.chord(relaxation.boxes)
+    low, high = relaxation.band(chord)
+    straight = relaxation.straight(low, high)
+    lines, bent = np.flatnonzero(straight), np.flatnonzero(~straight)
+    S = relaxation.rows(chord, lines)
+    line = Expression(S @ z.M, S @ z.k + (low[lines] + high[lines]) / 2)
+    if not len(bent):
+        return line
+    y = _tied(built, relaxation, z, bent, pieces=pieces)
+    entries = sparse.csr_array((np.ones(len(y)), (np.arange(len(y)), y)), shape=(len(y), built.width))
+    back = np.argsort(np.concatenate([lines, bent]))
+    whole = sparse.vstack([widened(line.M, built.width), entries], "csr")
+    return Expression(whole[back], np.concatenate([line.k, np.zeros(len(y))])[back])
+
+
+def _tied(built: Program, relaxation: Relaxation, z: Expression, bent: Columns, *, pieces: bool) -> Columns:
+    """Variables for the entries `bent` of y, tied to variables for the entries of z that they read."""
+    from scipy import sparse
+
+    read = np.flatnonzero(np.diff(relaxation.rows(relaxation.ones, bent).tocsc().indptr))
+    own = built.variables(relaxation.lower[read], relaxation.upper[read])
+    minus = sparse.csr_array((-np.ones(len(own)), (np.arange(len(own)), own)), shape=(len(own), built.width))
+    built.equal(widened(z.M[read], built.width) + minus, -z.k[read])
+    image = relaxation.op.image(relaxation.boxes)
+    ends = flat(image.lower, 0)[bent], flat(image.upper, 0)[bent]
+    y = built.variables(np.minimum(*ends), np.maximum(*ends))
+    tied = Tied(relaxation, built, bent, read, y, own)
+    tied.facets()
+    if pieces:
+        tied.pieces()
+    return y

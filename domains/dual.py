@@ -1,0 +1,108 @@
+"""Wong and Kolter's dual network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from absdomain import backward
+from absdomain.backward import Constant, Relation
+from absdomain.bounds import Bounds
+from absdomain.domain import Domain, Reader
+from absdomain.domains import _sketch
+from absdomain.domains._sketch import Sketch
+from absdomain.guarantee import Guarantee
+from absdomain.kinds import Affine, Nonlinear, Slopes
+from absdomain.region import Region
+from absdomain.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer of the dual network; with random projections also its estimated box."""
+
+    dual: Relation
+    sketch: Sketch | None
+
+
+@dataclass(frozen=True)
+class Dual(Domain[Layer]):
+    """J(nu) = -sum nu.b - max_x <nu_0, x> - sum max_w <nu, w> <= <c, z>: the dual network (Wong and Kolter 2018).
+
+    nu = -c at the layer that is asked, A^T nu through an affine op z = A x + b, s nu through a relaxation whose slope s
+    is the chord of f over its boxes; nu_0 at the input x, which ranges over the region. w = f(x) - s x ranges over the
+    band of f: its maximum is the conjugate term, for ReLU -sum l_j [nu_j]+ over unstable neurons (theorem 1 and
+    algorithm 1 there). As the slope does not depend on the sign of nu, one nu serves the lower and the upper bound.
+
+    With `projections` = r, boxes of inner layers are estimated from r random projections where there are more than r
+    directions to add up, Cauchy for boxes and bands and normal for an L2 ball (Wong et al. 2018, section 3.2): r = 50
+    errs by a quarter, low half of the time, so that the bounds are STATISTICAL. J itself is exact. The same seed gives
+    the same bounds; give each step of a training another, by `replace(domain, seed=step)`.
+    """
+
+    lemma = "dual"
+    projections: int | None = field(default=None, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+    relational = True
+
+    def __post_init__(self) -> None:
+        if self.projections is not None and (type(self.projections) is not int or self.projections < 1):
+            raise ValueError(f"projections is {self.projections!r}; give a positive number, or None for exact boxes")
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return Guarantee.SOUND if self.projections is None else Guarantee.STATISTICAL
+
+    def lift(self, region: Region) -> Layer:
+        known = None if self.projections is None else _sketch.lift(region.whole, self.projections, self.seed)
+        return Layer(backward.source(region), known)
+
+    def affine(self, op: Affine, *args: Layer) -> Layer:
+        known = _sketches(args)
+        return Layer(backward.affine(op, *(e.dual for e in args)), _sketch.affine(op, known) if known else None)
+
+    def relax(self, op: Nonlinear, args: tuple[Layer, ...], within: tuple[Bounds, ...] | None) -> Layer:
+        boxes = within if within is not None else self.boxes(op, args)
+        slopes = op.chord(boxes)
+        band = op.band(slopes, boxes)
+        known = _sketches(args)
+        return Layer(
+            _relaxed(op, tuple(e.dual for e in args), slopes, band),
+            _sketch.relax(op, slopes, band, known) if known else None,
+        )
+
+    def within(self, e: Layer, reader: Reader, where: Tensor | None = None) -> Bounds:
+        if e.sketch is None or e.dual.exact is not None:
+            return backward.boxes(e.dual, where)
+        return e.sketch.box()
+
+    def bounds(self, e: Layer, where: Tensor | None = None) -> Bounds:
+        return backward.bounds(e.dual, where)
+
+    def lower(self, e: Layer) -> Tensor:
+        return backward.lower(e.dual)
+
+    def upper(self, e: Layer) -> Tensor:
+        return backward.upper(e.dual)
+
+    def above(self, e: Layer) -> tuple[Rows, Tensor]:
+        return backward.above(e.dual)
+
+
+def _relaxed(op: Nonlinear, args: tuple[Relation, ...], slopes: Slopes, band: Bounds) -> Relation:
+    """f(x) = <slopes, x> + w with w in the band: rows c = -nu over f(x) become s c over x, and min <c, w> is paid."""
+
+    def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
+        return op.adjoint(rows, slopes), rows.minimum(band)
+
+    def share(rows: Rows) -> tuple[tuple[Rows, ...], Constant, Constant]:
+        least = rows.minimum(band)
+        most = rows.dot(band.lower + band.upper) - least  # the two ends of <c, w> lie evenly about its middle
+        return op.adjoint(rows, slopes), least, -most
+
+    return backward.relaxed(args, op.shape(*(e.shape for e in args)), pull, share)
+
+
+def _sketches(args: tuple[Layer, ...]) -> tuple[Sketch, ...]:
+    return tuple(e.sketch for e in args if e.sketch is not None)

@@ -1,0 +1,84 @@
+"""Mixed-integer programming: exact for piecewise-linear networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from absdomain.bounds import Bounds
+from absdomain.domain import Decision, Domain, Reader
+from absdomain.domains._program import Activation
+from absdomain.domains._search import Search
+from absdomain.domains._solver import Minima, minima, relaxed
+from absdomain.kinds import Affine, Nonlinear
+from absdomain.region import Region
+
+
+@dataclass(frozen=True)
+class Exact(Domain[Activation]):
+    """{ y : x in the region, y = f(x) }, where every op of f is affine or has pieces; a binary says which piece.
+
+    Big-M constants are the op's bands at the slopes of its pieces over the given boxes (`exact.guided(by=...)`); alone,
+    over boxes that the linear relaxation gives. An entry that its boxes settle costs no binary (Tjeng et al. 2019,
+    section 4). A bound is what HiGHS has proved, less its tolerances; never the value of a point. It has `timeout`
+    seconds for each sample that is asked (None: as long as it takes); where they run out, the bound is the better of
+    what is proved by then and of the relaxation's (Gowal et al. 2018, section 5).
+
+    `decide`, which certification asks, stops at the sign of the minimum and at the first entry below zero, and gives
+    the point. UnsupportedOp: an op without pieces that its boxes do not settle, or a region that is no polyhedron.
+    """
+
+    lemma = "exact"
+    timeout: float | None = None  # seconds for a sample
+    relational = True
+    differentiable = False
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"Exact: timeout is {self.timeout} seconds; give a number above 0, or None for no limit")
+
+    @property
+    def monotone(self) -> bool:  # type: ignore[override]
+        """Minima over less are larger; what is proved by the end of a time limit need not be."""
+        return self.timeout is None
+
+    def lift(self, region: Region) -> Activation:
+        return Activation.input(region)
+
+    def affine(self, op: Affine, *args: Activation) -> Activation:
+        return Activation.of(op, args)
+
+    def relax(self, op: Nonlinear, args: tuple[Activation, ...], within: tuple[Bounds, ...] | None) -> Activation:
+        return Activation.of(op, args, within if within is not None else self.boxes(op, args))
+
+    def within(self, e: Activation, reader: Reader, where: Tensor | None = None) -> Bounds:
+        """Bounds of the linear relaxation: every binary of a later program is paid for by one of these, once."""
+        least, most = minima(e, (1.0, -1.0), relaxed, where)
+        return Bounds(least, -most)
+
+    def bounds(self, e: Activation, where: Tensor | None = None) -> Bounds:
+        least, most = minima(e, (1.0, -1.0), self._searched, where)
+        return Bounds(least, -most)
+
+    def lower(self, e: Activation) -> Tensor:
+        return minima(e, (1.0,), self._searched)[0]
+
+    def upper(self, e: Activation) -> Tensor:
+        return -minima(e, (-1.0,), self._searched)[0]
+
+    def decide(self, e: Activation) -> Decision:
+        like = e.region.centre
+        lower, points, expired = like.new_zeros(len(like), prod(e.shape)), e.region.project(like), []
+        for sample in range(len(like)):
+            bounds, worst = Search(e, sample, self.timeout).decision()
+            lower[sample] = torch.from_numpy(bounds).to(like)
+            if worst.point is not None:
+                points[sample] = worst.point
+            expired.append(worst.expired)
+        return Decision(lower.view(-1, *e.shape), points, torch.tensor(expired, device=like.device))
+
+    def _searched(self, e: Activation, sample: int) -> Minima:
+        return Search(e, sample, self.timeout).minima

@@ -1,0 +1,80 @@
+"""Every lemma holds, every twin is refuted, and every operation and domain names a lemma that speaks of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from absdomain import ops
+from absdomain.algebra import Guided, Meet, Mix
+from absdomain.cli import app
+from absdomain.domain import Domain
+from absdomain.kinds import Op
+from absdomain.proofs.lemma import Lemma, lemmas, markdown, verify
+from absdomain.registry import find, names
+
+ROOT = Path(__file__).parents[2]
+LEMMAS = lemmas()
+
+
+@pytest.mark.parametrize("lemma", LEMMAS.values(), ids=LEMMAS)
+def test_a_lemma_holds_and_its_twins_are_refuted(lemma: Lemma) -> None:
+    result = verify(lemma)
+    assert not result.fault, result.fault
+    assert result.claims > 0
+
+
+def test_every_lemma_has_a_twin() -> None:
+    without = [name for name, lemma in LEMMAS.items() if not lemma.twins]
+    assert not without, f"{without} have no falsified twin, so that nothing shows that their checks can fail"
+
+
+SHIPPED = [vars(ops)[name] for name in ops.__all__ if isinstance(vars(ops)[name], type)]
+
+
+@pytest.mark.parametrize("op", SHIPPED, ids=lambda op: op.__name__)
+def test_every_operation_names_its_lemma(op: type[Op]) -> None:
+    assert op.lemma in LEMMAS, f"{op.__name__}.lemma is {op.lemma!r}; give it a lemma in proofs/ and name it"
+    code = {getattr(thing, "__qualname__", "").split(".")[0] for thing in LEMMAS[op.lemma].about}
+    known = {cls.__name__ for cls in op.__mro__} & code
+    assert known, f"the lemma {op.lemma!r} speaks of {sorted(code)}, but not of {op.__name__} or what it derives from"
+
+
+def domains() -> list[type[Domain[Any]]]:
+    found = [find("domains", name) for name in names("domains")]
+    return [*(d for d in found if isinstance(d, type) and d.__module__.startswith("absdomain.")), Guided, Meet, Mix]
+
+
+@pytest.mark.parametrize("domain", domains(), ids=lambda domain: domain.__name__)
+def test_every_domain_names_its_lemma(domain: type[Domain[Any]]) -> None:
+    assert domain.lemma in LEMMAS, f"{domain.__name__}.lemma is {domain.lemma!r}; give it a lemma and name it"
+
+
+def test_all_domains_are_asked() -> None:
+    assert len(domains()) >= 5
+
+
+def test_the_readme_has_the_table_of_the_lemmas() -> None:
+    text = (ROOT / "proofs" / "README.md").read_text()
+    assert markdown() in text, "proofs/README.md is not up to date; write absdomain.proofs.lemma.markdown() into it"
+
+
+def test_the_command_proves_and_says_so() -> None:
+    done = CliRunner().invoke(app, ["prove", "mix", "guided"])
+    assert done.exit_code == 0, done.output
+    assert "2 lemmas hold" in done.output
+
+
+def test_the_command_fails_where_a_lemma_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Mix, "_mixed", lambda self, ends: 2 * ends[0] - ends[1] if len(ends) == 2 else ends[0])
+    done = CliRunner().invoke(app, ["prove", "mix", "guided"])
+    assert done.exit_code == 1
+    assert "mix" in done.output
+
+
+def test_an_unknown_lemma_is_an_error() -> None:
+    done = CliRunner().invoke(app, ["prove", "fermat"])
+    assert done.exit_code == 1
