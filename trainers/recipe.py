@@ -27,7 +27,8 @@ class Recipe:
     """One training run: data, network, method and every number. Phases are measured in epochs, radii in pixels.
 
     `warmup` natural epochs (kappa 1) come first; then eps goes from `eps_start` to `eps`, and kappa from kappa_start to
-    kappa_end, in `ramp` epochs, step by step; beta = 1 - (eps now / eps) (1 - beta_end), or 0 if beta_end is None.
+    kappa_end, in `ramp` epochs: step by step, or in stairs of `stair` epochs, of which the first stands at the start
+    and the ramp's last at the end. beta = 1 - (eps now / eps) (1 - beta_end), or 0 if beta_end is None.
     The learning rate is multiplied by `decay` at each milestone. A step whose loss or gradient is not finite, or whose
     loss exceeds `spike` times the running mean of the losses, is left out; more than `patience` in a row end the run.
     """
@@ -45,6 +46,7 @@ class Recipe:
     warmup: Epochs = 0.0
     ramp: Epochs = 0.0
     smooth: bool = False
+    stair: int = 0  # epochs for which eps and kappa stay what they are; 0: they change at every step
     kappa_start: float = 1.0
     kappa_end: float = 1.0
     beta_end: float | None = None
@@ -124,7 +126,9 @@ class Recipe:
     def at(self, step: int, steps_per_epoch: int) -> Values:
         """(eps, kappa, beta) for a step that is counted from 0."""
         now, start, end = Moment(step, steps_per_epoch), self.warmup, self.warmup + self.ramp
-        natural = step < now.at(start)
+        if self.stair:
+            now, end = now.held(self.stair), max(start, end - self.stair)
+        natural = now.step < now.at(start)
         eps = 0.0 if natural else now.ramp(self.eps_start, self.eps, start, end, smooth=self.smooth)
         kappa = now.ramp(self.kappa_start, self.kappa_end, start, end, smooth=self.smooth) if eps > 0 else 1.0
         if self.beta_end is None or self.eps == 0:
@@ -152,6 +156,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("batch", _number(1), "give at least 1 image per step"),
     ("warmup", _number(0), "give a number of epochs >= 0"),
     ("ramp", _number(0), "give a number of epochs >= 0"),
+    ("stair", _number(0), "give a number of epochs, or 0 for a change at every step"),
     ("kappa_start", _number(0, 1), "kappa is a weight in [0, 1]"),
     ("kappa_end", _number(0, 1), "kappa is a weight in [0, 1]"),
     ("beta_end", lambda value: value is None or 0 <= value <= 1, "beta is a weight in [0, 1], or null for none"),

@@ -1,0 +1,29 @@
+"""Two networks trained beside each other, and what an attack on one of them does to the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from absdomain.region import Region
+from absdomain.trainers.attacks import Attack, evaluating
+from absdomain.trainers.folder import build_network
+from absdomain.trainers.method import Setup
+from absdomain.trainers.objective import clean_error
+
+
+def partner(setup: Setup[Any]) -> nn.Module:
+    """A second network of the recipe's kind, drawn anew."""
+    made = build_network(setup.recipe, tuple(setup.example.shape[1:]), setup.classes)
+    return made.to(setup.example.device)
+
+
+def transfer_error(attack: Attack, source: nn.Module, target: nn.Module, region: Region, labels: Tensor) -> Tensor:
+    """The share of points found by an attack on `source` that `target` misclassifies, (); both in evaluation mode.
+
+    With one module as both it is that module's own error under the attack.
+    """
+    points = attack(source, region, labels)
+    with evaluating(target):
+        return clean_error(target(points), labels)
