@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain.region import Region
+from absdomain.rows import Rows
 
 Network = Callable[[Tensor], Tensor]  # (B, *shape) -> logits (B, classes)
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, classes), labels (B,) -> (B,); attacks ascend it
@@ -158,6 +159,19 @@ def adam(
         v = 0.999 * v + 0.001 * gradient**2
         points = region.project(points + rate * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8))
     return points
+
+
+def fosc(region: Region, points: Tensor, gradient: Tensor) -> Tensor:
+    """max over x' in the region of <x' - x, g>, at points x of it, (B,): how far a first-order attack is from done.
+
+    `gradient` g (B, *shape) is that of each sample's own loss at x: a mean over the batch divides it, and with it the
+    result, by B. Law: >= 0, and 0 just where x maximises <g, .> over the region. In an unclipped ball of radius eps it
+    is eps |g|_1 - <x - centre, g>. First-order stationary condition of Wang et al. 2019, "On the Convergence and
+    Robustness of Adversarial Training", in any region.
+    """
+    best = -region.minimum(Rows.of(-gradient.unsqueeze(0))).squeeze(0)
+    reached = (gradient * points).flatten(1).sum(1)
+    return (best - reached).clamp(min=0)  # below is rounding, for a point of the region
 
 
 @dataclass(frozen=True)

@@ -48,22 +48,32 @@ class Fgsm(Attack):
 
 @dataclass(frozen=True)
 class Signs(Attack):
-    """`steps` projected steps along the steepest direction of CE (Madry et al. 2018)."""
+    """`steps` projected steps along the steepest direction of CE (Madry et al. 2018).
+
+    After each number of steps in `drops` the rate falls to a tenth, as in SABR.
+    """
 
     steps: int = 10
     rate: float = 0.25  # in units of the region's size
+    drops: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _positive("steps", self.steps)
         _positive("rate", self.rate)
+        if list(self.drops) != sorted({drop for drop in self.drops if 0 < drop < self.steps}):
+            raise refused("drops", self.drops, f"give rising numbers of steps between 0 and {self.steps}")
 
     def __call__(
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
     ) -> Tensor:
         with evaluating(model):
-            begin = region.sample(1)[0] if start is None else start
-            rate, ascended = self.rate, loss or cross_entropy
-            return ascend(model, region, labels, steps=self.steps, rate=rate, start=begin, loss=ascended)
+            points = region.sample(1)[0] if start is None else start
+            rate, ends = self.rate, (*self.drops, self.steps)
+            for begin, end in zip((0, *self.drops), ends, strict=True):
+                steps, ascended = end - begin, loss or cross_entropy
+                points = ascend(model, region, labels, steps=steps, rate=rate, start=points, loss=ascended)
+                rate /= 10
+        return points
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,29 +21,44 @@ from absdomain.guarantee import Guarantee
 from absdomain.lowering import to_graph
 from absdomain.region import Linf, Region
 from absdomain.spec import margins
+from absdomain.trainers.fields import refused
 from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step, clean_error, verified_error
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.schedules import START, Moment
+from absdomain.trainers.stabilise import SMALLEST, Initialisation, as_built, regulariser
 from absdomain.trainers.statistics import Statistics
 from absdomain.trainers.weights import Scheduled, WeightRule
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a bound becomes a loss, whether the last layer is joined with the margins, and who gives kappa."""
+    """How a bound becomes a loss, whether the last layer is joined with the margins, and who gives kappa.
+
+    `initialisation` is done to the network; `regularise` is what stabilise.regulariser weighs at radius 0, a weight
+    that falls to 0 as eps grows (Shi et al. 2021; 0.5 there).
+    """
 
     loss: BoundLoss = robust_cross_entropy
     elision: bool = True
     weight: WeightRule = Scheduled()
+    initialisation: Initialisation = as_built
+    regularise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.regularise >= 0:
+            raise refused("regularise", self.regularise, "give a weight >= 0")
 
 
 USUAL = Settings()
 
 
 class Certified(Objective):
-    """L = kappa CE(f(x), y) + (1 - kappa) loss(lower) + l1 sum |w|, lower by `domain` on the ball.
+    """L = kappa CE(f(x), y) + (1 - kappa) loss(lower) + intensity regulariser + l1 sum |w|.
+
+    `lower` is the bound of `domain` on the ball, `intensity` = settings.regularise * (1 - eps / eps_end). A method with
+    another robust term overrides `robust`.
 
     `example` (1 or more, *shape) is what the network takes, for lowering it; `clip` the range of a pixel, None for a
     ball that may leave it. The lowered graph shares the network's live parameters: one lowering serves the training.
@@ -50,6 +66,8 @@ class Certified(Objective):
     which saves a third of an IBP step. In a network with batch norm it always is: bounds use that pass's statistics.
     """
 
+    intensity: Tensor  # (), of the regulariser
+    with_regulariser: bool = False  # intensity > 0
     learnt: Tensor  # kappa from held-out images, (), where the weight learns; 1 before the first epoch has ended
 
     def __init__(
@@ -62,18 +80,42 @@ class Certified(Objective):
         clip: tuple[float, float] | None = (0.0, 1.0),
         l1: float = 0.0,
         settings: Settings = USUAL,
+        eps_end: float = 0.0,
     ) -> None:
         super().__init__(network, l1=l1)
+        if settings.regularise > 0 and not eps_end > 0:
+            raise refused("eps_end", eps_end, "the regulariser fades as eps grows to it; give the training radius")
+        settings.initialisation(network)
+        self.eps_end = eps_end
+        self.register_buffer("intensity", torch.zeros_like(self.eps), persistent=False)
         self.graph = to_graph(network, example)
         self.statistics = Statistics.of(network, self.graph)
         self.domain, self.classes, self.clip, self.settings = domain, classes, clip, settings
         if settings.weight.learns:
             self.register_buffer("learnt", torch.ones((), dtype=torch.float64, device=self.eps.device))
 
+    @classmethod
+    def of(cls, setup: Setup[Any]) -> Self:
+        """The objective of a recipe's domain, clip, radius and l1, with the method's settings."""
+        recipe, settings = checked(setup).recipe, setup.settings
+        return cls(
+            setup.network,
+            setup.example,
+            setup.domain,
+            classes=setup.classes,
+            clip=setup.clip,
+            l1=recipe.l1,
+            settings=settings,
+            eps_end=recipe.eps,
+        )
+
     def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         if self.settings.weight.learns:
             kappa = self.settings.weight.kappa(kappa, self.learnt.item()) if eps > 0 else 1.0
         super().set(eps=eps, kappa=kappa, beta=beta, at=at)
+        faded = min(eps / self.eps_end, 1.0) if self.eps_end > 0 else 1.0
+        self.intensity.fill_(self.settings.regularise * (1 - faded))
+        self.with_regulariser = self.settings.regularise > 0 and faded < 1
 
     def region(self, x: Tensor) -> Linf:
         """The ball around x of the present radius."""
@@ -102,11 +144,24 @@ class Certified(Objective):
             loss = loss + self.kappa * functional.cross_entropy(logits, y)
             metrics["clean_error"] = clean_error(logits, y)
         if self.with_bound:
-            bound = self.bound(self.region(x), y, graph)
-            loss = loss + (1 - self.kappa) * self.settings.loss(bound)
-            if self.domain.guarantee is Guarantee.SOUND:
-                metrics["verified_error"] = verified_error(bound)
+            robust = self.robust(x, y, graph)
+            loss = loss + (1 - self.kappa) * robust.loss
+            metrics |= robust.metrics
+        if self.with_regulariser:
+            small = Linf(x, self.eps.clamp(min=SMALLEST), clip=self.clip)
+            term = self.intensity * regulariser(graph, small)
+            loss = loss + term
+            metrics["regulariser"] = term.detach()
         return Step(loss, metrics)
+
+    def robust(self, x: Tensor, y: Tensor, graph: Graph) -> Step:
+        """The loss at the bound on the ball around x; `graph` is that of `self.statistics(x)`."""
+        bound = self.bound(self.region(x), y, graph)
+        return Step(self.settings.loss(bound), self.proved(bound))
+
+    def proved(self, bound: Tensor) -> dict[str, Tensor]:
+        """The verified error of bounds on the whole ball, as a step shows it; none if the domain proves nothing."""
+        return {"verified_error": verified_error(bound)} if self.domain.guarantee is Guarantee.SOUND else {}
 
     def epoch_end(self, held_out: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
         """Learns kappa at the present eps, where the weight learns; `lambda` is what it becomes."""
@@ -133,7 +188,7 @@ def worst_margins(lower: Tensor, upper: Tensor, y: Tensor) -> Tensor:
     return lower.gather(1, y.unsqueeze(1)) - upper.gather(1, other)
 
 
-def checked(setup: Setup[Settings]) -> Setup[Settings]:
+def checked(setup: Setup[Any]) -> Setup[Any]:
     """The setup, if its recipe has the held-out images from which its weight learns."""
     if setup.settings.weight.learns and setup.recipe.validation == 0:
         raise setup.recipe.refuse("validation", "an adaptive weight learns from held-out images; hold some out")
@@ -141,17 +196,8 @@ def checked(setup: Setup[Settings]) -> Setup[Settings]:
 
 
 def objective(setup: Setup[Settings]) -> Objective:
-    """The recipe's domain and clip, given to Certified."""
-    recipe, settings = checked(setup).recipe, setup.settings
-    return Certified(
-        setup.network,
-        setup.example,
-        setup.domain,
-        classes=setup.classes,
-        clip=setup.clip,
-        l1=recipe.l1,
-        settings=settings,
-    )
+    """Certified with the recipe's domain."""
+    return Certified.of(setup)
 
 
 # The schedule of CROWN-IBP's MNIST models (Zhang et al., appendix), under which that paper compares all methods.

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from absdomain.algebra import Mix
-from absdomain.trainers.certified import RECIPES, USUAL, Certified, Settings, checked
+from absdomain.algebra import AnyDomain, Mix
+from absdomain.trainers.certified import RECIPES, USUAL, Certified, Settings
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective
 from absdomain.trainers.schedules import START, Moment
@@ -35,29 +35,30 @@ class CrownIBP(Certified):
         clip: tuple[float, float] | None = (0.0, 1.0),
         l1: float = 0.0,
         settings: Settings = USUAL,  # frozen
+        eps_end: float = 0.0,
     ) -> None:
-        super().__init__(network, example, mixture, classes=classes, clip=clip, l1=l1, settings=settings)
+        super().__init__(
+            network, example, mixture, classes=classes, clip=clip, l1=l1, settings=settings, eps_end=eps_end
+        )
         self.mixture = mixture
 
     def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         super().set(eps=eps, kappa=kappa, beta=beta, at=at)
-        self.domain = replace(self.mixture, weight=self.beta if beta >= NEGLIGIBLE else 0.0)
+        self.domain = weighed(self.mixture, self.beta, beta)
+
+
+def weighed(domain: AnyDomain, beta: Tensor, value: float) -> AnyDomain:
+    """A Mix with the weight beta, exactly 0 where beta's value is negligible; any other domain as it is."""
+    if not isinstance(domain, Mix):
+        return domain
+    return replace(domain, weight=beta if value >= NEGLIGIBLE else 0.0)
 
 
 def objective(setup: Setup[Settings]) -> Objective:
     """The recipe's mixture and clip, given to CrownIBP."""
-    recipe, settings, mixture = checked(setup).recipe, setup.settings, setup.domain
-    if not isinstance(mixture, Mix):
-        raise recipe.refuse("domain", "crown-ibp mixes two domains: write mix(first, second)")
-    return CrownIBP(
-        setup.network,
-        setup.example,
-        mixture,
-        classes=setup.classes,
-        clip=setup.clip,
-        l1=recipe.l1,
-        settings=settings,
-    )
+    if not isinstance(setup.domain, Mix):
+        raise setup.recipe.refuse("domain", "crown-ibp mixes two domains: write mix(first, second)")
+    return CrownIBP.of(setup)
 
 
 crown_ibp = Method(

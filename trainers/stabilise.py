@@ -1,0 +1,94 @@
+"""How certified training starts softly: weights that keep boxes from growing, and penalties while eps still grows.
+
+Shi et al. 2021, "Fast Certified Robust Training with Short Warmup", sections 3.2 and 3.4 and the public code. That
+code also halves the weights that follow a residual sum; this does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from absdomain.bounds import Bounds
+from absdomain.expression import parse
+from absdomain.graph import Graph
+from absdomain.kinds import Affine
+from absdomain.ops import ReLU
+from absdomain.region import Region
+from absdomain.trainers.fields import Named
+
+TOLERANCE = 0.5  # tau: a ratio above it costs nothing
+SMALLEST = 1e-6  # the radius whose boxes are penalised before eps grows
+
+
+def as_built(network: nn.Module) -> None:
+    """Leaves the weights with which the network was made."""
+
+
+def ibp(network: nn.Module) -> None:
+    """Weights from N(0, 2 pi / fan_in^2), so that boxes keep their mean radius: layers double it, ReLUs halve it.
+
+    For the weights of linear and convolutional layers but the last, which with all biases stays as it was built.
+    """
+    for weight in [p for p in network.parameters() if p.dim() > 1][:-1]:
+        nn.init.normal_(weight, std=math.sqrt(2 * math.pi) / weight[0].numel())
+
+
+INITIALISATIONS: dict[str, Callable[[nn.Module], None]] = {"as_built": as_built, "ibp": ibp}
+Initialisation = Annotated[Callable[[nn.Module], None], Named(INITIALISATIONS)]  # a field for one of them
+
+
+def regulariser(graph: Graph, region: Region) -> Tensor:
+    """tightness + balance of the boxes that enter the graph's ReLUs, (); 0 for a graph without ReLUs.
+
+    One interval propagation. Radii are compared with those behind the normalisation, if the network begins with one.
+    """
+    trace = parse("box").propagate(graph, region, keep=True)
+    read = {node.args[0]: None for node in graph.nodes if isinstance(node.op, ReLU)}
+    boxes = [trace.at(graph.nodes[place].name) for place in read]
+    if not boxes:
+        return region.centre.new_zeros(())
+    return tightness(trace.at(_normalised(graph)), boxes) + balance(boxes)
+
+
+def tightness(first: Bounds, boxes: Sequence[Bounds]) -> Tensor:
+    """mean over layers of max(tau - r_0 / r_i, 0) / tau, r the mean radius of a layer's box, r_0 of `first`; ()."""
+    start, tiny = first.radius.mean(), torch.finfo(first.lower.dtype).tiny
+    ratios = torch.stack([start / box.radius.mean().clamp(min=tiny) for box in boxes])
+    return functional.relu(TOLERANCE - ratios).mean() / TOLERANCE
+
+
+def balance(boxes: Sequence[Bounds]) -> Tensor:
+    """mean over layers of sum over q in (alpha, beta) of max(tau - min(q, 1 / q), 0) / tau, ().
+
+    With c the centres of a layer's box, alpha = sum of c over active neurons (lower > 0) / sum of -c over inactive ones
+    (upper < 0), beta the same with (c - mean c)^2. A layer without any of one of the two costs nothing.
+    """
+    return torch.stack([_imbalance(box) for box in boxes]).mean()
+
+
+def _imbalance(box: Bounds) -> Tensor:
+    centre, dtype = box.centre, box.lower.dtype
+    active, inactive = (box.lower > 0).to(dtype), (box.upper < 0).to(dtype)
+    spread = (centre - centre.mean()) ** 2
+    pairs = ((centre * active).sum(), -(centre * inactive).sum()), ((spread * active).sum(), (spread * inactive).sum())
+    both = active.amax() * inactive.amax()  # 0 or 1
+    tiny = torch.finfo(dtype).tiny
+    ratios = [torch.minimum(a, b) / torch.maximum(a, b).clamp(min=tiny) for a, b in pairs]
+    return both * functional.relu(TOLERANCE - torch.stack(ratios)).sum() / TOLERANCE
+
+
+def _normalised(graph: Graph) -> str:
+    """The node behind the diagonal ops with which the graph begins, by name."""
+    last = graph.input
+    for before, node in pairwise(graph.nodes):
+        if not (isinstance(node.op, Affine) and node.op.diagonal and graph.nodes[node.args[0]] is before):
+            break
+        last = node
+    return last.name
