@@ -6,8 +6,6 @@ Shi et al. 2021, "Fast Certified Robust Training with Short Warmup", and the pub
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from absdomain.trainers.certified import MNIST as CERTIFIED
 from absdomain.trainers.certified import Settings, objective
 from absdomain.trainers.method import Method
@@ -42,17 +40,16 @@ CIFAR10 = MNIST.on(
     crop=2,
     normalise=True,
 )
-DIGITS = replace(
-    MNIST,
-    data="digits",
+DIGITS = MNIST.on(
+    "digits",
     network="crown-ibp-B",
     eps=0.1,
-    epochs=40,
+    epochs=60,
     batch=64,
-    lr=2e-3,
+    lr=5e-3,
     validation=144,
-    ramp=14.0,
-    milestones=(28.0, 34.0),
+    ramp=21.0,
+    milestones=(42.0, 51.0),
 )
 
 shi = Method(

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from absdomain import Linf, margins, parse, to_graph
 from absdomain.algebra import Mix
+from absdomain.trainers import read
 from absdomain.trainers.certified import Certified
 from absdomain.trainers.crown_ibp import CrownIBP
 from absdomain.trainers.losses import robust_cross_entropy
@@ -162,3 +163,15 @@ def test_objectives_follow_the_live_weights(network: nn.Module, batch: tuple[Ten
 def test_schedule_values_are_no_state(network: nn.Module) -> None:
     objective: Objective = Natural(network)
     assert set(objective.state_dict()) == {f"network.{name}" for name in network.state_dict()}
+
+
+def test_diffai_is_certified_with_zonotopes(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    x, y = batch
+    method = read("diffai")
+    recipe = method.recipe(data="digits")
+    objective = method.build(network, x[:1], 4, recipe)
+    objective.set(eps=0.1, kappa=0.25)
+    robust = robust_cross_entropy(lower(network, x, y, "zonotope"))
+    expected = 0.25 * functional.cross_entropy(network(x), y) + 0.75 * robust
+    assert recipe.kappa_end == 0.5
+    assert objective(x, y).loss.item() == pytest.approx(expected.item())

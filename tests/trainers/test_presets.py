@@ -7,7 +7,7 @@ import pytest
 
 from absdomain import data
 from absdomain.registry import find, names
-from absdomain.trainers import Method, Recipe, presets
+from absdomain.trainers import Method, Recipe, presets, read
 
 RECIPES = {
     f"{module.name}.{name}": value
@@ -19,7 +19,7 @@ RECIPES = {
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_a_preset_can_be_trained(recipe: Recipe) -> None:
-    assert isinstance(find("trainers", recipe.trainer), Method)
+    assert isinstance(read(recipe.trainer), Method)
     assert callable(find("networks", recipe.network))
     assert recipe.data in data.names()
     assert Recipe.from_json(recipe.to_json()) == recipe
