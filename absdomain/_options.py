@@ -34,6 +34,9 @@ WeightsFile = Annotated[
         show_default=False,
     ),
 ]
+Model = Annotated[
+    str, typer.Option(help="Which network of the run: some methods train a partner.", rich_help_panel=DATA)
+]
 Subset = Annotated[
     int | None,
     typer.Option(min=1, help="Only the first so many test images.", rich_help_panel=DATA, show_default=False),

@@ -95,6 +95,26 @@ def landscape(path: Path, found: Landscape, title: str) -> None:
     figure.savefig(path)
 
 
+def filters(path: Path, pictures: Tensor, title: str, *, most: int = 64) -> None:
+    """The first filters (N, C, H, W) or (N, H, W): in colour for three channels, else each channel by itself, red > 0.
+
+    All have one scale, so that a filter of small weights is seen to be one.
+    """
+    coloured = pictures.dim() == 4 and pictures.shape[1] == 3
+    shown = (pictures if coloured else pictures.reshape(-1, *pictures.shape[-2:]))[:most].double()
+    columns = min(len(shown), 8)
+    rows = -(-len(shown) // columns)
+    figure = _figure(columns, rows + 0.4)
+    largest = float(shown.abs().max()) or 1.0
+    for axes, picture in zip(figure.subplots(rows, columns, squeeze=False).flat, shown, strict=False):
+        image = (0.5 + 0.5 * picture / largest).movedim(0, -1) if coloured else picture
+        axes.imshow(image.tolist(), cmap="RdBu_r", vmin=-largest, vmax=largest)
+    for axes in figure.axes:
+        axes.set_axis_off()
+    figure.suptitle(f"{title}; the largest weight is {largest:.3g}", fontsize=9)
+    figure.savefig(path)
+
+
 def _picture(image: Tensor) -> Any:
     """(C, H, W) or (H, W) as matplotlib takes it; a flat image as one row."""
     shaped = image if image.dim() > 1 else image.unsqueeze(0)

@@ -103,8 +103,21 @@ def study(
     images, labels = test[: check.subset]
     folder = check.folder(subject) if out is None else out
     model = subject.network.to(device)
+    seen = judged(subject, check, images, labels, folder, batch=batch)
+    summary = summarise(seen)
+    results = _results(subject, check, summary, folder)
+    _write(folder / "results.json", results)
+    _draw(subject, check, model, images.to(device), labels.to(device), folder, batch)
+    _draw_missed(subject, check, model, images.to(device), seen, folder)
+    return Outcome(summary, folder, results)
+
+
+def judged(
+    subject: Subject, check: Check, images: Tensor, labels: Tensor, folder: Path, *, batch: int = 100
+) -> list[Verdict]:
+    """The verdicts on these images, with progress on stderr; those that the folder holds are not made again."""
     verdicts = certify(
-        model,
+        subject.network,
         images,
         labels,
         eps=check.eps,
@@ -119,13 +132,7 @@ def study(
         file=folder / "verdicts.jsonl",
     )
     _write(folder / "config.json", {"network": subject.name, "data": subject.data, **asdict(check)})
-    seen = _watched(verdicts, len(labels))
-    summary = summarise(seen)
-    results = _results(subject, check, summary, folder)
-    _write(folder / "results.json", results)
-    _draw(subject, check, model, images.to(device), labels.to(device), folder, batch)
-    _draw_missed(subject, check, model, images.to(device), seen, folder)
-    return Outcome(summary, folder, results)
+    return _watched(verdicts, len(labels))
 
 
 def _watched(verdicts: Any, total: int) -> list[Verdict]:

@@ -1,22 +1,22 @@
-"""The command line: train, certify, bounds, fuzz, demo, list."""
+"""The command line: train, certify, bounds, fuzz, demo, list; the other commands have files of their own."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from absdomain import _options as option
-from absdomain._console import Commands, keep_memory, plain_warnings, progress
+from absdomain._console import Commands, keep_memory, plain_warnings
 from absdomain._prove import prove
-
-if TYPE_CHECKING:
-    from absdomain._study import Check, Subject
-    from absdomain.trainers import Metrics, Recipe, StepMetrics
+from absdomain.commands.compare import compare
+from absdomain.commands.inspect import inspect
+from absdomain.commands.matrix import matrix
+from absdomain.commands.runs import check_of, recipe_of, subject_of, train_in, use
+from absdomain.commands.sweep import sweep
 
 app = typer.Typer(
     cls=Commands,
@@ -92,66 +92,13 @@ def train(
 
     `absdomain train --data mnist --network crown-ibp-B --trainer crown-ibp --eps 0.3 --epochs 100 --out RUN`
     """
-    recipe = _recipe(preset, ctx.params)
+    recipe = recipe_of(preset, ctx.params)
     method = re.sub(r"[^\w.=-]+", "-", recipe.trainer).strip("-")  # without brackets, which a shell would take
     name = f"{recipe.data}-{recipe.network}-{method}-eps{recipe.eps:g}-seed{recipe.seed}"
     folder = out or Path("runs") / name
-    _use(threads, device)
-    _train(recipe, folder, data_dir, device)
+    use(threads, device)
+    train_in(recipe, folder, data_dir, device)
     typer.echo(f"{folder}: trained. Now: absdomain certify {folder}")
-
-
-def _recipe(preset: str | None, options: dict[str, Any]) -> Recipe:
-    """The preset, or the trainer's own recipe for the data, with those of the options that are given and its fields."""
-    from absdomain.registry import find
-    from absdomain.trainers import Recipe, read
-    from absdomain.trainers.method import revised
-
-    known = {field.name for field in fields(Recipe)}
-    given = {name: value for name, value in options.items() if name in known and value is not None}
-    if preset is not None:
-        template = find("presets", preset)
-        if not isinstance(template, Recipe):
-            raise ValueError(f"--preset {preset}: is a {type(template).__name__}, not a Recipe; ask who registered it")
-        return revised(template, **given)
-    if "data" not in given:
-        raise ValueError("train: which data? Give --data (digits, mnist, fashion-mnist, cifar10), or a --preset")
-    return read(given.setdefault("trainer", "crown-ibp")).recipe(**given)
-
-
-def _train(recipe: Recipe, folder: Path, data_dir: Path | None, device: str) -> None:
-    from absdomain import _plots
-    from absdomain.trainers import read_metrics, train
-
-    held_out = ""
-    with progress(f"train {recipe.network}", recipe.epochs, lines=recipe.epochs) as show:
-
-        def on_step(step: StepMetrics) -> None:
-            if step.step % 10 == 0:
-                text = f"loss {step.loss:.3f}  eps {step.values.eps:.4g}  {_rates('batch', step)}  {held_out}"
-                show(recipe.epochs * step.step / step.steps, text)
-
-        for row in train(recipe, folder, data_dir=data_dir, device=device, on_step=on_step):
-            held_out = _rates("held out", row)
-            show(row.epoch, f"loss {row.loss:.3f}  eps {row.eps:.4g}  {held_out}")
-    title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
-    _plots.training(folder / "training.png", read_metrics(folder), title)
-
-
-def _rates(where: str, row: StepMetrics | Metrics) -> str:
-    parts = [("clean", row.clean_error), ("verified", row.verified_error)]
-    return where + "".join(f" {name} {100 * error:.2f} %" for name, error in parts if error is not None)
-
-
-def _use(threads: int | None, device: str = "cpu") -> None:
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        torch.zeros((), device=device)
-    except (RuntimeError, AssertionError) as reason:
-        raise ValueError(f"--device {device}: cannot be used here ({reason}); use cpu") from reason
 
 
 # --- certify and bounds -----------------------------------------------------------------------------------------------
@@ -173,6 +120,7 @@ def certify(
     subset: option.Subset = None,
     curve: option.Curve = 100,
     seed: option.Seed = 0,
+    model: option.Model = "model",
     out: option.Results = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     batch: option.Batch = 100,
@@ -190,9 +138,9 @@ def certify(
     from absdomain import _report
     from absdomain._study import study
 
-    _use(threads, device)
-    subject = _subject(run, weights, data)
-    check = _check(
+    use(threads, device)
+    subject = subject_of(run, weights, data, model)
+    check = check_of(
         subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, strict=not count_ties,
         margin=margin, subset=subset, curve=curve, seed=seed,
     )  # fmt: skip
@@ -226,9 +174,9 @@ def bounds(
     from absdomain._study import layers_of, margins_of
     from absdomain.data import load
 
-    _use(threads)
-    subject = _subject(run, weights, data)
-    check = _check(subject, eps, clip, domain)
+    use(threads)
+    subject = subject_of(run, weights, data)
+    check = check_of(subject, eps, clip, domain)
     test = load(subject.data, "test", data_dir=data_dir)
     if index >= len(test):
         raise ValueError(f"--index {index}: {subject.data} has test images 0..{len(test) - 1}")
@@ -242,35 +190,6 @@ def bounds(
     )
     if plot is not None:
         _plots.widths(plot, layers, title)
-
-
-def _subject(run: Path | None, weights: Path | None, data: str | None) -> Subject:
-    from absdomain._study import Subject
-
-    if run is not None and weights is None:
-        from absdomain.trainers import load_run
-
-        network, recipe = load_run(run)
-        radius = recipe.certified_eps or None
-        return Subject(network, recipe.network, data or recipe.data, radius, recipe.clip, run)
-    if weights is None or run is not None:
-        raise ValueError("give either RUN, the folder of a training, or --weights FILE")
-    from absdomain.networks.weights import load
-
-    found = load(weights)
-    if data is None and found.data is None:
-        raise ValueError(f"{weights} does not say its data set; give --data")
-    return Subject(found.network, weights.stem, data or found.data or "", None, True, Path("runs") / weights.stem)
-
-
-def _check(subject: Subject, eps: float | None, clip: bool | None, domains: list[str] | None, **more: Any) -> Check:
-    from absdomain._study import Check
-    from absdomain.certification import CASCADE
-
-    radius = subject.eps if eps is None else eps
-    if radius is None:
-        raise ValueError("which radius? Give --eps: neither a weights file nor natural training says it")
-    return Check(radius, subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)
 
 
 # --- fuzz -------------------------------------------------------------------------------------------------------------
@@ -301,7 +220,7 @@ def fuzz(
     from absdomain.laws import LAWS, LawBroken
     from absdomain.laws.domains import named
 
-    _use(threads)
+    use(threads)
     if profile not in _fuzz.PROFILES:
         raise typer.BadParameter(f"there are {', '.join(_fuzz.PROFILES)}", param_hint="--profile")
     try:
@@ -327,14 +246,14 @@ def demo(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; such small tensors gain nothing from more.")] = 1,
 ) -> None:
     """Train CROWN-IBP on 8x8 digits and certify the whole test set with several domains: about a minute."""
-    _use(threads)
-    recipe = _recipe(preset, {})
-    _train(recipe, out, None, "cpu")
+    use(threads)
+    recipe = recipe_of(preset, {})
+    train_in(recipe, out, None, "cpu")
     from absdomain import _report
     from absdomain._study import study
 
-    subject = _subject(out, None, None)
-    check = _check(subject, None, None, ["box", "crown-ibp", "fast-lin", "deeppoly", "box & deeppoly"])
+    subject = subject_of(out, None, None)
+    check = check_of(subject, None, None, ["box", "crown-ibp", "fast-lin", "deeppoly", "box & deeppoly"])
     outcome = study(subject, check)
     _report.show(_report.errors_table(outcome.summary, check.spelling(), f"{recipe.data}, eps {check.eps:g}"))
     typer.echo(f"training curves: {out / 'training.png'}")
@@ -364,7 +283,8 @@ def _presets() -> list[tuple[str, str]]:
     return [(name, f"{r.trainer}, {r.network} on {r.data}, eps {r.eps:.4g}, {r.epochs} epochs") for name, r in recipes]
 
 
-app.command()(prove)
+for command in (prove, sweep, compare, matrix, inspect):
+    app.command()(command)
 
 
 if __name__ == "__main__":

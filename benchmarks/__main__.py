@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from absdomain._timing import interleaved, once, peak_memory
 from benchmarks.cases import BATCHES, NETWORKS, Case, cases
-from benchmarks.measure import interleaved, once, peak_memory
 
 # glibc gives large blocks back to the system at each free by default, which costs more than the arithmetic at batch 128
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"}

@@ -1,0 +1,1 @@
+"""Commands of the command line, a file each. They may import any room; none of the rooms knows them."""

@@ -1,0 +1,100 @@
+"""`absdomain compare`: which images either, both or only one of two networks certifies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from absdomain import _options as option
+from absdomain.commands.runs import check_of, subject_of, use
+
+if TYPE_CHECKING:
+    from absdomain.verdict import Verdict
+
+CAVEAT = (
+    "No ensemble certificate: which of the two to trust is known from the true label alone, "
+    "so that no classifier has the error of `either`."
+)
+NAMES = ("first", "second", "both", "either", "only first", "only second", "neither")
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN1", help="Folder of a finished training.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN2", help="Another, or the same with another --model2.")],
+    model1: Annotated[str, typer.Option(help="Which network of RUN1.", rich_help_panel=option.DATA)] = "model",
+    model2: Annotated[str, typer.Option(help="Which network of RUN2.", rich_help_panel=option.DATA)] = "model",
+    eps: option.Eps = None,
+    clip: option.Clip = None,
+    domain: option.Domains = None,
+    steps: option.Steps = 40,
+    restarts: option.Restarts = 2,
+    subset: option.Subset = None,
+    seed: option.Seed = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    data_dir: option.DataDir = None,
+    threads: option.Threads = None,
+) -> None:
+    """Certify the same test images with two networks, and say what either, both or only one of them certifies.
+
+    Of all images, and of those that both classify correctly (Boopathy et al. 2021, table 7). What either certifies is
+    no ensemble's certificate. eps and clipping are by default those of RUN1's training.
+
+    `absdomain compare runs/ibp runs/singleprop --eps 0.3`
+    """
+    from absdomain._study import judged
+    from absdomain.data import load
+
+    use(threads)
+    subjects = subject_of(first, None, None, model1), subject_of(second, None, None, model2)
+    if subjects[0].data != subjects[1].data:
+        raise ValueError(f"compare: {first} is of {subjects[0].data}, {second} of {subjects[1].data}; give runs of one")
+    check = check_of(
+        subjects[0], eps, clip, domain, steps=steps, restarts=restarts, subset=subset, seed=seed, cascade=True, curve=0
+    )
+    images, labels = load(subjects[0].data, "test", data_dir=data_dir)[: check.subset]
+    found = [judged(subject, check, images, labels, check.folder(subject)) for subject in subjects]
+    shares = {"all": counted(*found), "correct by both": counted(*_correct(*found))}
+    if as_json:
+        typer.echo(json.dumps({"eps": check.eps, "note": CAVEAT, **shares}))
+        return
+    _show(shares, f"certified at eps {check.eps:g}: {first} ({model1}), {second} ({model2})")
+
+
+def counted(first: Sequence[Verdict], second: Sequence[Verdict]) -> dict[str, float]:
+    """The number of images, and the percentage that each, both, either, only one or neither certifies."""
+    from absdomain.verdict import Status
+
+    pairs = [(a.status is Status.VERIFIED, b.status is Status.VERIFIED) for a, b in zip(first, second, strict=True)]
+    each = {
+        "first": sum(a for a, _ in pairs),
+        "second": sum(b for _, b in pairs),
+        "both": sum(a and b for a, b in pairs),
+        "either": sum(a or b for a, b in pairs),
+        "only first": sum(a and not b for a, b in pairs),
+        "only second": sum(b and not a for a, b in pairs),
+        "neither": sum(not (a or b) for a, b in pairs),
+    }
+    return {"images": len(pairs)} | {name: 100 * count / max(1, len(pairs)) for name, count in each.items()}
+
+
+def _correct(first: Sequence[Verdict], second: Sequence[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
+    """The verdicts on images that both classify correctly."""
+    kept = [(a, b) for a, b in zip(first, second, strict=True) if a.correct and b.correct]
+    return [a for a, _ in kept], [b for _, b in kept]
+
+
+def _show(shares: dict[str, dict[str, float]], title: str) -> None:
+    from rich.table import Table
+
+    from absdomain._report import show
+
+    table = Table("certified by, %", *shares, title=title, title_justify="left", caption=CAVEAT, caption_justify="left")
+    for name in NAMES:
+        table.add_row(name, *(f"{column[name]:.2f}" for column in shares.values()))
+    table.add_section()
+    table.add_row("images", *(f"{column['images']:g}" for column in shares.values()))
+    show(table)

@@ -1,0 +1,102 @@
+"""`absdomain matrix`: networks by the way they were trained, against the domains that certify them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from absdomain import _options as option
+from absdomain.commands.runs import check_of, subject_of, use
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from absdomain.data import Images
+
+# Box, the zero slope, Fast-Lin, CROWN and the linear program, each on its own boxes.
+DOMAINS = ("box", "deeppoly(slopes=zero)", "fast-lin", "crown", "lp")
+SPLITS = ("test", "train")
+
+
+def matrix(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished trainings.")],
+    eps: option.Eps = None,
+    clip: option.Clip = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(help=f"A column; may be given again. Default: {', '.join(DOMAINS)}.", show_default=False),
+    ] = None,
+    subset: Annotated[int, typer.Option(min=1, help="Images of each split, drawn by the seed.")] = 100,
+    seed: option.Seed = 0,
+    steps: option.Steps = 40,
+    restarts: option.Restarts = 2,
+    model: option.Model = "model",
+    out: Annotated[Path, typer.Option(help="File for the numbers.")] = Path("matrix.json"),
+    data_dir: option.DataDir = None,
+    threads: option.Threads = None,
+) -> None:
+    """Certify each run with each domain, on images of the test and of the training split: a table of verified errors.
+
+    A row is a network, a column a domain; eps is by default that of each training. The split on which a network was
+    trained shows how much of its proofs is learnt by heart. The same command again resumes.
+
+    `absdomain matrix runs/ibp runs/wong-kolter --subset 100 --seed 1`
+    """
+    from absdomain._study import judged
+    from absdomain.data import load
+    from absdomain.verdict import summarise
+
+    use(threads)
+    rows = []
+    for run in runs:
+        subject = subject_of(run, None, None, model)
+        check = check_of(
+            subject, eps, clip, domain or list(DOMAINS),
+            steps=steps, restarts=restarts, subset=subset, seed=seed, curve=0,
+        )  # fmt: skip
+        for split in SPLITS:
+            images, labels = drawn(load(subject.data, split, data_dir=data_dir), subset, seed)
+            folder = check.folder(subject)
+            verdicts = judged(subject, check, images, labels, folder.with_name(f"{split}-{seed}-{folder.name}"))
+            summary, spelt = summarise(verdicts), check.spelling()
+            errors = {spelt.get(name, name): error for name, error in summary.domains.items()}
+            clean, pgd = summary.clean_error, summary.pgd_error
+            row = {"run": str(run), "trained": _method(run), "split": split, "eps": check.eps, "clean": clean}
+            rows.append(row | {"images": len(labels), "pgd": pgd, "domains": errors, "timeouts": summary.timeouts})
+    out.write_text(json.dumps(rows, indent=1) + "\n")
+    _show(rows)
+    typer.echo(f"numbers: {out}")
+
+
+def drawn(images: Images, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """`count` images and labels drawn by the seed, in file order; all of them where there are no more."""
+    return images[:] if count >= len(images) else images.holdout(count, seed)[1][:]
+
+
+def _method(run: Path) -> str:
+    from absdomain.trainers.folder import read_config
+
+    config = read_config(run)
+    assert config is not None  # its network has been read
+    return config.recipe.trainer
+
+
+def _show(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from absdomain._report import show
+
+    for split in SPLITS:
+        chosen = [row for row in rows if row["split"] == split]
+        names = list(dict.fromkeys(name for row in chosen for name in row["domains"]))
+        title = f"verified error, %: {chosen[0]['images']} {split} images a network"
+        table = Table("trained with", "run", "eps", "clean", "PGD", *names, title=title, title_justify="left")
+        for row in chosen:
+            pgd = "" if row["pgd"] is None else f"{row['pgd']:.2f}"
+            cells = [f"{row['domains'][name]:.2f}" if name in row["domains"] else "" for name in names]
+            table.add_row(row["trained"], row["run"], f"{row['eps']:g}", f"{row['clean']:.2f}", pgd, *cells)
+        show(table)

@@ -1,0 +1,100 @@
+"""What several commands do: read a recipe, train in a folder, find a trained network, make up a question."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absdomain._console import progress
+
+if TYPE_CHECKING:
+    from absdomain._study import Check, Subject
+    from absdomain.trainers import Metrics, Recipe, StepMetrics
+
+
+def recipe_of(preset: str | None, options: dict[str, Any]) -> Recipe:
+    """The preset, or the trainer's own recipe for the data, with those of the options that are given and its fields."""
+    from absdomain.registry import find
+    from absdomain.trainers import Recipe, read
+    from absdomain.trainers.method import revised
+
+    known = {field.name for field in fields(Recipe)}
+    given = {name: value for name, value in options.items() if name in known and value is not None}
+    if preset is not None:
+        template = find("presets", preset)
+        if not isinstance(template, Recipe):
+            raise ValueError(f"--preset {preset}: is a {type(template).__name__}, not a Recipe; ask who registered it")
+        return revised(template, **given)
+    if "data" not in given:
+        raise ValueError("train: which data? Give --data (digits, mnist, fashion-mnist, cifar10), or a --preset")
+    return read(given.setdefault("trainer", "crown-ibp")).recipe(**given)
+
+
+def train_in(recipe: Recipe, folder: Path, data_dir: Path | None, device: str) -> None:
+    """Train with progress on stderr, and draw the curves."""
+    from absdomain import _plots
+    from absdomain.trainers import read_metrics, train
+
+    held_out = ""
+    with progress(f"train {recipe.network}", recipe.epochs, lines=recipe.epochs) as show:
+
+        def on_step(step: StepMetrics) -> None:
+            if step.step % 10 == 0:
+                text = f"loss {step.loss:.3f}  eps {step.values.eps:.4g}  {_rates('batch', step)}  {held_out}"
+                show(recipe.epochs * step.step / step.steps, text)
+
+        for row in train(recipe, folder, data_dir=data_dir, device=device, on_step=on_step):
+            held_out = _rates("held out", row)
+            show(row.epoch, f"loss {row.loss:.3f}  eps {row.eps:.4g}  {held_out}")
+    title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
+    _plots.training(folder / "training.png", read_metrics(folder), title)
+
+
+def _rates(where: str, row: StepMetrics | Metrics) -> str:
+    parts = [("clean", row.clean_error), ("verified", row.verified_error)]
+    return where + "".join(f" {name} {100 * error:.2f} %" for name, error in parts if error is not None)
+
+
+def use(threads: int | None, device: str = "cpu") -> None:
+    """Set the number of threads; ValueError for a device that is not there."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        torch.zeros((), device=device)
+    except (RuntimeError, AssertionError) as reason:
+        raise ValueError(f"--device {device}: cannot be used here ({reason}); use cpu") from reason
+
+
+def subject_of(run: Path | None, weights: Path | None, data: str | None, model: str = "model") -> Subject:
+    """The network of a run's folder, one of several by its name, or of a weights file."""
+    from absdomain._study import Subject
+
+    if run is not None and weights is None:
+        from absdomain.trainers import load_run
+
+        network, recipe = load_run(run, model)
+        radius = recipe.certified_eps or None
+        name, folder = (recipe.network, run) if model == "model" else (f"{recipe.network}, {model}", run / model)
+        return Subject(network, name, data or recipe.data, radius, recipe.clip, folder)
+    if weights is None or run is not None or model != "model":
+        raise ValueError("give either RUN, the folder of a training, or --weights FILE; only RUN has a --model")
+    from absdomain.networks.weights import load
+
+    found = load(weights)
+    if data is None and found.data is None:
+        raise ValueError(f"{weights} does not say its data set; give --data")
+    return Subject(found.network, weights.stem, data or found.data or "", None, True, Path("runs") / weights.stem)
+
+
+def check_of(subject: Subject, eps: float | None, clip: bool | None, domains: list[str] | None, **more: Any) -> Check:
+    """What is asked: by default at the radius of the training, by the usual cascade."""
+    from absdomain._study import Check
+    from absdomain.certification import CASCADE
+
+    radius = subject.eps if eps is None else eps
+    if radius is None:
+        raise ValueError("which radius? Give --eps: neither a weights file nor natural training says it")
+    return Check(radius, subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)

@@ -1,0 +1,154 @@
+"""`absdomain sweep`: presets, schedules and seeds, trained, certified and put into one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from absdomain import _options as option
+from absdomain.commands.runs import check_of, recipe_of, subject_of, train_in, use
+
+if TYPE_CHECKING:
+    from absdomain.trainers import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of a sweep."""
+
+    preset: str
+    recipe: Recipe
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """One network at one radius; errors in percent. A training that diverged has none, and says why."""
+
+    preset: str
+    trainer: str
+    epochs: int
+    seed: int
+    train_eps: float
+    eps: float
+    clean: float | None = None
+    pgd: float | None = None
+    verified: float | None = None
+    epoch_seconds: float | None = None
+    diverged: str | None = None
+
+
+def sweep(
+    presets: Annotated[list[str], typer.Argument(metavar="PRESET...", help="Names of presets.", show_default=False)],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, ... of each.", rich_help_panel=option.METHOD)] = 1,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Share of the preset's epochs, all phases in proportion; may be given again. Default: 1.",
+            rich_help_panel=option.SCHEDULE,
+            show_default=False,
+        ),
+    ] = None,
+    eps: Annotated[
+        list[float] | None,
+        typer.Option(help="A radius to certify; may be given again. Default: the preset's.", show_default=False),
+    ] = None,
+    domain: option.Domains = None,
+    steps: option.Steps = 40,
+    restarts: option.Restarts = 2,
+    subset: option.Subset = None,
+    cost: Annotated[bool, typer.Option("--cost/--no-cost", help="Time a step beside a natural one.")] = True,
+    out: Annotated[Path, typer.Option(help="The sweep's folder.")] = Path("runs/sweep"),
+    data_dir: option.DataDir = None,
+    device: option.Device = "cpu",
+    threads: option.Threads = None,
+) -> None:
+    """Train presets with several seeds and budgets, certify each, and write one table with its plots.
+
+    Each training has a folder of its own; the same command again resumes, and what is finished is not done again. The
+    sweep's folder gets table.md, results.json and the plots. Epochs are rounded to an even number, as a pair needs.
+
+    `absdomain sweep mnist-0.3-crown-ibp-B mnist-0.3-pure-ibp-B --seeds 3 --budget 0.1 --budget 0.3`
+    """
+    from absdomain.commands import sweep_table
+
+    use(threads, device)
+    asked = {"steps": steps, "restarts": restarts, "subset": subset, "curve": 0, "cascade": True}
+    results: list[Result] = []
+    for job in jobs(presets, seeds, budget or [1.0], out):
+        typer.echo(f"{job.folder}", err=True)
+        results += _results(job, eps, domain, asked, data_dir, device)
+    costs = _costs(presets, data_dir, out) if cost else {}
+    sweep_table.write(out, results, costs)
+    (out / "results.json").write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+    typer.echo((out / "table.md").read_text())
+    typer.echo(f"table, numbers and plots: {out}")
+
+
+def jobs(presets: list[str], seeds: int, budgets: list[float], out: Path) -> Iterator[Job]:
+    """All trainings, seed by seed, so that an interrupted sweep has all methods."""
+    for seed in range(seeds):
+        for budget in budgets:
+            for preset in presets:
+                whole = recipe_of(preset, {}).epochs
+                epochs = whole if budget == 1 else max(2, 2 * round(budget * whole / 2))
+                recipe = recipe_of(preset, {"epochs": epochs, "seed": seed})
+                yield Job(preset, recipe, out / f"{preset}-epochs{epochs}-seed{seed}")
+
+
+def _results(
+    job: Job, radii: list[float] | None, domains: list[str] | None, asked: dict[str, Any], data_dir: Path | None,
+    device: str,
+) -> Iterator[Result]:  # fmt: skip
+    """Train, unless that is done; certify at each radius, unless that is done."""
+    from absdomain.trainers import Diverged, read_metrics
+
+    recipe = job.recipe
+    what = (job.preset, recipe.trainer, recipe.epochs, recipe.seed, recipe.eps)
+    failure = None
+    try:
+        train_in(recipe, job.folder, data_dir, device)
+    except Diverged as reason:
+        failure = str(reason)
+    for eps in radii or [recipe.certified_eps]:
+        if failure is not None:
+            yield Result(*what, eps, diverged=failure)
+            continue
+        found = _certified(job.folder, eps, domains, asked, data_dir, device)
+        seconds = read_metrics(job.folder)[-1]["seconds"] / recipe.epochs
+        yield Result(*what, eps, found["clean_error"], found["pgd_error"], found["verified_error"], seconds)
+
+
+def _certified(
+    run: Path, eps: float, domains: list[str] | None, asked: dict[str, Any], data_dir: Path | None, device: str
+) -> dict[str, Any]:
+    from absdomain._study import study
+
+    subject = subject_of(run, None, None)
+    check = check_of(subject, eps, None, domains, **asked)
+    done = check.folder(subject) / "results.json"
+    if done.exists():
+        return dict(json.loads(done.read_text()))
+    return study(subject, check, data_dir=data_dir, device=device).results
+
+
+def _costs(presets: list[str], data_dir: Path | None, out: Path) -> dict[str, Any]:
+    """What a step of each preset costs, measured once and kept."""
+    from absdomain.commands.cost import cost
+    from absdomain.data import load
+
+    path = out / "costs.json"
+    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    for preset in presets:
+        recipe = recipe_of(preset, {})
+        key = json.dumps([recipe.to_json()], sort_keys=True)
+        if known.get(preset, {}).get("recipe") != key:
+            found = cost(recipe, load(recipe.data, "train", data_dir=data_dir))
+            known[preset] = {**asdict(found), "recipe": key}
+            path.write_text(json.dumps(known, indent=1) + "\n")
+    return {preset: known[preset] for preset in presets}
