@@ -79,6 +79,7 @@ def train(
     optimiser: Annotated[str | None, _hint("adam or sgd.", SCHEDULE)] = None,
     lr: Annotated[float | None, _hint("Learning rate.", SCHEDULE)] = None,
     validation: Annotated[int | None, _hint("Training images held out to watch the run.", SCHEDULE)] = None,
+    images: Annotated[int | None, _hint("Train on so many images, drawn by the seed. Default: all.", SCHEDULE)] = None,
     seed: Annotated[int | None, _hint("Seed of all randomness. Default: 0.", METHOD)] = None,
     out: Annotated[Path | None, _hint("The run's folder. Default: runs/ and a name made of the above.", "Data")] = None,
     data_dir: option.DataDir = None,

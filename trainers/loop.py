@@ -90,6 +90,8 @@ def train(
     full = load(recipe.data, "train", data_dir=data_dir)
     if recipe.validation >= len(full):
         raise recipe.refuse("validation", f"there are {len(full)} training images, hold out fewer")
+    if recipe.images is not None and recipe.images + recipe.validation > len(full):
+        raise recipe.refuse("images", f"there are {len(full)} and {recipe.validation} are held out, take fewer")
     digest = hashlib.sha256(full.pixels.numpy().tobytes() + full.labels.numpy().tobytes()).hexdigest()
     wanted = Config(recipe, full.shape, full.classes, digest, torch.get_num_threads(), torch.__version__)
     config = settle(folder, wanted)

@@ -64,6 +64,7 @@ class Recipe:
     flip: bool = False  # mirror training images at random
     crop: int = 0  # shift training images at random by up to so many pixels
     validation: int = 5000  # training images held out to watch the run; 0 for none
+    images: int | None = None  # training images, drawn from the others by the seed; None: all of them
     seed: int = 0
     dtype: str = "float32"
 
@@ -175,6 +176,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("spike", lambda value: value is None or _number(1)(value), "give a factor >= 1, or null for no limit"),
     ("l1", _number(0), "give a weight >= 0"),
     ("crop", _number(0), "give a number of pixels >= 0"),
+    ("images", lambda value: value is None or value >= 1, "give a number of images >= 1, or null for all"),
     ("validation", _number(0), "give a number of images >= 0"),
     ("seed", _number(0), "give an integer >= 0"),
     ("dtype", lambda value: value in DTYPES, f"choose one of {', '.join(DTYPES)}"),

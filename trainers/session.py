@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -127,6 +127,8 @@ def start(folder: Path, recipe: Recipe, full: Images, device: torch.device) -> S
     torch.manual_seed(recipe.seed)
     network = build_network(recipe, full.shape, full.classes).to(device)
     images, held_out = full.holdout(recipe.validation, recipe.seed)
+    if recipe.images is not None and recipe.images < len(images):
+        images = replace(images.holdout(recipe.images, recipe.seed)[1], split=images.split)
     example = images[:1][0].to(device, recipe.torch_dtype)
     objective = method.build(network, example, full.classes, recipe)
     return Session(folder, recipe, images, held_out, objective, _optimiser(recipe, objective), device)

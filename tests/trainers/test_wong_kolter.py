@@ -1,11 +1,16 @@
 """Wong and Kolter's training: the loss of the worked example, the schedule of the code, projections drawn each step."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from absdomain import parse
-from absdomain.trainers import Moment, Recipe, RecipeError
+from absdomain.data import load
+from absdomain.trainers import Moment, Recipe, RecipeError, train
+from absdomain.trainers.session import start
 from absdomain.trainers.wong_kolter import WongKolter, throughout, wong_kolter
 
 
@@ -54,6 +59,21 @@ def test_stairs(ramp: float, stair: int, expected: list[float]) -> None:
     assert [recipe.at(10 * epoch + 9, 10).eps for epoch in range(6)] == pytest.approx(expected)
     with pytest.raises(RecipeError, match="stair: -1 cannot be used"):
         Recipe(stair=-1)
+
+
+def test_a_training_may_take_a_part_of_the_images(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"network": "mlp-2x100", "epochs": 1, "batch": 50, "validation": 144, "trainer": "natural"}
+    steps = {seed: list(train(Recipe(images=120, seed=seed, **given), tmp_path / str(seed))) for seed in (0, 1)}
+    assert [rows[0].step for rows in steps.values()] == [3, 3]
+    full, cpu = load("digits", "train"), torch.device("cpu")
+    first, second = (start(tmp_path, Recipe(images=120, seed=seed, **given), full, cpu) for seed in (0, 1))
+    assert len(first.images) == 120
+    assert len(first.held_out) == 144
+    assert not torch.equal(first.images.pixels, second.images.pixels)
+    trained, held = ({image.numpy().tobytes() for image in part.pixels} for part in (first.images, first.held_out))
+    assert not trained & held
+    with pytest.raises(RecipeError, match=r"images: 1300 cannot be used; there are .* and 144 are held out, take fewer"):
+        train(Recipe(images=1300, **given), tmp_path / "more")
 
 
 def bounds(objective: WongKolter, step: int, x: Tensor, y: Tensor) -> Tensor:
