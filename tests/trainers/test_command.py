@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from absdomain import cli
+from absdomain.commands import runs
 from absdomain.trainers import Recipe, read, train
 
 
 def recipe(preset: str | None = None, **options: Any) -> Recipe:
-    return cli._recipe(preset, options)
+    return runs.recipe_of(preset, options)
 
 
 def test_options_of_the_trainer_stand_in_its_text() -> None:
@@ -34,4 +34,4 @@ def test_what_is_no_trainer_is_said(text: str) -> None:
 def test_certification_is_at_the_radius_that_was_meant(tmp_path: Path) -> None:
     given = {"data": "digits", "network": "mlp-2x100", "trainer": "ibp", "domain": "box", "batch": 512}
     list(train(Recipe(**given, eps=0.02, eps_eval=0.01, epochs=1, validation=0), tmp_path))  # type: ignore[arg-type]
-    assert cli._subject(tmp_path, None, None).eps == 0.01
+    assert runs.subject_of(tmp_path, None, None).eps == 0.01
