@@ -41,6 +41,11 @@ class Guided(Domain[Elements]):
         return self.inner.differentiable and self.by.differentiable
 
     @property
+    def solved(self) -> bool:  # type: ignore[override]
+        """Whether either is."""
+        return self.inner.solved or self.by.solved
+
+    @property
     def guarantee(self) -> Guarantee:
         return min(self.inner.guarantee, self.by.guarantee)
 
@@ -108,6 +113,11 @@ class Meet(Domain[Elements]):
     def differentiable(self) -> bool:  # type: ignore[override]
         """Whether all parts are."""
         return all(part.differentiable for part in self.parts)
+
+    @property
+    def solved(self) -> bool:  # type: ignore[override]
+        """Whether any part is."""
+        return any(part.solved for part in self.parts)
 
     @property
     def guarantee(self) -> Guarantee:
@@ -184,6 +194,11 @@ class Mix(Domain[Elements]):
     def differentiable(self) -> bool:  # type: ignore[override]
         """Whether all parts that count are."""
         return all(part.differentiable for part in self._live)
+
+    @property
+    def solved(self) -> bool:  # type: ignore[override]
+        """Whether any part that counts is."""
+        return any(part.solved for part in self._live)
 
     @property
     def guarantee(self) -> Guarantee:

@@ -17,12 +17,12 @@ from torch import Tensor
 from absdomain.bounds import Bounds
 from absdomain.kinds import Affine, Nonlinear, Shape, Slopes
 from absdomain.region import Region
-from absdomain.roots import Roots, units, windows
+from absdomain.roots import Roots, pairs, units, windows
 from absdomain.rows import Rows
 
 _BUDGET = 2**21  # coefficients in flight at once
 
-Constant = Tensor | None  # (K, N or 1); None: zero
+Constant = Tensor | None  # (K, N or 1), or 0-dim; None: zero
 Pull = Callable[[Rows], tuple[tuple[Rows, ...], Constant]]
 Share = Callable[[Rows], tuple[tuple[Rows, ...], Constant, Constant]]
 
@@ -52,8 +52,8 @@ class Relation:
     share: Share | None = None  # None: the c_i depend on the signs of c
     depth: int = 0  # the longest way to the input
     widest: int = 0  # entries of the largest activation on the way to the input
-    moved: Region | None = None  # the activation's own region, where only diagonal ops lie before it
-    exact: Callable[[], Bounds] | None = None  # its exact interval hull, where one op gives it
+    moved: Region | None = None  # the image of the whole region, where only diagonal ops lie before it
+    exact: Callable[[], Bounds] | None = None  # the exact interval hull over the whole region, where one op gives it
     local: bool = False  # a neuron depends on a window of the arguments: rows on patches are worth starting with
     relaxation: Relaxation | None = None  # of a nonlinear op, for whoever looks for better lines
 
@@ -62,11 +62,12 @@ def source(region: Region) -> Relation:
     """The input."""
     shape = tuple(region.centre.shape[1:])
     local = len(shape) > 1
-    return Relation(shape, (), region, None, widest=prod(shape), moved=region, exact=region.box, local=local)
+    whole = region.whole
+    return Relation(shape, (), region, None, widest=prod(shape), moved=whole, exact=whole.box, local=local)
 
 
 def affine(op: Affine, *args: Relation) -> Relation:
-    """The value of an affine op: nothing is lost, and over the region itself its interval hull is exact."""
+    """The value of an affine op: nothing is lost, and over the whole region its interval hull is exact."""
     shapes = tuple(e.shape for e in args)
     moved = exact = None
     if len(args) == 1 and args[0].moved is not None:
@@ -144,12 +145,19 @@ def bounds(e: Relation, where: Tensor | None = None) -> Bounds:
         return exact()
     like = e.region.centre
     lower, upper = like.new_full((len(like), *e.shape), -torch.inf), like.new_full((len(like), *e.shape), torch.inf)
-    found = list(_minima_of(e, (windows if e.local and e.region.columns else units)(e.shape, like, where)))
+    found = list(_minima_of(e, _roots(e)(e.shape, like, where)))
     if found:
         neurons, low, high = (torch.cat([part.flatten() for part in parts]) for parts in zip(*found, strict=True))
         lower = lower.flatten().index_copy(0, neurons, low).view_as(lower)
         upper = upper.flatten().index_copy(0, neurons, -high).view_as(upper)
     return Bounds(lower, upper)
+
+
+def _roots(e: Relation) -> Callable[[Shape, Tensor, Tensor | None], Roots]:
+    """What to start from: a region that does not say otherwise is given a column per sample and no other."""
+    if not e.region.any_columns:
+        return units
+    return windows if e.local else pairs
 
 
 def _minima_of(e: Relation, roots: Roots) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -247,7 +255,9 @@ def known(e: Relation) -> Callable[[], Bounds] | None:
 
 
 def _joined(low: Tensor, high: Tensor) -> Tensor:
-    return torch.cat([low, high]) if low.dim() else low
+    """The constants of [c; -c] from those of c and of -c, either of which may be 0-dim."""
+    low, high = torch.broadcast_tensors(low, high)
+    return torch.cat([low, high]) if low.dim() else torch.stack([low, high]).unsqueeze(1)
 
 
 def _chunks(e: Relation, index: Tensor) -> tuple[Tensor, ...]:

@@ -44,7 +44,8 @@ class Domain(ABC, Generic[E]):
     lemma: ClassVar[str] = ""  # the name of its lemma in proofs/
     relational: ClassVar[bool] = False  # keeps relations between activations, so that it is exact on affine graphs
     monotone: ClassVar[bool] = False  # theorem: bounds over a part of a region lie within those over the region
-    differentiable: ClassVar[bool] = True  # bounds have gradients: not those that a solver gives
+    differentiable: ClassVar[bool] = True  # bounds have the gradients of their values
+    solved: ClassVar[bool] = False  # bounds are a solver's, to its tolerance
 
     @property
     def guarantee(self) -> Guarantee:
@@ -205,4 +206,5 @@ class Trace(Generic[E]):
 
 
 def _text(value: object) -> str:
-    return str(value) if isinstance(value, Domain) else getattr(value, "__name__", repr(value))
+    """Literals as Python writes them; domains and policies have a text form of their own."""
+    return repr(value) if isinstance(value, str) else str(value)

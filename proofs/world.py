@@ -261,27 +261,27 @@ class Parameter(float):
             return NotImplemented  # a tensor's turn
         return self.world.encoded(combine(self.world.constant(float(self)), self.world.constant(float(other))))
 
-    def __add__(self, other: object) -> Parameter:  # type: ignore[override]
+    def __add__(self, other: object) -> Parameter:
         return self._with(other, lambda a, b: a + b)
 
-    def __sub__(self, other: object) -> Parameter:  # type: ignore[override]
+    def __sub__(self, other: object) -> Parameter:
         return self._with(other, lambda a, b: a - b)
 
-    def __rsub__(self, other: object) -> Parameter:  # type: ignore[override]
+    def __rsub__(self, other: object) -> Parameter:
         return self._with(other, lambda a, b: b - a)
 
-    def __mul__(self, other: object) -> Parameter:  # type: ignore[override]
+    def __mul__(self, other: object) -> Parameter:
         return self._with(other, lambda a, b: a * b)
 
     def __neg__(self) -> Parameter:
         return self * -1
 
-    __radd__, __rmul__ = __add__, __mul__  # type: ignore[assignment]
+    __radd__, __rmul__ = __add__, __mul__
 
     def _refused(self, *_: object) -> float:
         raise TypeError("this arithmetic of a Parameter would lose its name; give it a form in proofs/world.py")
 
-    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __floordiv__ = __mod__ = _refused  # type: ignore[assignment]
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __floordiv__ = __mod__ = _refused
 
 
 def _true(value: Rational, strict: bool) -> bool:

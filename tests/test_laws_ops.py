@@ -15,7 +15,7 @@ from absdomain.bounds import Bounds
 from absdomain.kinds import Affine, Elementwise, Op, Slopes
 from absdomain.laws import LawBroken, check_op, drawing, strategies
 
-SEEDS = range(8)
+SEEDS = range(30 if settings().max_examples > 50 else 3)
 
 
 @pytest.mark.parametrize("make", drawing.MAKERS, ids=lambda make: make.__name__)

@@ -140,3 +140,10 @@ class PiecewiseLinear(Elementwise):
             slopes = self.chord((Bounds(p, q),))
             found.append(Piece(Line(slopes, self(p) - slopes[0] * p), (Bounds(p, q),)))
         return tuple(found)
+
+    def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
+        """The largest |f| over |x| <= size, and the steepest |slope| times size: a level does not round errors away."""
+        (size,) = sizes
+        corners = self._corners(Bounds(-size, size))
+        slopes = [self.chord((Bounds(p, q),))[0].abs() for p, q in pairwise(corners)]
+        return reduce(torch.maximum, [self(p).abs() for p in corners] + [s * size for s in slopes])
