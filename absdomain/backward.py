@@ -96,31 +96,28 @@ def relaxed(
     return Relation(shape, args, args[0].region, pull, share, *extent, local=local, relaxation=relaxation)
 
 
+def _under(e: Relation) -> list[Relation]:
+    """All activations on which e depends and e itself, each after those on which it depends."""
+    found, left = {e: None}, [e]
+    while left:
+        fresh = [arg for arg in dict.fromkeys(left.pop().args) if arg not in found]
+        found.update(dict.fromkeys(fresh))
+        left += fresh
+    return sorted(found, key=lambda node: node.depth)
+
+
 def relaxations(e: Relation) -> list[Relation]:
     """The relaxed activations on which e depends, each after those on which it depends itself."""
-    found: dict[Relation, None] = {}
-
-    def visit(node: Relation) -> None:
-        if node not in found:
-            for arg in node.args:
-                visit(arg)
-            found[node] = None
-
-    visit(e)
-    return [node for node in found if node.relaxation is not None]
+    return [node for node in _under(e) if node.relaxation is not None]
 
 
 def with_pulls(e: Relation, pulls: Mapping[Relation, Pull]) -> Relation:
     """e with other lines at these relaxed activations, for bounds of one sign."""
     made: dict[Relation, Relation] = {}
-
-    def remade(node: Relation) -> Relation:
-        if node not in made:
-            args = tuple(remade(arg) for arg in node.args)
-            made[node] = replace(node, args=args, pull=pulls.get(node, node.pull), share=None)
-        return made[node]
-
-    return remade(e)
+    for node in _under(e):
+        args = tuple(made[arg] for arg in node.args)
+        made[node] = replace(node, args=args, pull=pulls.get(node, node.pull), share=None)
+    return made[e]
 
 
 def mirrored(pull: Pull) -> Share:
@@ -229,7 +226,7 @@ def _substituted(e: Relation, rows: Rows, *, ends: int) -> tuple[Rows, tuple[Ten
         rows = pending.pop(e)
         if len(constants) == 2 and e.share is None:
             rows, pending = rows.signed(), {node: other.signed() for node, other in pending.items()}
-            constants = (_joined(*constants),)
+            constants = (_joined(*constants, rows),)
         parts, *found = e.share(rows) if len(constants) == 2 and e.share is not None else e.pull(rows)
         constants = tuple(c if more is None else c + more for c, more in zip(constants, found, strict=True))
         peak = max(peak, sum(part.entries for part in parts))
@@ -242,7 +239,10 @@ def _substituted(e: Relation, rows: Rows, *, ends: int) -> tuple[Rows, tuple[Ten
 
 
 def above(e: Relation) -> tuple[Rows, Tensor]:
-    """Planes above e in the input: e_k <= <c_k, x> + d_k on the region, k flat; rows (K, B), constants (K, B or 1)."""
+    """Planes above e in the input: e_k <= <c_k, x> + d_k on the region, k flat; rows (K, B), constants (K, B or 1).
+
+    All are carried at once, coefficients of every entry of e over every activation: meant for few entries.
+    """
     size = prod(e.shape)
     rows = Rows.units(torch.arange(size, device=e.region.centre.device), e.shape, e.region.centre)
     rows, constant = to_input(e, rows.negated())
@@ -254,10 +254,10 @@ def known(e: Relation) -> Callable[[], Bounds] | None:
     return e.exact if e.region.whole is e.region else None
 
 
-def _joined(low: Tensor, high: Tensor) -> Tensor:
-    """The constants of [c; -c] from those of c and of -c, either of which may be 0-dim."""
-    low, high = torch.broadcast_tensors(low, high)
-    return torch.cat([low, high]) if low.dim() else torch.stack([low, high]).unsqueeze(1)
+def _joined(low: Tensor, high: Tensor, rows: Rows) -> Tensor:
+    """The constants of [c; -c], the rows, from those of c and of -c, either of which may be 0-dim."""
+    count = len(rows.data) // 2
+    return torch.cat(torch.broadcast_tensors(*(c if c.dim() else c.expand(count, 1) for c in (low, high))))
 
 
 def _chunks(e: Relation, index: Tensor) -> tuple[Tensor, ...]:

@@ -90,11 +90,11 @@ class Domain(ABC, Generic[E]):
         return Decision(self.lower(e))
 
     def above(self, e: E) -> tuple[Rows, Tensor]:
-        """Planes above e in the network's input: e_k <= <c_k, x> + d_k on the region; rows (K, B), constants (K, B).
+        """Planes above e in the network's input: e_k <= <c_k, x> + d_k on the region.
 
-        k counts the entries of e, flat. TypeError: the domain keeps no relation to the input.
+        k counts the entries of e, flat; rows (K, B or 1), constants (K, B or 1). TypeError: the domain gives none.
         """
-        raise TypeError(f"{self} keeps no relation to the input, so that it knows no plane above its elements")
+        raise TypeError(f"{self} gives no planes above its elements; a domain that does is deeppoly, dual or zonotope")
 
     def boxes(self, op: Nonlinear, args: tuple[E, ...]) -> tuple[Bounds, ...]:
         """Boxes of the arguments, over which `relax` takes the op's band."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from absdomain import _halfspace
-from absdomain._halfspace import inner, like
+from absdomain._axes import spread
+from absdomain._halfspace import inner
 from absdomain.proofs.duality import matrix
 from absdomain.proofs.exact import assume, number, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
@@ -33,7 +34,7 @@ def box(world: World, size: int) -> Interval:
 
 def value(ball: Interval, c: Tensor, q: Tensor, eta: Tensor, need: Tensor) -> Tensor:
     """h(eta) = eta need + min over the ball of <c - eta q, x>."""
-    return eta * need + ball.minimum(Rows.of(c - like(eta, q) * q))
+    return eta * need + ball.minimum(Rows.of(c - spread(eta, q.dim() - 1) * q))
 
 
 def every_multiplier(sign: int = 1) -> Check:
@@ -71,13 +72,13 @@ def step_function(sign: int = 1) -> Check:
         eta, later = real(world, "eta"), real(world, "later")
         assume(world, eta, later - eta)
         world.split(*numbers(q))
-        low, high = (inner(q, _halfspace.lowest(ball, c - like(e, q) * q)) for e in (eta, later))
+        low, high = (inner(q, ball.lowest(c - spread(e, q.dim() - 1) * q)) for e in (eta, later))
         prove(world, sign * (high - low), "nondecreasing")
         ends = torch.maximum(q * ball.lower, q * ball.upper), torch.minimum(q * ball.lower, q * ball.upper)
         for gamma in (low, high):
             prove(world, ends[0].sum(1) - gamma, "bounded above")
             prove(world, gamma - ends[1].sum(1), "bounded below")
-        rest = [number(c - like(e, q) * q) for e in (eta, later)]
+        rest = [number(c - spread(e, q.dim() - 1) * q) for e in (eta, later)]
         if all(world.known(p, strict=True) for p in rest) or all(world.known(-p, strict=True) for p in rest):
             prove_zero(world, high - low, "constant between breakpoints")
 
@@ -161,7 +162,7 @@ LEMMAS = (
         "h(eta) = eta (t - k) + min <c - eta q, x> bounds <c, x> on the reference space for every eta >= 0; gamma is a "
         "nondecreasing step function, bounded, with breakpoints c_i / q_i (theorem 1); the shipped eta is a best one "
         "(theorem 2); at eta_med with its own t the bound is <c, x> in closed form, and eta_med is optimal",
-        (_halfspace.multipliers, _halfspace.lowest, ReferenceSpace.minimum, MatchedSpace.minimum,
+        (_halfspace.multipliers, Interval.lowest, ReferenceSpace.minimum, MatchedSpace.minimum,
          MatchedSpace.multipliers),
         (every_multiplier(), closed_form(lambda space, rows: space.minimum(rows)), example, shipped_minimum,
          step_function(), best()),

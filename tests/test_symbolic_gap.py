@@ -96,7 +96,9 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "phi"), [(ZERO, phi_zero), (FAST_LIN, phi_fast_lin), (ADAPTIVE, phi_adaptive)], ids=str
+    ("domain", "phi"),
+    [(ZERO, phi_zero), (FAST_LIN, phi_fast_lin), (ADAPTIVE, phi_adaptive)],
+    ids=["zero", "fast-lin", "adaptive"],
 )
 def test_nets_follow_the_closed_forms(domain: SymbolicGap, phi: Rule) -> None:
     for graph, layers, ball in nets(40):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from absdomain import backward, bounds, reference, stationary
+from absdomain import backward, bounds, stationary
 from absdomain.algebra import Guided, Meet, Mix
 from absdomain.bounds import Bounds
 from absdomain.domain import Domain
@@ -46,7 +46,7 @@ from absdomain.ops import (
 )  # fmt: skip
 from absdomain.proofs.lemma import lemmas, verify
 from absdomain.reference import MatchedSpace
-from absdomain.region import L1, L2
+from absdomain.region import L1, L2, Interval
 from absdomain.rows import Rows
 from absdomain.trainers import directions, objective
 
@@ -267,7 +267,7 @@ MUTANTS = (
     Mutant("facets' bands too narrow", "lp", Elementwise, "sup", scaled(0.5)),
     Mutant("pieces without intercepts", "exact", PiecewiseLinear, "pieces", without_intercepts),
     Mutant("the conjugate is forgotten", "worked_bounds", Dual, "relax", conjugate_forgotten),
-    Mutant("a point outside the ball", "robustra", reference, "lowest", scaled(2)),
+    Mutant("a point outside the ball", "robustra", Interval, "lowest", scaled(2)),
     Mutant("the half-space forgotten", "robustra", MatchedSpace, "multipliers", scaled(0)),
     Mutant("z and v exchanged", "symbolic_gap", SymbolicGap, "affine", nominal_of_the_radius),
     Mutant("the weights exchanged", "advibp", directions, "weights", swapped),

@@ -62,6 +62,17 @@ def test_claims_that_are_false_are_not_proved() -> None:
         check(World(values={"a": -1, "b": 0}))
 
 
+def test_hypotheses_that_contradict_each_other_prove_nothing() -> None:
+    def check(world: World) -> None:
+        a = world.real("a")
+        world.assume(a - 1)
+        world.assume(-a)
+        world.prove(-1 - a * a, "nonsense")
+
+    with pytest.raises(Unproved, match="contradict"):
+        explore(check)
+
+
 def test_both_outcomes_of_a_comparison_are_run() -> None:
     seen: list[bool] = []
 
