@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers on one thread each beat one on two, and small tensors gain nothing from threads.
 WORKERS ?= 2
 
-.PHONY: help install demo test test-slow nightly lint bench wheel clean
+.PHONY: help install demo prove test test-slow nightly lint bench wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -27,7 +27,10 @@ lint: $(READY)  ## style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy -p absdomain
 
-test: lint  ## style, types and the fast tests
+prove: $(READY)  ## check every lemma on the code that is installed
+	OMP_NUM_THREADS=1 $(BIN)/absdomain prove
+
+test: lint prove  ## style, types, lemmas and the fast tests
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) -m "not slow"
 
 test-slow: $(READY)  ## the slow tests; those on real data run if ABSDOMAIN_DATA names the data folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,31 +29,31 @@ class Outcome:
     domain: str
     tally: Tally
     slack: Slack
-    seconds: Counter[str]  # by law
+    seconds: dict[str, float]  # by law
 
 
 def count(domain: AnyDomain, profile: str) -> int:
     """The problems of each law that a profile asks of a domain."""
-    return PROFILES[profile] // (1 if domain.differentiable else _SOLVER)
+    return PROFILES[profile] // (_SOLVER if domain.solved else 1)
 
 
 def fuzz(domain: AnyDomain, *, examples: int, seed: int, laws: Sequence[DomainLaw] = LAWS) -> Outcome:
     """Every law that binds the domain, each on `examples` random problems; raises LawBroken."""
     asked = [law for law in laws if law.binds(domain)]
     total = sum(examples if law.most is None else min(examples, law.most) for law in asked)
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
     with progress(f"fuzz {domain}", total) as show:
         tally = check_domain(domain, examples=examples, seed=seed, laws=asked, watch=_watch(show, seconds))
     return Outcome(str(domain), tally, slack_of(domain, networks=min(examples, _NETWORKS), seed=seed), seconds)
 
 
-def _watch(show: Callable[[float, str], None], seconds: Counter[str]) -> Callable[[DomainLaw, int, Tally], None]:
+def _watch(show: Callable[[float, str], None], seconds: dict[str, float]) -> Callable[[DomainLaw, int, Tally], None]:
     """Shows how far it is, and notes the time that each law takes."""
     last = [time.perf_counter()]
 
     def watch(law: DomainLaw, number: int, tally: Tally) -> None:
         now = time.perf_counter()
-        seconds[str(law)] += now - last[0]
+        seconds[str(law)] = seconds.get(str(law), 0.0) + now - last[0]
         last[0] = now
         show(sum(tally.tried.values()), f"{law} {number}")
 

@@ -7,6 +7,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
+from absdomain._axes import flat, spread
 from absdomain.region import L2, Interval, Linf, Region
 from absdomain.rows import Rows
 
@@ -21,10 +22,10 @@ def multipliers(ball: Region, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
     """
 
     def rising(eta: Tensor) -> Tensor:
-        return need > inner(q, lowest(ball, c - like(eta, q) * q))
+        return need > inner(q, ball.lowest(c - spread(eta, q.dim() - 1) * q))
 
     def value(eta: Tensor) -> Tensor:
-        return eta * need + ball.minimum(Rows.of(c - like(eta, q) * q))
+        return eta * need + ball.minimum(Rows.of(c - spread(eta, q.dim() - 1) * q))
 
     low = q.new_zeros(len(c), len(q))
     high = rising(low).to(q)
@@ -48,8 +49,8 @@ def multipliers(ball: Region, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
 @multipliers.register(Interval)
 def _of_box(ball: Linf | Interval, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
     """The breakpoint c_i / q_i at which the derivative, which falls by |q_i| times the width there, reaches 0."""
-    axes, box = q.dim() - 1, ball.box()
-    lower, upper, c, q = (flat(t, axes) for t in (box.lower, box.upper, c, q))
+    box = ball.box()
+    lower, upper, c, q = flat(box.lower, 1), flat(box.upper, 1), flat(c, 2), flat(q, 1)
     first = torch.where((c > 0) | ((c == 0) & (q < 0)), lower, upper)  # the point as eta leaves 0
     lack = need - (q * first).sum(-1)
     points = torch.where(((c > 0) & (q > 0)) | ((c < 0) & (q < 0)), c / q, torch.inf)
@@ -66,8 +67,7 @@ def _of_box(ball: Linf | Interval, c: Tensor, q: Tensor, need: Tensor) -> Tensor
 def _of_l2(ball: L2, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
     """The root of need - <q, centre> = |q|^2 (eta - a) / |c - eta q|, where a q is the part of c along q."""
     rise = need - inner(q, ball.centre)
-    axes = q.dim() - 1
-    c, q = flat(c * ball.reach, axes), flat(q * ball.reach, axes)
+    c, q = flat(c * ball.reach, 2), flat(q * ball.reach, 1)
     size = torch.linalg.vector_norm(q, dim=-1)
     divisor = torch.where(size > 0, size, 1.0)
     along = (c * q).sum(-1) / divisor.square()
@@ -78,42 +78,23 @@ def _of_l2(ball: L2, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
     return torch.where(sine > -limit, eta.clamp(min=0), 0.0)  # where it always falls, and where q = 0
 
 
-def lowest(ball: Region, r: Tensor) -> Tensor:
-    """The point of a ball at which <r_k, x> is least, entries that do not matter at their middle, (K, B, *shape).
-
-    r is (K, N or 1, *shape). It is a gradient of the support function; that at -r is its mirror image, so that the
-    mean of both lies in the middle.
-    """
-    with torch.enable_grad():
-        held = r.detach().expand(-1, len(ball.centre), *r.shape[2:]).clone().requires_grad_()
-        both = ball.minimum(Rows.of(held)) + ball.minimum(Rows.of(-held))
-        (twice,) = torch.autograd.grad(both.sum(), held)
-    return (ball.box().centre + twice / 2).detach()
-
-
 def optimum(ball: Region, c: Tensor, q: Tensor, need: Tensor, eta: Tensor) -> Tensor:
     """The x of the ball with <q, x> = need at which <c, x> is least; eta > 0 the best multiplier, (K, B, *shape).
 
     At a breakpoint <c - eta q, x> is least at many points: it is that mixture of those on either side. Where eta = 0,
-    the x at which <c, x> is least.
+    an x at which <c, x> is least, and of many one with <q, x> >= need.
     """
     step = 8 * torch.finfo(q.dtype).eps
-    before, after = (lowest(ball, c - like(eta * factor, q) * q) for factor in (1 - step, 1 + step))
+    least = torch.finfo(q.dtype).tiny
+    scale = flat(c, 2).abs().amax(-1) / flat(q, 1).abs().amax(-1).clamp(min=least)  # what is small for eta = 0
+    ends = eta * (1 - step), eta * (1 + step) + (step * scale).clamp(min=least)
+    before, after = (ball.lowest(c - spread(end, q.dim() - 1) * q) for end in ends)
     lack, rise = need - inner(q, before), inner(q, after - before)
     share = torch.where(rise > 0, lack / torch.where(rise > 0, rise, 1.0), 0.0).clamp(0.0, 1.0)
-    return before + like(share, q) * (after - before)
-
-
-def flat(x: Tensor, axes: int) -> Tensor:
-    """The last `axes` axes as one."""
-    return x.reshape(*x.shape[: x.dim() - axes], -1)
+    return before + spread(share, q.dim() - 1) * (after - before)
 
 
 def inner(a: Tensor, b: Tensor, axes: int | None = None) -> Tensor:
     """<a, b> over the last axes, by default all of a's but the batch."""
-    return flat(a * b, a.dim() - 1 if axes is None else axes).sum(-1)
-
-
-def like(scalars: Tensor, q: Tensor) -> Tensor:
-    """(..., B) with an axis of size 1 for each of q's (B, *shape) after the batch."""
-    return scalars.reshape(*scalars.shape, *(1,) * (q.dim() - 1))
+    product = a * b
+    return flat(product, product.dim() - (a.dim() - 1 if axes is None else axes)).sum(-1)

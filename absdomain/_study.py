@@ -214,7 +214,7 @@ def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, li
     region = Linf(images.to(torch.float64), check.eps, clip=check.region)
     found = {}
     for text, domain in check.parsed().items():
-        if not domain.differentiable:  # a solver's: a program for every neuron would take hours
+        if not domain.differentiable:  # a program or a search of its own for every neuron would take hours
             continue
         try:
             found[_labelled(text, domain)] = _measure.layers(graph, domain, region)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from absdomain.domain import Decision, Domain, Reader
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.region import Region
+from absdomain.rows import Rows
 
 Elements = tuple[Any, ...]  # one element per part
 AnyDomain = Domain[Any]
@@ -39,6 +41,11 @@ class Guided(Domain[Elements]):
     def differentiable(self) -> bool:  # type: ignore[override]
         """Whether both are."""
         return self.inner.differentiable and self.by.differentiable
+
+    @property
+    def solved(self) -> bool:  # type: ignore[override]
+        """Whether either is."""
+        return self.inner.solved or self.by.solved
 
     @property
     def guarantee(self) -> Guarantee:
@@ -71,6 +78,9 @@ class Guided(Domain[Elements]):
 
     def upper(self, e: Elements) -> Tensor:
         return self.inner.upper(e[0])
+
+    def above(self, e: Elements) -> tuple[Rows, Tensor]:
+        return self.inner.above(e[0])
 
     def decide(self, e: Elements) -> Decision:
         return self.inner.decide(e[0])
@@ -110,6 +120,11 @@ class Meet(Domain[Elements]):
         return all(part.differentiable for part in self.parts)
 
     @property
+    def solved(self) -> bool:  # type: ignore[override]
+        """Whether any part is."""
+        return any(part.solved for part in self.parts)
+
+    @property
     def guarantee(self) -> Guarantee:
         return _weakest(self.parts)
 
@@ -135,17 +150,22 @@ class Meet(Domain[Elements]):
                 known = tuple(_refined(k, part, e, (op, i), ~s) for i, (k, e, s) in enumerate(asked))
         return known
 
+    def within(self, e: Elements, reader: Reader, where: Tensor | None = None) -> Bounds:
+        return reduce(Bounds.meet, [p.within(own, reader, where) for p, own in zip(self.parts, e, strict=True)])
+
     def bounds(self, e: Elements, where: Tensor | None = None) -> Bounds:
-        known = self.parts[0].bounds(e[0], where)
-        for part, own in zip(self.parts[1:], e[1:], strict=True):
-            known = known.meet(part.bounds(own, where))
-        return known
+        return reduce(Bounds.meet, [part.bounds(own, where) for part, own in zip(self.parts, e, strict=True)])
 
     def lower(self, e: Elements) -> Tensor:
         return torch.stack([part.lower(own) for part, own in zip(self.parts, e, strict=True)]).amax(0)
 
     def upper(self, e: Elements) -> Tensor:
         return torch.stack([part.upper(own) for part, own in zip(self.parts, e, strict=True)]).amin(0)
+
+    def above(self, e: Elements) -> tuple[Rows, Tensor]:
+        """Those of the first part that is relational."""
+        found = next(((part, own) for part, own in zip(self.parts, e, strict=True) if part.relational), None)
+        return super().above(e) if found is None else found[0].above(found[1])
 
     def decide(self, e: Elements) -> Decision:
         found = [part.decide(own) for part, own in zip(self.parts, e, strict=True)]
@@ -186,6 +206,11 @@ class Mix(Domain[Elements]):
         return all(part.differentiable for part in self._live)
 
     @property
+    def solved(self) -> bool:  # type: ignore[override]
+        """Whether any part that counts is."""
+        return any(part.solved for part in self._live)
+
+    @property
     def guarantee(self) -> Guarantee:
         return _weakest(self._live)
 
@@ -215,7 +240,12 @@ class Mix(Domain[Elements]):
         return ends[0] if len(ends) == 1 else self.weight * ends[0] + (1 - self.weight) * ends[1]
 
     def bounds(self, e: Elements, where: Tensor | None = None) -> Bounds:
-        both = [part.bounds(own, where) for part, own in zip(self._live, e, strict=True)]
+        return self._mixed_bounds([part.bounds(own, where) for part, own in zip(self._live, e, strict=True)])
+
+    def within(self, e: Elements, reader: Reader, where: Tensor | None = None) -> Bounds:
+        return self._mixed_bounds([part.within(own, reader, where) for part, own in zip(self._live, e, strict=True)])
+
+    def _mixed_bounds(self, both: list[Bounds]) -> Bounds:
         return Bounds(self._mixed([b.lower for b in both]), self._mixed([b.upper for b in both]))
 
     def lower(self, e: Elements) -> Tensor:
@@ -223,6 +253,11 @@ class Mix(Domain[Elements]):
 
     def upper(self, e: Elements) -> Tensor:
         return self._mixed([part.upper(own) for part, own in zip(self._live, e, strict=True)])
+
+    def above(self, e: Elements) -> tuple[Rows, Tensor]:
+        planes = [part.above(own) for part, own in zip(self._live, e, strict=True)]
+        data = self._mixed(list(torch.broadcast_tensors(*(rows.data for rows, _ in planes))))
+        return Rows.of(data), self._mixed([constants for _, constants in planes])
 
     def __str__(self) -> str:
         return f"mix({self.first}, {self.second}, weight={float(self.weight)!r})"

@@ -17,12 +17,12 @@ from torch import Tensor
 from absdomain.bounds import Bounds
 from absdomain.kinds import Affine, Nonlinear, Shape, Slopes
 from absdomain.region import Region
-from absdomain.roots import Roots, units, windows
+from absdomain.roots import Roots, pairs, units, windows
 from absdomain.rows import Rows
 
 _BUDGET = 2**21  # coefficients in flight at once
 
-Constant = Tensor | None  # (K, N or 1); None: zero
+Constant = Tensor | None  # (K, N or 1), or 0-dim; None: zero
 Pull = Callable[[Rows], tuple[tuple[Rows, ...], Constant]]
 Share = Callable[[Rows], tuple[tuple[Rows, ...], Constant, Constant]]
 
@@ -52,8 +52,8 @@ class Relation:
     share: Share | None = None  # None: the c_i depend on the signs of c
     depth: int = 0  # the longest way to the input
     widest: int = 0  # entries of the largest activation on the way to the input
-    moved: Region | None = None  # the activation's own region, where only diagonal ops lie before it
-    exact: Callable[[], Bounds] | None = None  # its exact interval hull, where one op gives it
+    moved: Region | None = None  # the image of the whole region, where only diagonal ops lie before it
+    exact: Callable[[], Bounds] | None = None  # the exact interval hull over the whole region, where one op gives it
     local: bool = False  # a neuron depends on a window of the arguments: rows on patches are worth starting with
     relaxation: Relaxation | None = None  # of a nonlinear op, for whoever looks for better lines
 
@@ -62,11 +62,12 @@ def source(region: Region) -> Relation:
     """The input."""
     shape = tuple(region.centre.shape[1:])
     local = len(shape) > 1
-    return Relation(shape, (), region, None, widest=prod(shape), moved=region, exact=region.box, local=local)
+    whole = region.whole
+    return Relation(shape, (), region, None, widest=prod(shape), moved=whole, exact=whole.box, local=local)
 
 
 def affine(op: Affine, *args: Relation) -> Relation:
-    """The value of an affine op: nothing is lost, and over the region itself its interval hull is exact."""
+    """The value of an affine op: nothing is lost, and over the whole region its interval hull is exact."""
     shapes = tuple(e.shape for e in args)
     moved = exact = None
     if len(args) == 1 and args[0].moved is not None:
@@ -95,31 +96,28 @@ def relaxed(
     return Relation(shape, args, args[0].region, pull, share, *extent, local=local, relaxation=relaxation)
 
 
+def _under(e: Relation) -> list[Relation]:
+    """All activations on which e depends and e itself, each after those on which it depends."""
+    found, left = {e: None}, [e]
+    while left:
+        fresh = [arg for arg in dict.fromkeys(left.pop().args) if arg not in found]
+        found.update(dict.fromkeys(fresh))
+        left += fresh
+    return sorted(found, key=lambda node: node.depth)
+
+
 def relaxations(e: Relation) -> list[Relation]:
     """The relaxed activations on which e depends, each after those on which it depends itself."""
-    found: dict[Relation, None] = {}
-
-    def visit(node: Relation) -> None:
-        if node not in found:
-            for arg in node.args:
-                visit(arg)
-            found[node] = None
-
-    visit(e)
-    return [node for node in found if node.relaxation is not None]
+    return [node for node in _under(e) if node.relaxation is not None]
 
 
 def with_pulls(e: Relation, pulls: Mapping[Relation, Pull]) -> Relation:
     """e with other lines at these relaxed activations, for bounds of one sign."""
     made: dict[Relation, Relation] = {}
-
-    def remade(node: Relation) -> Relation:
-        if node not in made:
-            args = tuple(remade(arg) for arg in node.args)
-            made[node] = replace(node, args=args, pull=pulls.get(node, node.pull), share=None)
-        return made[node]
-
-    return remade(e)
+    for node in _under(e):
+        args = tuple(made[arg] for arg in node.args)
+        made[node] = replace(node, args=args, pull=pulls.get(node, node.pull), share=None)
+    return made[e]
 
 
 def mirrored(pull: Pull) -> Share:
@@ -144,12 +142,19 @@ def bounds(e: Relation, where: Tensor | None = None) -> Bounds:
         return exact()
     like = e.region.centre
     lower, upper = like.new_full((len(like), *e.shape), -torch.inf), like.new_full((len(like), *e.shape), torch.inf)
-    found = list(_minima_of(e, (windows if e.local and e.region.columns else units)(e.shape, like, where)))
+    found = list(_minima_of(e, _roots(e)(e.shape, like, where)))
     if found:
         neurons, low, high = (torch.cat([part.flatten() for part in parts]) for parts in zip(*found, strict=True))
         lower = lower.flatten().index_copy(0, neurons, low).view_as(lower)
         upper = upper.flatten().index_copy(0, neurons, -high).view_as(upper)
     return Bounds(lower, upper)
+
+
+def _roots(e: Relation) -> Callable[[Shape, Tensor, Tensor | None], Roots]:
+    """What to start from: a region that does not say otherwise is given a column per sample and no other."""
+    if not e.region.any_columns:
+        return units
+    return windows if e.local else pairs
 
 
 def _minima_of(e: Relation, roots: Roots) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -221,7 +226,7 @@ def _substituted(e: Relation, rows: Rows, *, ends: int) -> tuple[Rows, tuple[Ten
         rows = pending.pop(e)
         if len(constants) == 2 and e.share is None:
             rows, pending = rows.signed(), {node: other.signed() for node, other in pending.items()}
-            constants = (_joined(*constants),)
+            constants = (_joined(*constants, rows),)
         parts, *found = e.share(rows) if len(constants) == 2 and e.share is not None else e.pull(rows)
         constants = tuple(c if more is None else c + more for c, more in zip(constants, found, strict=True))
         peak = max(peak, sum(part.entries for part in parts))
@@ -234,7 +239,10 @@ def _substituted(e: Relation, rows: Rows, *, ends: int) -> tuple[Rows, tuple[Ten
 
 
 def above(e: Relation) -> tuple[Rows, Tensor]:
-    """Planes above e in the input: e_k <= <c_k, x> + d_k on the region, k flat; rows (K, B), constants (K, B or 1)."""
+    """Planes above e in the input: e_k <= <c_k, x> + d_k on the region, k flat; rows (K, B), constants (K, B or 1).
+
+    All are carried at once, coefficients of every entry of e over every activation: meant for few entries.
+    """
     size = prod(e.shape)
     rows = Rows.units(torch.arange(size, device=e.region.centre.device), e.shape, e.region.centre)
     rows, constant = to_input(e, rows.negated())
@@ -246,8 +254,10 @@ def known(e: Relation) -> Callable[[], Bounds] | None:
     return e.exact if e.region.whole is e.region else None
 
 
-def _joined(low: Tensor, high: Tensor) -> Tensor:
-    return torch.cat([low, high]) if low.dim() else low
+def _joined(low: Tensor, high: Tensor, rows: Rows) -> Tensor:
+    """The constants of [c; -c], the rows, from those of c and of -c, either of which may be 0-dim."""
+    count = len(rows.data) // 2
+    return torch.cat(torch.broadcast_tensors(*(c if c.dim() else c.expand(count, 1) for c in (low, high))))
 
 
 def _chunks(e: Relation, index: Tensor) -> tuple[Tensor, ...]:

@@ -44,7 +44,8 @@ class Domain(ABC, Generic[E]):
     lemma: ClassVar[str] = ""  # the name of its lemma in proofs/
     relational: ClassVar[bool] = False  # keeps relations between activations, so that it is exact on affine graphs
     monotone: ClassVar[bool] = False  # theorem: bounds over a part of a region lie within those over the region
-    differentiable: ClassVar[bool] = True  # bounds have gradients: not those that a solver gives
+    differentiable: ClassVar[bool] = True  # bounds have the gradients of their values
+    solved: ClassVar[bool] = False  # bounds are a solver's, to its tolerance
 
     @property
     def guarantee(self) -> Guarantee:
@@ -89,11 +90,11 @@ class Domain(ABC, Generic[E]):
         return Decision(self.lower(e))
 
     def above(self, e: E) -> tuple[Rows, Tensor]:
-        """Planes above e in the network's input: e_k <= <c_k, x> + d_k on the region; rows (K, B), constants (K, B).
+        """Planes above e in the network's input: e_k <= <c_k, x> + d_k on the region.
 
-        k counts the entries of e, flat. TypeError: the domain keeps no relation to the input.
+        k counts the entries of e, flat; rows (K, B or 1), constants (K, B or 1). TypeError: the domain gives none.
         """
-        raise TypeError(f"{self} keeps no relation to the input, so that it knows no plane above its elements")
+        raise TypeError(f"{self} gives no planes above its elements; a domain that does is deeppoly, dual or zonotope")
 
     def boxes(self, op: Nonlinear, args: tuple[E, ...]) -> tuple[Bounds, ...]:
         """Boxes of the arguments, over which `relax` takes the op's band."""
@@ -205,4 +206,5 @@ class Trace(Generic[E]):
 
 
 def _text(value: object) -> str:
-    return str(value) if isinstance(value, Domain) else getattr(value, "__name__", repr(value))
+    """Literals as Python writes them; domains and policies have a text form of their own."""
+    return repr(value) if isinstance(value, str) else str(value)

@@ -33,7 +33,7 @@ ALIASES = {
 }
 COMBINATORS: dict[str, Callable[..., AnyDomain]] = {"mix": Mix, "meet": Meet}
 _POLICIES: list[slopes.Policy] = [slopes.zero, slopes.one, slopes.parallel, slopes.adaptive]
-POLICIES = {policy.__name__: policy for policy in _POLICIES}
+POLICIES = {str(policy): policy for policy in _POLICIES}
 SEARCHES: dict[str, Callable[..., slopes.Policy]] = {"optimised": Optimised}
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from absdomain._axes import flat, spread
+
 _CACHED = 2**18  # products held at once
 
 
@@ -35,7 +37,7 @@ class SignSplit(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, grad_const: Tensor) -> tuple[Tensor | None, ...]:
         a, gap, t, minus, c = ctx.saved_tensors
         needs_c, needs_a, needs_s, needs_t = ctx.needs_input_grad
-        weights = _like(grad_const, grad)
+        weights = spread(grad_const, grad.dim() - 2)
         grad_c = grad_a = grad_s = None
         if needs_a or needs_s:
             grad_s = _summed(grad, minus).neg_()
@@ -63,7 +65,7 @@ class BoxMinimum(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         c, minus, lower, upper = ctx.saved_tensors
         needs_c, needs_lower, needs_upper = ctx.needs_input_grad
-        weights = _like(grad, c)
+        weights = spread(grad, c.dim() - 2)
         grad_c = grad_lower = grad_upper = None
         if needs_c:
             grad_c = (torch.addcmul(lower, minus.sign(), upper - lower) * weights).sum_to_size(c.shape)
@@ -76,12 +78,12 @@ class BoxMinimum(torch.autograd.Function):
 
 def pair(c: Tensor, v: Tensor) -> Tensor:
     """<c_k, v> per sample: c (K, N or 1, *shape), v (B or 1, *shape) -> (K, max(N, B))."""
-    flat, wide = c.reshape(*c.shape[:2], -1), v.reshape(len(v), -1)  # an activation may have no axis
-    if flat.shape[1] == 1:
-        return flat.squeeze(1) @ wide.t()
+    rows, wide = flat(c, 2), flat(v, 1)
+    if rows.shape[1] == 1:
+        return rows.squeeze(1) @ wide.t()
     if wide.shape[0] == 1:
-        return flat @ wide.squeeze(0)
-    parts = flat.split(max(1, _CACHED // max(1, wide.numel())))
+        return rows @ wide.squeeze(0)
+    parts = rows.split(max(1, _CACHED // max(1, wide.numel())))
     return torch.cat([(part * wide).sum(-1) for part in parts])  # several times as fast as bmm with one column
 
 
@@ -95,10 +97,5 @@ def _summed(a: Tensor, b: Tensor) -> Tensor:
 
 def _weighted(scalars: Tensor, c: Tensor) -> Tensor:
     """sum_k scalars_k c_k, (B, *shape); scalars (K, B), c (K, N or 1, *shape)."""
-    flat = c.reshape(*c.shape[:2], -1).transpose(0, 1).expand(scalars.shape[1], -1, -1)  # (B, K, n)
-    return torch.bmm(scalars.t().unsqueeze(1), flat).view(-1, *c.shape[2:])
-
-
-def _like(scalars: Tensor, c: Tensor) -> Tensor:
-    """(K, B) with an axis of size 1 for each of the activation's."""
-    return scalars.view(*scalars.shape, *(1,) * (c.dim() - 2))
+    rows = flat(c, 2).transpose(0, 1).expand(scalars.shape[1], -1, -1)  # (B, K, n)
+    return torch.bmm(scalars.t().unsqueeze(1), rows).view(-1, *c.shape[2:])

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import torch
 from torch import Tensor
 
-from absdomain._halfspace import inner, like, lowest, multipliers, optimum
+from absdomain._axes import flat, spread
+from absdomain._halfspace import inner, optimum
+from absdomain._halfspace import multipliers as best_multipliers
 from absdomain.bounds import Bounds, numbers
 from absdomain.guarantee import Guarantee
 from absdomain.region import Region
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from absdomain.kinds import Affine
     from absdomain.spec import Spec
 
-_FLAT = 1e-7  # coefficients of q below it have no breakpoint in Robustra's rule
+_FLAT = 1e-7  # of the largest |q_i|: smaller coefficients have no breakpoint in Robustra's rule
 
 
 class State(IntEnum):
@@ -46,6 +48,11 @@ class _Part(Region):
     guarantee: ClassVar[Guarantee] = Guarantee.HEURISTIC  # it says nothing of the rest of the ball
 
     def __post_init__(self) -> None:
+        if self.ball.whole is not self.ball:
+            raise ValueError(
+                f"{type(self).__name__}: the ball is a {type(self.ball).__name__}, itself a part of a larger region, "
+                "and a space has one half-space; give the whole of it, ball.whole"
+            )
         if self.q.shape != self.ball.centre.shape or self.k.shape != self.q.shape[:1]:
             raise ValueError(
                 f"{type(self).__name__}: q is {tuple(self.q.shape)} and k {tuple(self.k.shape)}, but the ball's centre "
@@ -100,6 +107,14 @@ class ReferenceSpace(_Part):
 
     t: Tensor | float
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shape = self.t.shape if isinstance(self.t, Tensor) else ()
+        if tuple(shape) not in ((), tuple(self.k.shape)):
+            raise ValueError(
+                f"ReferenceSpace: t is {tuple(shape)}, but k is {tuple(self.k.shape)}; give a number, or one a sample"
+            )
+
     @classmethod
     def of(cls, ball: Region, graph: Graph, spec: Spec, *, t: Tensor | float, by: Domain[Any]) -> ReferenceSpace:
         """The half-space of the row C graph(x) + d >= t, by a relational domain's plane above it on the ball."""
@@ -119,14 +134,14 @@ class ReferenceSpace(_Part):
         """Which samples' half-spaces miss the ball, (B,)."""
         return self._need > -self.ball.minimum(Rows.of(-self.q.unsqueeze(0)))[0]
 
-    def _multipliers(self, c: Rows) -> Tensor:
+    def multipliers(self, c: Rows) -> Tensor:
         """The best eta, (K, B)."""
         with torch.no_grad():
-            return multipliers(self.ball, c.data, self.q, self._need)
+            return best_multipliers(self.ball, c.data, self.q, self._need)
 
     def minimum(self, c: Rows) -> Tensor:
-        eta = self._multipliers(c)
-        rest = c.data - like(eta, self.q) * self.q
+        eta = self.multipliers(c)
+        rest = c.data - spread(eta, self.q.dim() - 1) * self.q
         held = rest.detach()
         least = self.ball.minimum(Rows.of(held)) + eta * self._need
         if rest.requires_grad:  # at a breakpoint the ball's minimum has many gradients: that of the optimum is x
@@ -135,8 +150,11 @@ class ReferenceSpace(_Part):
             least = least + inner(rest - held, x, axes=self.q.dim() - 1)
         return torch.where(self.infeasible, torch.inf, least)
 
+    def lowest(self, c: Tensor) -> Tensor:
+        return optimum(self.ball, c, self.q, self._need, self.multipliers(Rows.of(c)))
+
     def states(self, c: Rows) -> Tensor:
-        bound = torch.where(self._multipliers(c) > 0, int(State.TIGHT), int(State.LOOSE))
+        bound = torch.where(self.multipliers(c) > 0, int(State.TIGHT), int(State.LOOSE))
         return torch.where(self.infeasible, int(State.INFEASIBLE), bound)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -161,15 +179,14 @@ class ReferenceSpace(_Part):
         empty = self.infeasible
         if bool(empty.any()):
             raise ValueError(f"the reference space is empty for the samples {empty.nonzero().flatten().tolist()}")
-        top = lowest(self.ball, -self.q.unsqueeze(0))[0]
+        top = self.ball.lowest(-self.q.unsqueeze(0))[0]
         lack, rise = self.t - self.reference(x), self.reference(top) - self.reference(x)
         step = (lack / rise.clamp(min=torch.finfo(x.dtype).tiny)).clamp(max=1.0)
         step = torch.where(lack > 0, step + (1 - step) * further, torch.zeros_like(step))
-        return x + like(step, self.q) * (top - x)
+        return x + spread(step, self.q.dim() - 1) * (top - x)
 
     def constraints(self, x: Any, sample: int) -> list[Any]:
-        need = (self.t - self.k).expand(len(self.q))
-        return [*self.ball.constraints(x, sample), numbers(self.q[sample]) @ x >= need[sample].item()]
+        return [*self.ball.constraints(x, sample), numbers(self.q[sample]) @ x >= self._need[sample].item()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,27 +215,28 @@ class MatchedSpace(_Part):
         """eta, (K, B)."""
         with torch.no_grad():
             points = c.data / self.q
-            found = (points > 0) & points.isfinite() & (self.q.abs() >= _FLAT)
-            ordered = torch.where(found, points, torch.inf).flatten(2).sort(-1).values
-            count = found.flatten(2).sum(-1)
+            steep = flat(self.q, 1).abs() > _FLAT * flat(self.q, 1).abs().amax(1, keepdim=True)
+            found = (points > 0) & points.isfinite() & steep.view_as(self.q)
+            ordered = flat(torch.where(found, points, torch.inf), 2).sort(-1).values
+            count = flat(found, 2).sum(-1)
             rank = torch.minimum((self.rate * (count + 1)).floor().long(), count).unsqueeze(-1)
             eta = ordered.gather(-1, (rank - 1).clamp(min=0))
             return torch.where(rank > 0, eta, 0.0).squeeze(-1)
 
-    def _points(self, c: Rows) -> Tensor:
+    def lowest(self, c: Tensor) -> Tensor:
         """The x at which <c - eta q, x> is least, (K, B, *shape)."""
         with torch.no_grad():
-            there = like(self.multipliers(c), self.q) * self.q
-            rest = c.data - there
+            there = spread(self.multipliers(Rows.of(c)), self.q.dim() - 1) * self.q
+            rest = c - there
             at_breakpoint = rest.abs() <= 8 * torch.finfo(rest.dtype).eps * there.abs()
-            return lowest(self.ball, torch.where(at_breakpoint, 0.0, rest))
+            return self.ball.lowest(torch.where(at_breakpoint, 0.0, rest))
 
     def minimum(self, c: Rows) -> Tensor:
-        return inner(c.data, self._points(c), axes=self.q.dim() - 1)
+        return inner(c.data, self.lowest(c.data), axes=self.q.dim() - 1)
 
     def thresholds(self, c: Rows) -> Tensor:
         """t(c), (K, B)."""
-        return self.reference(self._points(c))
+        return self.reference(self.lowest(c.data))
 
     def at(self, t: Tensor | float) -> ReferenceSpace:
         """The space of one t."""

@@ -26,18 +26,14 @@ class Roots:
 
 
 def units(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Roots:
-    """A row for each neuron that any sample asks, in a column per sample; or a column for each (sample, neuron) asked.
+    """A row for each neuron that any sample asks, in a column per sample.
 
     like: any tensor (B, ...), for the batch, dtype and device; where: the neurons asked, boolean (B, *shape).
     """
     batch, size = len(like), prod(shape)
     index = torch.arange(size, device=like.device)
     if where is not None:
-        asked = where.reshape(batch, size)
-        index = asked.any(0).nonzero().squeeze(1)
-        pairs = asked.nonzero()
-        if 2 * len(pairs) < batch * len(index):
-            return _listed(pairs, shape, like)
+        index = where.reshape(batch, size).any(0).nonzero().squeeze(1)
 
     def take(first: int, last: int) -> tuple[Rows, Tensor]:
         part = index[first:last]
@@ -47,13 +43,21 @@ def units(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Roots:
     return Roots(len(index), batch, take)
 
 
-def _listed(pairs: Tensor, shape: tuple[int, ...], like: Tensor) -> Roots:
+def pairs(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Roots:
+    """One row, with a column for each (sample, neuron) that is asked; `units` where that would not be half of them."""
+    plain = units(shape, like, where)
+    if where is None:
+        return plain
+    asked = where.reshape(len(like), prod(shape)).nonzero()
+    if 2 * len(asked) >= len(like) * plain.count:
+        return plain
+
     def take(first: int, last: int) -> tuple[Rows, Tensor]:
-        sample, neuron = pairs[first:last].unbind(1)
-        rows = Rows(None, shape, neuron.unsqueeze(0), like, Columns(sample))
+        sample, neuron = asked[first:last].unbind(1)
+        rows = Rows(None, shape, unit=neuron.unsqueeze(0), like=like, columns=Columns(sample))
         return rows, (sample * prod(shape) + neuron).unsqueeze(0)
 
-    return Roots(len(pairs), 1, take)
+    return Roots(len(asked), 1, take)
 
 
 def windows(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Roots:
@@ -77,9 +81,10 @@ def windows(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Roots
         frame = Frame.points(len(plane))
         if few:
             unit = part[:, -1].unsqueeze(0)
-            return Rows(None, shape, unit, like, columns, frame), flat + unit * prod(plane)
+            rows = Rows(None, shape, unit=unit, like=like, columns=columns, frame=frame)
+            return rows, flat + unit * prod(plane)
         eye = torch.eye(channels, dtype=like.dtype, device=like.device).view(channels, 1, channels, *(1,) * len(plane))
         every = torch.arange(channels, device=like.device).unsqueeze(1) * prod(plane)
-        return Rows(eye, shape, None, None, columns, frame), flat + every
+        return Rows(eye, shape, columns=columns, frame=frame), flat + every
 
     return Roots(len(places), 1 if few else channels, take)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from absdomain._axes import flat
 from absdomain.kernel import BoxMinimum, SignSplit, pair
 from absdomain.patches import Columns, Frame
 
@@ -63,7 +64,7 @@ class Rows:
         """The size of the windows along each axis after the channels; needs a frame."""
         return (1,) * (len(self.shape) - 1) if self._data is None else tuple(self._data.shape[3:])
 
-    def whole(self, data: Tensor) -> Rows:
+    def with_data(self, data: Tensor) -> Rows:
         """Rows of these coefficients, (K, N or 1, *shape), in the same columns."""
         return Rows(data, tuple(data.shape[2:]), columns=self.columns)
 
@@ -107,7 +108,7 @@ class Rows:
         """The same functionals, written out over the whole activation."""
         if self.frame is None or self.columns is None:
             return self
-        return self.whole(self.frame.scattered(self.data, self.columns, self.shape[1:]))
+        return self.with_data(self.frame.scattered(self.data, self.columns, self.shape[1:]))
 
     def dot(self, v: Tensor) -> Tensor:
         """<c_k, v>, (K, N or 1); v broadcasts to (B, *shape)."""
@@ -121,19 +122,19 @@ class Rows:
         v = v.to(data).reshape((1,) * (len(self.shape) - v.dim()) + tuple(v.shape))
         axes = [i + 2 for i, size in enumerate(v.shape) if size == 1]  # the sums first: v is the same along them
         reduced = data.sum(axes, keepdim=True) if axes else data
-        return reduced.reshape(*data.shape[:2], -1) @ v.flatten()
+        return flat(reduced, 2) @ v.flatten()
 
     def _dot_per_sample(self, v: Tensor) -> Tensor:
         """<c_k, v> for v (B or 1, *shape)."""
         if self.unit is not None and self.frame is None:
-            flat = v.reshape(len(v), -1)
-            return flat[:, self.unit.squeeze(1)].t() if self.columns is None else self._listed(flat)
+            wide = flat(v, 1)
+            return wide[:, self.unit.squeeze(1)].t() if self.columns is None else self._listed(wide)
         return pair(self.data, self.seen(v).to(self.data))
 
-    def _listed(self, flat: Tensor) -> Tensor:
-        """flat (B or 1, n) at each column's sample and unit."""
+    def _listed(self, v: Tensor) -> Tensor:
+        """v (B or 1, n) at each column's sample and unit."""
         assert self.unit is not None and self.columns is not None
-        return flat[self.columns.sample if len(flat) > 1 else torch.zeros_like(self.columns.sample), self.unit]
+        return v[self.columns.sample if len(v) > 1 else torch.zeros_like(self.columns.sample), self.unit]
 
     def minimum(self, box: Bounds) -> Tensor:
         """min of <c_k, v> over the v of a box, (K, N)."""
@@ -176,7 +177,7 @@ class Rows:
         if self.frame is None and self._data is None:
             return replace(self, shape=shape)
         data = self.dense().data
-        return self.whole(data.reshape(*data.shape[:2], *shape))
+        return self.with_data(data.reshape(*data.shape[:2], *shape))
 
 
 def _per_channel(t: Tensor, axes: int) -> bool:

@@ -22,14 +22,13 @@ Pair = tuple[Slopes, Slopes]  # of the line below and of the line above
 class Policy(ABC):
     """(op, boxes) -> slopes of the line below and of the line above, each a tensor per argument, (B, *shape).
 
-    A policy may also search for better lines where bounds are read: those three methods substitute backwards.
+    A policy may also search for better lines where bounds are read: those four methods substitute backwards.
     """
 
     constant: ClassVar[bool] = True  # the slopes do not depend on what is asked, so that bounds have true gradients
 
-    @property
     @abstractmethod
-    def __name__(self) -> str:
+    def __str__(self) -> str:
         """The name under which the text form of a domain writes the policy."""
 
     @abstractmethod
@@ -59,12 +58,10 @@ class Fixed(Policy):
 
     rule: Callable[[Nonlinear, tuple[Bounds, ...]], Pair]
 
-    @property
-    def __name__(self) -> str:
+    def __str__(self) -> str:
         return self.rule.__name__
 
-    def __repr__(self) -> str:
-        return self.__name__
+    __repr__ = __str__
 
     def __call__(self, op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
         return self.rule(op, boxes)

@@ -53,9 +53,10 @@ def bracket(derivative: Curve, slope: Tensor, low: Tensor, high: Tensor, bend: T
 def least(f: Curve, derivative: Curve, slope: Tensor, low: Tensor, high: Tensor, bend: int) -> Tensor:
     """A lower bound of bend (f(x) - slope x) over [low, high], where bend f is convex.
 
-    The function lies above its tangent at each end of the bracket, and the tangent is least at the other end: sound
-    whatever the bracket. An end of the piece itself has no tangent that one may trust. Differentiable: at a stationary
-    point the fraction's own derivative does not count, and elsewhere the bracket is an end of the piece.
+    The function lies above its tangent at each end of the bracket, and the tangent is least at the other end: sound for
+    any bracket, however wide, between whose ends the minimum lies. An end of the piece itself has no tangent that one
+    may trust. Differentiable: at a stationary point the fraction's own derivative does not count, and elsewhere the
+    bracket is an end of the piece.
     """
     p, q = bracket(derivative, slope, low, high, bend)
     bounds = []

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from absdomain._axes import flat as joined
 from absdomain.bounds import numbers
 from absdomain.kinds import Affine, Shape
 from absdomain.rows import Rows
@@ -58,7 +59,7 @@ def written(
     width = sum(map(prod, shapes))
     blocks: list[list[csr_array]] = []
     for block in torch.from_numpy(index).to(like.device).split(max(1, _BLOCK // width)):
-        parts = [rows.data.detach().flatten(2) for rows in pull(Rows.units(block, shape, like))]
+        parts = [joined(rows.data.detach(), 2) for rows in pull(Rows.units(block, shape, like))]
         many = max(part.shape[1] for part in parts)
         whole = torch.cat([part.expand(-1, many, -1) for part in parts], 2).double().cpu().numpy()
         blocks.append([sparse.csr_array(whole[:, sample]) for sample in range(many)])

@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from absdomain._axes import flat
 from absdomain.bounds import Bounds
 from absdomain.kinds import Affine, Nonlinear, Slopes
 from absdomain.region import L1, L2, Region
@@ -75,18 +76,18 @@ class Sketch:
         alone, so that no sample's estimate depends on its neighbours.
         """
         many = self.chance.projections
-        flat = radius.flatten(1)
-        found = flat > 0
+        wide = flat(radius, 1)
+        found = wide > 0
         few = found.sum(1, keepdim=True) <= many
         rows = dict(self.rows)
         place = found.cumsum(1)[found & few] - 1
         if len(place):
-            own = flat.new_zeros(int(place.max()) + 1, *flat.shape)
+            own = wide.new_zeros(int(place.max()) + 1, *wide.shape)
             sample, entry = (found & few).nonzero(as_tuple=True)
-            own = own.index_put((place, sample, entry), flat[sample, entry])
-            rows[Source(_sum)] = own.unflatten(2, radius.shape[1:])
-        if flat.shape[1] > many:
-            drawn = self.chance.cauchy(radius) * (flat * ~few).view_as(radius)
+            own = own.index_put((place, sample, entry), wide[sample, entry])
+            rows[Source(_sum)] = own.view(*own.shape[:2], *radius.shape[1:])
+        if wide.shape[1] > many:
+            drawn = self.chance.cauchy(radius) * (wide * ~few).view_as(radius)
             rows[self.shared] = drawn + rows[self.shared] if self.shared in rows else drawn
         return replace(self, rows=rows)
 
@@ -144,8 +145,8 @@ def _image(centre: Tensor, linear: Callable[..., Tensor], args: tuple[Sketch, ..
 
 def _diagonal(radius: Tensor) -> Tensor:
     """One row per entry, (n, B, *shape)."""
-    flat = radius.flatten(1)
-    rows = torch.eye(flat.shape[1], dtype=flat.dtype, device=flat.device).unsqueeze(1) * flat
+    wide = flat(radius, 1)
+    rows = torch.eye(wide.shape[1], dtype=wide.dtype, device=wide.device).unsqueeze(1) * wide
     return rows.view(prod(radius.shape[1:]), *radius.shape)
 
 

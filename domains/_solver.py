@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, prod
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from absdomain.bounds import Bounds
 from absdomain.domains._matrices import Array, Columns, widened
 from absdomain.domains._program import Activation, Block, build
 from absdomain.rows import Rows
@@ -157,6 +158,12 @@ class Posed:
 
 
 Minima = Callable[[Columns, float], Array]  # (entries, sign) -> lower bounds of sign * entry
+
+
+def boxed(e: Activation, where: Tensor | None = None) -> Bounds:
+    """Bounds of the relaxation over the whole of which the region may be a part, as intermediate bounds are taken."""
+    least, most = minima(replace(e, region=e.region.whole), (1.0, -1.0), relaxed, where)
+    return Bounds(least, -most)
 
 
 def relaxed(e: Activation, sample: int) -> Minima:

@@ -29,7 +29,7 @@ class DeepPoly(Domain[Relation]):
 
     @property
     def differentiable(self) -> bool:  # type: ignore[override]
-        """Whether the policy's slopes do not depend on what is asked."""
+        """Whether the policy's slopes do not depend on what is asked: else gradients take the slopes as constants."""
         return self.slopes.constant
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from absdomain.bounds import Bounds
 from absdomain.domain import Decision, Domain, Reader
 from absdomain.domains._program import Activation
 from absdomain.domains._search import Search
-from absdomain.domains._solver import Minima, minima, relaxed
+from absdomain.domains._solver import Minima, boxed, minima
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.region import Region
 
@@ -35,6 +35,7 @@ class Exact(Domain[Activation]):
     timeout: float | None = None  # seconds for a sample
     relational = True
     differentiable = False
+    solved = True
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.timeout > 0:
@@ -55,9 +56,8 @@ class Exact(Domain[Activation]):
         return Activation.of(op, args, within if within is not None else self.boxes(op, args))
 
     def within(self, e: Activation, reader: Reader, where: Tensor | None = None) -> Bounds:
-        """Bounds of the linear relaxation: every binary of a later program is paid for by one of these, once."""
-        least, most = minima(e, (1.0, -1.0), relaxed, where)
-        return Bounds(least, -most)
+        """Bounds of the linear relaxation: two linear programs an entry, where its own would be mixed-integer."""
+        return boxed(e, where)
 
     def bounds(self, e: Activation, where: Tensor | None = None) -> Bounds:
         least, most = minima(e, (1.0, -1.0), self._searched, where)

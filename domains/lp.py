@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from absdomain.bounds import Bounds
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Reader
 from absdomain.domains._program import Activation
-from absdomain.domains._solver import minima, relaxed
+from absdomain.domains._solver import boxed, minima, relaxed
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.region import Region
 
@@ -27,6 +27,7 @@ class LP(Domain[Activation]):
     lemma = "lp"
     relational = True
     differentiable = False
+    solved = True
 
     def lift(self, region: Region) -> Activation:
         return Activation.input(region)
@@ -36,6 +37,9 @@ class LP(Domain[Activation]):
 
     def relax(self, op: Nonlinear, args: tuple[Activation, ...], within: tuple[Bounds, ...] | None) -> Activation:
         return Activation.of(op, args, within if within is not None else self.boxes(op, args))
+
+    def within(self, e: Activation, reader: Reader, where: Tensor | None = None) -> Bounds:
+        return boxed(e, where)
 
     def bounds(self, e: Activation, where: Tensor | None = None) -> Bounds:
         least, most = minima(e, (1.0, -1.0), relaxed, where)

@@ -39,8 +39,8 @@ class SymbolicGap(Domain[Gap]):
     slopes: Policy = zero
 
     def __post_init__(self) -> None:
-        if not callable(self.slopes):
-            raise TypeError(f"slopes is {self.slopes!r}, which is no policy; give one of absdomain.slopes")
+        if not isinstance(self.slopes, Policy) or not self.slopes.constant:
+            raise TypeError(f"slopes is {self.slopes}, which is no fixed policy; give zero, one, parallel or adaptive")
 
     @property
     def guarantee(self) -> Guarantee:

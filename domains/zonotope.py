@@ -9,8 +9,9 @@ from math import prod
 import torch
 from torch import Tensor
 
+from absdomain._axes import flat, spread
 from absdomain.bounds import Bounds
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Reader
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.region import Region
 from absdomain.rows import Rows
@@ -61,7 +62,8 @@ class Zonotope(Domain[Affinity]):
     for symbols of its hull, so that bounds are taken by the region's support function. For each sample at most
     `symbols` noise symbols are kept, those with the largest rays; the sum of the others' rays is added to `slack`,
     whose entries vary apart from all else, so that every value stays inside. None keeps all.
-    Memory: inputs + symbols numbers for every neuron and sample.
+    Memory: inputs + symbols numbers for every neuron and sample; while a relaxation is taken, its fresh symbols beside
+    those it is given, up to twice as many.
     """
 
     lemma = "zonotope"
@@ -98,8 +100,8 @@ class Zonotope(Domain[Affinity]):
         rounding = _NARROW * torch.finfo(reach.dtype).eps * reach.detach()
         return _reduced(_with_fresh(held, band.radius, rounding, self.symbols), self.symbols)
 
-    def boxes(self, op: Nonlinear, args: tuple[Affinity, ...]) -> tuple[Bounds, ...]:
-        return tuple(_hull(e, e.region.whole) for e in args)
+    def within(self, e: Affinity, reader: Reader, where: Tensor | None = None) -> Bounds:
+        return _hull(e, e.region.whole, where)
 
     def bounds(self, e: Affinity, where: Tensor | None = None) -> Bounds:
         return _hull(e, e.region, where)
@@ -111,24 +113,19 @@ class Zonotope(Domain[Affinity]):
         return -_end(e, e.region, -1)
 
     def above(self, e: Affinity) -> tuple[Rows, Tensor]:
-        planes = _flat(e.inputs, 2).permute(2, 1, 0).unflatten(2, e.region.centre.shape[1:])
-        return Rows.of(planes), _flat(e.constant + e.spread, 1).t()
-
-
-def _flat(t: Tensor, axes: int) -> Tensor:
-    """All but the first axes as one; an activation may have none."""
-    return t.reshape(*t.shape[:axes], prod(t.shape[axes:]))
+        planes = flat(e.inputs, 2).permute(2, 1, 0).unflatten(2, e.region.centre.shape[1:])
+        return Rows.of(planes), flat(e.constant + e.spread, 1).t()
 
 
 def _hull(e: Affinity, region: Region, where: Tensor | None = None) -> Bounds:
     """M x + b over the region, widened by the spread; where no sample asks, -inf and inf."""
     if where is None:
         return Bounds(_end(e, region, 1), -_end(e, region, -1))
-    index = _flat(where, 1).any(0).nonzero().squeeze(1)
+    index = flat(where, 1).any(0).nonzero().squeeze(1)
     unknown = region.centre.new_full((len(where), prod(where.shape[1:])), torch.inf)
     if not len(index):
         return Bounds(-unknown.view(where.shape), unknown.view(where.shape))
-    constant, spread = _flat(e.constant, 1)[:, index], _flat(e.spread, 1)[:, index]
+    constant, spread = flat(e.constant, 1)[:, index], flat(e.spread, 1)[:, index]
     lower = constant + _least(e, region, 1, index) - spread
     upper = constant - _least(e, region, -1, index) + spread
     ends = (-unknown).index_copy(1, index, lower), unknown.index_copy(1, index, upper)
@@ -143,7 +140,7 @@ def _end(e: Affinity, region: Region, sign: int) -> Tensor:
 
 def _least(e: Affinity, region: Region, sign: int, index: Tensor | None = None) -> Tensor:
     """min of sign <M_i, x> over the region, for all entries i or those of the index, (B, entries)."""
-    columns = _flat(e.inputs, 2) if index is None else _flat(e.inputs, 2)[..., index]
+    columns = flat(e.inputs, 2) if index is None else flat(e.inputs, 2)[..., index]
     size = max(1, _BLOCK // (len(columns) * len(region.centre)))
     rows = [sign * part.permute(2, 1, 0).unflatten(2, region.centre.shape[1:]) for part in columns.split(size, 2)]
     return torch.cat([region.minimum(Rows.of(part)) for part in rows]).t()
@@ -212,7 +209,7 @@ def _renamed(block: Noise, entries: Tensor) -> Tensor:
 
 def _over(t: Tensor, rays: Tensor) -> Tensor:
     """t (E, B), the same for all entries of rays (., B, *shape)."""
-    return t.view(*t.shape, *(1,) * (rays.dim() - 2)).expand(*t.shape, *rays.shape[2:])
+    return spread(t, rays.dim() - 2).expand(*t.shape, *rays.shape[2:])
 
 
 def _with_fresh(e: Affinity, radius: Tensor, rounding: Tensor, symbols: int | None) -> Affinity:
@@ -220,8 +217,8 @@ def _with_fresh(e: Affinity, radius: Tensor, rounding: Tensor, symbols: int | No
 
     An entry within `rounding`, as a settled one is, has no symbol: it is slack.
     """
-    reach = _flat(radius, 1)
-    wide = ~(reach <= _flat(rounding, 1))  # NaN is not settled
+    reach = flat(radius, 1)
+    wide = ~(reach <= flat(rounding, 1))  # NaN is not settled
     count = int(wide.sum(1).max())
     count = count if symbols is None else min(count, symbols)
     order = _graded(reach).masked_fill(~wide, -1.0).argsort(dim=1, descending=True, stable=True)[:, :count]
@@ -249,7 +246,7 @@ def _reduced(e: Affinity, symbols: int | None) -> Affinity:
     """
     if symbols is None or sum([len(block.entries) for block in e.noise]) <= symbols:
         return e
-    scores = _graded(torch.cat([torch.linalg.vector_norm(_flat(b.rays, 2), ord=1, dim=2) for b in e.noise]))
+    scores = _graded(torch.cat([torch.linalg.vector_norm(flat(b.rays, 2), ord=1, dim=2) for b in e.noise]))
     best = scores.argsort(dim=0, descending=True, stable=True)[:symbols]
     kept = torch.zeros_like(scores, dtype=torch.bool).scatter(0, best, scores.gather(0, best) != 0)
     noise, slack = [], torch.zeros_like(e.constant) if e.slack is None else e.slack

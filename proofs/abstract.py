@@ -10,7 +10,7 @@ from torch import Tensor
 from absdomain.bounds import Bounds
 from absdomain.domain import Domain
 from absdomain.kinds import Affine, Elementwise, Nonlinear, Slopes
-from absdomain.proofs.exact import assume, numbers, reals
+from absdomain.proofs.exact import assume, numbers, prove, reals
 from absdomain.proofs.polynomial import Poly
 from absdomain.proofs.world import World
 from absdomain.region import Region
@@ -77,3 +77,15 @@ class AnyDomain(Domain[Tensor]):
 def within(world: World, x: Tensor) -> Any:
     """Any box that holds x."""
     return AnyDomain(world, "x").bounds(x)
+
+
+def held(world: World, x: Tensor, box: Bounds, what: str) -> None:
+    """x lies in the box."""
+    prove(world, x - box.lower, f"{what}: lower end")
+    prove(world, box.upper - x, f"{what}: upper end")
+
+
+def unknown_op(world: World, size: int, make: type[AnyOp] = AnyOp) -> tuple[AnyOp, Tensor]:
+    """An op of which its band alone is known, at a point x."""
+    x = reals(world, "x", 1, size)
+    return make(world, x, reals(world, "y", 1, size)), x

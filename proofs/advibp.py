@@ -8,11 +8,12 @@ from fractions import Fraction
 import sympy
 from torch import Tensor
 
-from absdomain.proofs.exact import assume, number, prove, prove_zero, reals, tensor
+from absdomain.proofs.exact import assume, number, prove_zero, reals, tensor
 from absdomain.proofs.lemma import FORMULAS, SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.polynomial import Poly
 from absdomain.proofs.world import World
-from absdomain.trainers.directions import Gram, gram, weights
+from absdomain.trainers import directions
+from absdomain.trainers.directions import Gram, gram
 
 Rule = Callable[..., tuple[Tensor, Tensor]]
 
@@ -42,20 +43,19 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(1, keepdim=True)
 
 
-def step(world: World, rule: Rule, *, second_first: bool) -> tuple[Tensor, ...]:
+def step(world: World, rule: Rule | None, *, second_first: bool) -> tuple[Tensor, ...]:
     """The step d = k_1 m_1 + k_2 m_2, the moments and their lengths."""
     m1, m2, v1, v2 = moments(world)
     products = Gram(inner(m1, m1), inner(m1, m2), inner(m2, m2))
-    k1, k2 = rule(products, v1, v2, second_first=second_first)
+    k1, k2 = (rule or directions.weights)(products, v1, v2, second_first=second_first)
     return k1 * m1 + k2 * m2, m1, m2, v1, v2
 
 
-def agreeing(rule: Rule = weights) -> Check:
+def agreeing(rule: Rule | None = None) -> Check:
     """<m_1, m_2> > 0: d is the projection of the mean onto the bisector, and descends for both losses."""
 
     def check(world: World) -> None:
-        m2 = reals(world, "m2", 1, 2)
-        assume(world, m2[:, :1], strict=True)
+        assume(world, reals(world, "m2", 1, 2)[:, :1], strict=True)
         parts_of_the_bisector(world)
         d, m1, m2, v1, v2 = step(world, rule, second_first=False)
         bisector = m1 * v2 + m2 * v1  # v1 v2 b: its direction, without a division
@@ -65,12 +65,11 @@ def agreeing(rule: Rule = weights) -> Check:
     return check
 
 
-def opposed(second_first: bool, rule: Rule = weights) -> Check:
+def opposed(second_first: bool, rule: Rule | None = None) -> Check:
     """<m_1, m_2> <= 0: d leaves the other loss unchanged to first order, and <d, m> = |d|^2 for the first one's m."""
 
     def check(world: World) -> None:
-        m2 = reals(world, "m2", 1, 2)
-        assume(world, -m2[:, :1])
+        assume(world, -reals(world, "m2", 1, 2)[:, :1])
         d, m1, m2, _, _ = step(world, rule, second_first=second_first)
         kept, other = (m2, m1) if second_first else (m1, m2)
         prove_zero(world, inner(d, other), "d is orthogonal to the other moment")
@@ -103,7 +102,7 @@ def example(world: World) -> None:
         m1, m2 = (tensor(world, *(Poly.of(p) for p in m)) for m in (first, second))
         products = gram([m1], [m2])
         lengths = [tensor(world, world.root(number(p))).view(()) for p in (products.first, products.second)]
-        found = weights(products, *lengths, second_first=second_first)
+        found = directions.weights(products, *lengths, second_first=second_first)
         for k, value in zip(found, expected, strict=True):
             world.prove_zero(number(k) - Fraction(value), f"m = {first}, {second}")
 
@@ -112,7 +111,9 @@ def printed_bound_grows(world: World) -> None:
     """sqrt(1/T) (1 + sum of T terms, each >= 1) >= sqrt(T): theorem 2's bound, as printed, shows no convergence."""
     T = sympy.Symbol("T", positive=True)
     least = sympy.sqrt(1 / T) * (1 + T)
-    world.check(sympy.simplify(least - sympy.sqrt(T) - 1 / sympy.sqrt(T)) == 0, "its least value is sqrt(T) + 1/sqrt(T)")
+    world.check(
+        sympy.simplify(least - sympy.sqrt(T) - 1 / sympy.sqrt(T)) == 0, "its least value is sqrt(T) + 1/sqrt(T)"
+    )
     world.check(sympy.limit(least, T, sympy.oo) == sympy.oo, "it grows without bound")
 
 
@@ -123,11 +124,11 @@ def printed(products: Gram, v1: Tensor, v2: Tensor, *, second_first: bool) -> tu
 
 def sign_lost(products: Gram, v1: Tensor, v2: Tensor, *, second_first: bool) -> tuple[Tensor, Tensor]:
     """The projection of an opposed moment with the sign turned."""
-    k1, k2 = weights(products, v1, v2, second_first=second_first)
+    k1, k2 = directions.weights(products, v1, v2, second_first=second_first)
     return (-k1, k2) if second_first else (k1, -k2)
 
 
-OPPOSED = {"m1": 2, "m200": "-3/5", "m201": "4/5", "v2": 1}
+OPPOSED: dict[str, str | int] = {"m1": 2, "m200": "-3/5", "m201": "4/5", "v2": 1}
 
 LEMMAS = (
     Lemma(
@@ -135,7 +136,7 @@ LEMMAS = (
         "where the moments agree the step is the projection of their mean onto their bisector; where they oppose, the "
         "step is orthogonal to the other loss's moment and has <d, m> = |d|^2 with its own, so that it descends for "
         "eta < 2 / K. Theorem 2's printed bound is at least sqrt(T): it grows, and shows no convergence",
-        (weights, gram),
+        (directions.weights, gram),
         (agreeing(), opposed(False), opposed(True), descends, example, printed_bound_grows),
         (
             Twin("line 13 as printed, without the bisector's length", agreeing(printed),

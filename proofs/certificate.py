@@ -54,7 +54,7 @@ def contradicts(facts: tuple[Fact, ...], zeros: tuple[Poly, ...], degree: int) -
     return _search(facts, zeros, degree, lambda term: not term.free and not term.lax) is not None
 
 
-def boundary(facts: Sequence[Fact], zeros: Sequence[Poly], degree: int) -> frozenset[Fact] | None:
+def boundary(facts: tuple[Fact, ...], zeros: Sequence[Poly], degree: int) -> frozenset[Fact] | None:
     """Facts of which one is 0 at every real point that satisfies all; None: no certificate of it was found.
 
     As `contradicts`, but taking every fact as strict; those that the positive product needs so are given back.
@@ -64,10 +64,10 @@ def boundary(facts: Sequence[Fact], zeros: Sequence[Poly], degree: int) -> froze
 
 
 def _search(
-    facts: Sequence[Fact], zeros: Sequence[Poly], degree: int, positive: Callable[[_Term], bool]
+    facts: tuple[Fact, ...], zeros: Sequence[Poly], degree: int, positive: Callable[[_Term], bool]
 ) -> list[_Term] | None:
     """The terms of a checked identity in which `positive` terms have coefficients that sum to 1."""
-    whole = [Fact(fact.poly.whole, fact.strict) for fact in facts]  # products of integers are fast
+    whole = tuple(Fact(fact.poly.whole, fact.strict) for fact in facts)  # products of integers are fast
     terms = [*_products(whole, degree), *_multiples(whole, zeros, degree)]
     nothing = [term for term in terms if positive(term) and not term.poly.terms]
     if nothing:
@@ -79,7 +79,8 @@ def _search(
     return [terms[k] for k in support]
 
 
-def _products(facts: Sequence[Fact], degree: int) -> Iterator[_Term]:
+@lru_cache(maxsize=8)  # `boundary` asks for the products that `contradicts` has just asked for
+def _products(facts: tuple[Fact, ...], degree: int) -> tuple[_Term, ...]:
     """Products of at most `degree` facts, the empty one first; equal polynomials once, the strictest way."""
     products: dict[Poly, _Term] = {}
     layer = [(0, _Term(Poly.of(1)))]
@@ -93,7 +94,7 @@ def _products(facts: Sequence[Fact], degree: int) -> Iterator[_Term]:
             for i, fact in enumerate(facts)
             if i >= first
         ]
-    return iter(products.values())
+    return tuple(products.values())
 
 
 def _multiples(facts: Sequence[Fact], zeros: Sequence[Poly], degree: int) -> Iterator[_Term]:
@@ -106,13 +107,12 @@ def _multiples(facts: Sequence[Fact], zeros: Sequence[Poly], degree: int) -> Ite
 def _support(terms: Sequence[_Term], counts: Sequence[bool]) -> list[int] | None:
     """The terms that occur in a solution of the linear program, or None where it has none."""
     rows = {m: i for i, m in enumerate(sorted({m for term in terms for m in term.poly.terms}))}
-    entries = []
+    entries = [(len(rows), k, 1.0) for k, counted in enumerate(counts) if counted]
     for k, term in enumerate(terms):
-        largest = max((abs(c) for _, c in term.poly), default=1)  # a term's size is of no account
-        entries += [(rows[m], k, float(Fraction(c) / largest)) for m, c in term.poly]
-    entries += [(len(rows), k, 1.0) for k, counted in enumerate(counts) if counted]
-    i, k, c = zip(*entries, strict=True)
-    matrix = coo_array((c, (i, k)), shape=(len(rows) + 1, len(terms)))
+        largest = max((abs(float(c)) for _, c in term.poly), default=1.0)  # a term's size is of no account
+        entries += [(rows[m], k, float(c) / largest) for m, c in term.poly]
+    places, columns, values = zip(*entries, strict=True)
+    matrix = coo_array((values, (places, columns)), shape=(len(rows) + 1, len(terms)))
     target = np.zeros(len(rows) + 1)
     target[-1] = 1.0
     cost = np.array([0.0 if term.free else 1.0 + len(term.lax) for term in terms])
@@ -122,7 +122,7 @@ def _support(terms: Sequence[_Term], counts: Sequence[bool]) -> list[int] | None
 
 
 def _identity(terms: Sequence[_Term], counts: Sequence[bool]) -> bool:
-    """Whether rational coefficients, > 0 where they must not be negative, make the terms sum to 0 and the counted ones to 1."""
+    """Whether rational coefficients, > 0 but for the free ones, make the terms sum to 0 and the counted ones to 1."""
     solved = _solve(terms, counts)
     if solved is None or any(c <= 0 and not term.free for c, term in zip(solved, terms, strict=True)):
         return False

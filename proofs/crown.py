@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from absdomain import backward
-from absdomain.bounds import Bounds, hull
+from absdomain import backward, bounds
+from absdomain.bounds import Bounds
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
 from absdomain.ops import Dense, ReLU
-from absdomain.proofs.exact import assume, numbers, prove, prove_zero, real, reals
+from absdomain.proofs.exact import assume, number, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.world import World
 from absdomain.region import Interval
@@ -23,6 +23,13 @@ def least(rows: Rows, constant: backward.Constant, box: Bounds) -> torch.Tensor:
     return found if constant is None else found + constant
 
 
+def unit_chord(world: World, op: ReLU, box: Bounds) -> None:
+    """The chord's slope lies in [0, 1]: derived once, for the steps that clamp it."""
+    (slope,) = op.chord((box,))
+    world.derive(number(slope), "the chord rises")
+    world.derive(1 - number(slope), "by at most 1")
+
+
 def through_relu(policy: Policy) -> Check:
     """What back-substitution through ReLU leaves over [l, u] is at least the minimum over [relu l, relu u]."""
 
@@ -31,6 +38,7 @@ def through_relu(policy: Policy) -> Check:
         assume(world, upper - lower)
         op, box = ReLU(), Bounds(lower, upper)
         world.split(*numbers(lower), *numbers(upper))
+        unit_chord(world, op, box)
         source = backward.source(Interval(lower, upper))
         e = DeepPoly(slopes=policy).relax(op, (source,), (box,))
         c = Rows.of(real(world, "c").unsqueeze(0))
@@ -51,7 +59,7 @@ def through_affine(sign: int = 1) -> Check:
         c = Rows.of(reals(world, "c", 1, 1, 2))
         world.split(*numbers(c.data), *numbers(op.weight))
         (rows,), constant = op.pull(c, (1,))
-        prove(world, sign * (least(rows, constant, box) - c.minimum(hull(op, box))), "through an affine op")
+        prove(world, sign * (least(rows, constant, box) - c.minimum(bounds.hull(op, box))), "through an affine op")
 
     return check
 
@@ -64,6 +72,7 @@ def same_step(policy: Policy) -> Check:
         assume(world, upper - lower, strict=True)  # over [0, 0] the two take different slopes, to the same effect
         op, box = ReLU(), Bounds(lower, upper)
         world.split(*numbers(lower), *numbers(upper))
+        unit_chord(world, op, box)
         region = Interval(lower, upper)
         primal = DeepPoly(slopes=policy).relax(op, (backward.source(region),), (box,))
         dual = Dual().relax(op, (Dual().lift(region),), (box,)).dual
@@ -85,7 +94,7 @@ LEMMAS = (
         "CROWN with lower slope 0 is never looser than interval bounds: over [l, u] a ReLU leaves at least the minimum "
         "over its image, and an affine op pulled back at least the minimum over its hull; so by induction from the "
         "output down, with intermediate bounds no looser than intervals",
-        (DeepPoly.relax, zero, ReLU.lines, ReLU.chord, Dense.adjoint, hull),
+        (DeepPoly.relax, zero, ReLU.lines, ReLU.chord, Dense.adjoint, bounds.hull),
         (through_relu(zero), through_affine()),
         (
             Twin("adaptive slopes (intervals give 0, CROWN -1, for relu over [-1, 3])", through_relu(adaptive),

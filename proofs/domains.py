@@ -4,39 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from absdomain import backward
-from absdomain.algebra import Guided, Meet, Mix
 from absdomain.backward import Constant, Relation
 from absdomain.bounds import Bounds
 from absdomain.domain import Domain
 from absdomain.domains.box import Box
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
-from absdomain.kinds import Affine, Line, Nonlinear, Slopes
+from absdomain.kinds import Affine, Elementwise, Line, Nonlinear
 from absdomain.ops import Add, Dense
-from absdomain.proofs.abstract import AnyDomain, AnyOp, within
+from absdomain.proofs.abstract import AnyDomain, AnyOp, held, unknown_op, within
 from absdomain.proofs.exact import assume, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.world import World
 from absdomain.region import Interval
 from absdomain.rows import Rows
 from absdomain.slopes import Fixed, Pair
-
-
-def held(world: World, x: Tensor, box: Bounds, what: str) -> None:
-    """x lies in the box."""
-    prove(world, x - box.lower, f"{what}: lower end")
-    prove(world, box.upper - x, f"{what}: upper end")
-
-
-def unknown_op(world: World, size: int) -> tuple[AnyOp, Tensor]:
-    """An op of which its band alone is known, at a point x."""
-    x = reals(world, "x", 1, size)
-    return AnyOp(world, x, reals(world, "y", 1, size)), x
 
 
 def point(world: World) -> Interval:
@@ -100,13 +88,25 @@ def unknown_parallel(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
     return below, below
 
 
-def pulled(domain: Domain, element: Callable[[Domain, World], object], relation: Callable[[object], Relation]) -> Check:
+class _Coupled(AnyOp):
+    """An op that splits rows as those do that are not elementwise."""
+
+    def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
+        return Nonlinear.split(self, rows, below, above)
+
+
+def pulled(
+    domain: Domain,
+    element: Callable[[Domain, World], object],
+    relation: Callable[[object], Relation],
+    make: type[AnyOp] = AnyOp,
+) -> Check:
     """<c, f(x)> >= <c', x> + d for every c, and so for both signs where the rows are shared."""
 
     def check(world: World) -> None:
-        op, x = unknown_op(world, 2)
+        op, x = unknown_op(world, 2, make)
         box = within(world, x)
-        e = relation(domain.relax(op, (element(domain, world),), (box,)))  # type: ignore[arg-type]
+        e = relation(domain.relax(op, (element(domain, world),), (box,)))
         c = Rows.of(reals(world, "c", 1, 1, 2))
         assert e.pull is not None
         above_the_plane(world, c.data[0], op.y, x, e.pull(c), "pull")
@@ -168,11 +168,12 @@ class _LinesSwapped(DeepPoly):
 
 
 class _ConjugateForgotten(Dual):
-    def relax(self, op: Nonlinear, args: tuple, within: tuple[Bounds, ...] | None):  # type: ignore[no-untyped-def, type-arg]
+    def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
         layer = super().relax(op, args, within)
         pull = layer.dual.pull
         assert pull is not None
-        return type(layer)(backward.relaxed(layer.dual.args, layer.dual.shape, lambda rows: (pull(rows)[0], None)), None)
+        free = backward.relaxed(layer.dual.args, layer.dual.shape, lambda rows: (pull(rows)[0], None))
+        return type(layer)(free, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +208,7 @@ class Diamond:
         return backward.relaxed(tuple(made[a] for a in args), (1,), pull)
 
 
-def substituted(minimum: Callable[[Relation, Rows], Tensor] = backward.minimum) -> Check:
+def substituted(minimum: Callable[[Relation, Rows], Tensor] | None = None) -> Check:
     """Back-substitution through any relations gives a lower bound, at fan-outs and over arguments of unequal depth."""
 
     def check(world: World) -> None:
@@ -216,8 +217,8 @@ def substituted(minimum: Callable[[Relation, Rows], Tensor] = backward.minimum) 
         for place, args in ((1, (0,)), (2, (1, 0)), (3, (2, 1, 0))):
             made[place] = diamond.relation(place, args, made)
         c = Rows.of(real(world, "c").unsqueeze(0))
-        prove(world, c.data[0] * diamond.values[3] - minimum(made[3], c), "minimum")
-        if minimum is backward.minimum:
+        prove(world, c.data[0] * diamond.values[3] - (minimum or backward.minimum)(made[3], c), "minimum")
+        if minimum is None:
             held(world, diamond.values[3], backward.bounds(made[3]), "bounds")
 
     return check
@@ -227,76 +228,6 @@ def constants_forgotten(e: Relation, rows: Rows) -> Tensor:
     """The twin of back-substitution: the region's part alone, without the constants."""
     to_input, _ = backward.to_input(e, rows)
     return e.region.minimum(to_input)
-
-
-# --- combinators ------------------------------------------------------------------------------------------------------
-
-
-def pair(world: World, value: Tensor) -> tuple[AnyDomain, AnyDomain, tuple[Tensor, Tensor]]:
-    """Two domains that know any bounds of the value, and its elements."""
-    return AnyDomain(world, "first"), AnyDomain(world, "second"), (value, value)
-
-
-def met(make: Callable[..., Meet] = Meet) -> Check:
-    """The meet holds the value, in its bounds, its ends and the boxes for a relaxation."""
-
-    def check(world: World) -> None:
-        op, x = unknown_op(world, 1)
-        first, second, e = pair(world, x)
-        domain = make(first, second)
-        held(world, x, domain.bounds(e), "bounds")
-        held(world, x, Bounds(domain.lower(e), domain.upper(e)), "ends")
-        held(world, x, domain.boxes(op, (e,))[0], "boxes")
-
-    return check
-
-
-def guided(make: Callable[..., Guided] = Guided) -> Check:
-    """A guided domain relaxes over boxes that hold the values, and bounds by the inner domain."""
-
-    def check(world: World) -> None:
-        op, x = unknown_op(world, 1)
-        inner, by, e = pair(world, x)
-        domain = make(inner, by)
-        held(world, x, domain.boxes(op, (e,))[0], "boxes")
-        held(world, x, domain.bounds(e), "bounds")
-        held(world, x, Bounds(domain.lower(e), domain.upper(e)), "ends")
-
-    return check
-
-
-def mixed(make: Callable[..., Mix] = Mix) -> Check:
-    """w lower_1 + (1 - w) lower_2 is a lower bound where both are, for every w in [0, 1]."""
-
-    def check(world: World) -> None:
-        x = real(world, "x")
-        first, second, e = pair(world, x)
-        weight = world.real("w")
-        world.assume(weight)
-        world.assume(1 - weight)
-        world.split(weight - 1)
-        domain = make(first, second, world.parameter("w"))
-        e = e if len(domain._live) == 2 else e[:1]
-        held(world, x, domain.bounds(e), "bounds")
-        held(world, x, Bounds(domain.lower(e), domain.upper(e)), "ends")
-
-    return check
-
-
-class _Join(Meet):
-    def bounds(self, e: tuple, where: Tensor | None = None) -> Bounds:  # type: ignore[type-arg]
-        met = super().bounds(e, where)
-        return Bounds(met.lower + met.width.abs(), met.upper)
-
-
-class _Halved(Guided):
-    def boxes(self, op: Nonlinear, args: tuple) -> tuple[Bounds, ...]:  # type: ignore[type-arg]
-        return tuple(Bounds(box.lower, box.centre) for box in super().boxes(op, args))
-
-
-class _Extrapolated(Mix):
-    def _mixed(self, ends: list[Tensor]) -> Tensor:
-        return (1 + self.weight) * ends[0] - self.weight * ends[1]
 
 
 SLOPE = {"x00": 0, "x01": 0, "y00": 0, "y01": 0, "lx00": 0, "lx01": 0, "ux00": 0, "ux01": 0, "a00": 0, "a01": 0,
@@ -337,10 +268,11 @@ LEMMAS = (
         "deeppoly",
         "<c, f(x)> >= <c', x> + d for every c, every op whose band encloses and every two slopes, and in both signs "
         "where two parallel lines share c'; for affine ops with equality",
-        (DeepPoly.affine, DeepPoly.relax, Nonlinear.lines, Nonlinear.split),
+        (DeepPoly.affine, DeepPoly.relax, Nonlinear.lines, Nonlinear.split, Elementwise.split),
         (
             pulled(DeepPoly(slopes=unknown), own, itself),
             pulled(DeepPoly(slopes=unknown_parallel), own, itself),
+            pulled(DeepPoly(slopes=unknown), own, itself, _Coupled),
             mapped(DeepPoly(), own, itself),
         ),
         (Twin("the lower and the upper line swapped", pulled(_LinesSwapped(slopes=unknown), own, itself), SLOPE),),
@@ -357,35 +289,5 @@ LEMMAS = (
               CHORD | {"y00": -1, "inf0_00": -1}),),
         SYMBOLS,
         "real arithmetic; the lemmas of back-substitution, of the ops and of the region; no random projections",
-    ),
-    Lemma(
-        "meet",
-        "a value that all parts hold lies in the meet's bounds, ends and boxes",
-        (Meet.bounds, Meet.lower, Meet.upper, Meet.boxes, Bounds.meet),
-        (met(),),
-        (Twin("a bound that is tighter than all", met(_Join),
-              {"x": 0, "y": 0, "lfirst": 0, "ufirst": 1, "lsecond": 0, "usecond": 1}),),
-        SYMBOLS,
-        "real arithmetic; the parts' own lemmas",
-    ),
-    Lemma(
-        "guided",
-        "the inner domain relaxes over boxes of `by` that hold the values, and its bounds hold them",
-        (Guided.boxes, Guided.bounds, Guided.lower, Guided.upper),
-        (guided(),),
-        (Twin("boxes of half the width", guided(_Halved),
-              {"x": 1, "y": 0, "lfirst": 0, "ufirst": 1, "lsecond": 0, "usecond": 1}),),
-        SYMBOLS,
-        "real arithmetic; the parts' own lemmas",
-    ),
-    Lemma(
-        "mix",
-        "a convex mixture of lower bounds is a lower bound, and of upper bounds an upper bound",
-        (Mix.bounds, Mix.lower, Mix.upper),
-        (mixed(),),
-        (Twin("a weight outside [0, 1]", mixed(_Extrapolated),
-              {"x": 0, "w": "1/2", "lfirst": 0, "ufirst": 0, "lsecond": -1, "usecond": 0}),),
-        SYMBOLS,
-        "real arithmetic; the parts' own lemmas",
     ),
 )  # fmt: skip

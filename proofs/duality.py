@@ -189,7 +189,9 @@ def _solution() -> list[Fraction]:
     rows = [x >= np.array([0.0, -1.0]), x <= np.array([2.0, 1.0])]
     for (slopes,) in ReLU().facets((box,)):
         band = ReLU().band((slopes,), (box,))
-        s, low, high = (np.array([float(p.constant or 0) for p in numbers(t)]) for t in (slopes, band.lower, band.upper))
+        s, low, high = (
+            np.array([float(p.constant or 0) for p in numbers(t)]) for t in (slopes, band.lower, band.upper)
+        )
         rows += [h - cvxpy.multiply(s, z) >= low, h - cvxpy.multiply(s, z) <= high]
     cvxpy.Problem(cvxpy.Minimize(h[0] - h[1] + float(OFFSET[0])), rows).solve(solver=cvxpy.HIGHS)
     return [Fraction(float(v)).limit_denominator(1000) for v in np.concatenate([x.value, h.value])]
@@ -226,8 +228,8 @@ LEMMAS = (
     Lemma(
         "alpha_is_dual_feasible",
         "for an unstable ReLU and every alpha in [0, 1], back-substitution with lower slope alpha is the value of a "
-        "feasible point of the triangle program's dual: mu, tau, lambda >= 0 with no h left; hence weak duality, a lower "
-        "bound for every alpha, Wong and Kolter's being alpha = s",
+        "feasible point of the triangle program's dual: mu, tau, lambda >= 0 with no h left; hence weak duality, a "
+        "lower bound for every alpha, Wong and Kolter's being alpha = s",
         (ReLU.lines, ReLU.split, backward.minimum),
         (feasible(), policy_step(parallel), policy_step(adaptive)),
         (Twin("alpha < 0", feasible(-1), {"l": -1, "u": 1, "c": 1, "alpha": "-1/2"}),),
@@ -246,7 +248,8 @@ LEMMAS = (
     ),
     Lemma(
         "exact",
-        "y is on the line of a piece whose domain holds x only if y = f(x), and x is in the domain of some piece (relu, abs)",
+        "y is on the line of a piece whose domain holds x only if y = f(x) (relu, abs); x is in the domain of some "
+        "piece by relu's lemma",
         (PiecewiseLinear.pieces,),
         (on_a_piece(ReLU()), on_a_piece(Abs())),
         (Twin("the pieces in the wrong places", on_a_piece(_Exchanged()), {"x": 1, "l": -1, "u": 1}),),

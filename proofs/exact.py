@@ -37,22 +37,22 @@ class Exact(Tensor):
         if isinstance(entries, Poly):  # numpy gives a sum without axes as the number itself
             entries, only = np.empty((), dtype=object), entries
             entries[()] = only
-        made: Exact = Tensor._make_wrapper_subclass(cls, entries.shape, dtype=torch.float64)  # type: ignore[attr-defined]
+        made: Exact = Tensor._make_wrapper_subclass(cls, entries.shape, dtype=torch.float64)
         made.entries, made.world = entries, world
         return made
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         kwargs = {k: v for k, v in (kwargs or {}).items() if k not in ("layout", "device", "pin_memory")}
         world = next(t.world for t in tree_flatten((args, kwargs))[0] if isinstance(t, Exact))
         handler = HANDLERS.get(func.overloadpacket)
         if handler is None:
-            raise NotImplementedError(f"{func} has no exact form; give it one in proofs/exact_ops.py")
+            raise NotImplementedError(f"{func} has no exact form; give it one in proofs/exact_ops.py or exact_sums.py")
         return handler(world, func, *args, **kwargs)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self) -> str:  # type: ignore[override]
         return f"Exact({self.entries.tolist()})"
 
 

@@ -9,7 +9,7 @@ from mpmath import iv, mp
 
 from absdomain.proofs.world import World
 
-_PARTS = 20_000  # parts that are looked at before the sign counts as not shown
+_PARTS = 4_000  # parts that are looked at before the sign counts as not shown
 _SLIT = 1e-9  # half the width of the interval in which a break may lie
 
 
@@ -81,5 +81,3 @@ def far_out(world: World, edge: float) -> None:
     start = iv.mpf(edge)
     least = hyperbolic(_K * start * (1 + _CUBIC * start * start))
     world.check(bool((least * _K * start).a > 1), f"T k x > 1 from {edge} on")
-
-

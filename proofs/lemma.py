@@ -9,12 +9,15 @@ from importlib import import_module
 from time import process_time
 from typing import Any
 
-from absdomain.proofs.world import Unproved, World, explore
+import absdomain.proofs.exact_sums  # noqa: F401  # with exact_ops: gives Exact tensors their operations
+from absdomain.proofs.world import Refuted, World, explore
 
 Check = Callable[[World], None]
 
-THEMES = ("piecewise", "smooth", "affine", "regions", "domains", "zonotope", "composition", "losses", "crown", "duality", "robustra",
-          "singleprop", "advibp")  # fmt: skip
+THEMES = (
+    "piecewise", "elementwise", "smooth", "gates", "affine", "regions", "domains", "combinators", "zonotope",
+    "composition", "losses", "crown", "duality", "robustra", "singleprop", "advibp",
+)  # fmt: skip
 
 SYMBOLS = "shipped code on symbols, certificates"
 FORMULAS = "shipped code on formulas, sympy"
@@ -82,7 +85,7 @@ def _fault(twin: Twin) -> str:
     values = {name: Fraction(value) for name, value in twin.at.items()}
     try:
         twin.check(World(values=values))
-    except Unproved:
+    except Refuted:
         return ""
     except Exception as error:
         return f"the twin ({twin.change}) breaks: {type(error).__name__}: {error}"
@@ -92,7 +95,10 @@ def _fault(twin: Twin) -> str:
 def spoken_of(lemma: Lemma) -> Iterator[str]:
     """The names of the code that the lemma is about."""
     for thing in lemma.about:
-        yield getattr(thing, "__qualname__", None) or thing.__name__
+        code: Any = (
+            thing.fget if isinstance(thing, property) else getattr(thing, "rule", thing)
+        )  # a slope policy's rule
+        yield code.__qualname__
 
 
 def markdown() -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import sympy
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from absdomain.domains.box import Box
 from absdomain.graph import Graph, Node
@@ -17,7 +14,7 @@ from absdomain.proofs.lemma import FORMULAS, SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.world import World
 from absdomain.region import Interval
 from absdomain.spec import Spec, margins
-from absdomain.trainers.objective import robust_cross_entropy
+from absdomain.trainers import objective
 
 
 def affine_graph(op: Dense) -> Graph:
@@ -56,17 +53,14 @@ def fused_is_the_same(world: World) -> None:
     prove(world, -gap, "fused, below")
 
 
-def bounds_the_loss(loss: Callable[[Tensor], Tensor]) -> Check:
-    """loss(lower) >= CE(z, y) for all logits z whose margins are at least lower."""
-
-    def check(world: World) -> None:
-        for label in range(3):
-            z, lower = reals(world, f"z{label}", 1, 3), reals(world, f"m{label}", 1, 2)
-            others = [j for j in range(3) if j != label]
-            assume(world, z[:, [label]] - z[:, others] - lower)
-            prove(world, loss(lower) - F.cross_entropy(z, torch.tensor([label])), f"label {label}")
-
-    return check
+def bounds_the_loss(world: World) -> None:
+    """robust_cross_entropy(lower) >= CE(z, y) for all logits z whose margins are at least lower."""
+    for label in range(3):
+        z, lower = reals(world, f"z{label}", 1, 3), reals(world, f"m{label}", 1, 2)
+        others = [j for j in range(3) if j != label]
+        assume(world, z[:, [label]] - z[:, others] - lower)
+        loss = F.cross_entropy(z, torch.tensor([label]))
+        prove(world, objective.robust_cross_entropy(lower) - loss, f"label {label}")
 
 
 def law_of_logsumexp(world: World) -> None:
@@ -79,10 +73,11 @@ def law_of_logsumexp(world: World) -> None:
     world.check(sympy.simplify(shifted / (sympy.exp(c) * total)) == 1, "exp of the shifted value")
 
 
-def at_the_upper_end(world: World) -> None:
-    """The twin: the loss at f(-m) instead of at -m is no upper bound; log 2 < 1 settles it."""
-    lower, z = torch.tensor([[1.0]]), torch.tensor([[0.0, 0.0]])  # margin 0 < 1: the hypothesis is dropped
-    world.check(bool(robust_cross_entropy(lower) >= F.cross_entropy(z, torch.tensor([0]))), "log(1 + 1/e) >= log 2")
+def at_the_margin(world: World) -> None:
+    """The twin: the loss at m instead of at -m; for margins and bounds of -1 that is log(1 + 1/e) < log(1 + e)."""
+    lower, z = torch.tensor([[-1.0]]), torch.tensor([[0.0, 1.0]])
+    loss = F.cross_entropy(z, torch.tensor([0]))
+    world.check(bool(objective.robust_cross_entropy(-lower) >= loss), "log(1 + 1/e) >= log(1 + e)")
 
 
 LEMMAS = (
@@ -101,9 +96,9 @@ LEMMAS = (
         "robust_cross_entropy",
         "log(1 + sum_j exp(-m_j)) >= CE(z, y) for all logits whose margins z_y - z_j are at least m_j: CE(-m) bounds "
         "the robust loss",
-        (robust_cross_entropy,),
-        (bounds_the_loss(robust_cross_entropy), law_of_logsumexp),
-        (Twin("margins below the bound", at_the_upper_end, {}),),
+        (objective.robust_cross_entropy,),
+        (bounds_the_loss, law_of_logsumexp),
+        (Twin("the loss at m instead of -m", at_the_margin, {}),),
         f"{SYMBOLS}; {FORMULAS}",
         "real arithmetic; three classes stand for all; of log-sum-exp its two laws, which sympy derives",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -96,11 +97,11 @@ def relu_lines(op: ReLU) -> Callable[[World], None]:
 
 
 class _NoKink(ReLU):
-    kinks = ()
+    kinks: ClassVar[tuple[float, ...]] = ()  # type: ignore[assignment]
 
 
 class _NoFold(Abs):
-    kinks = ()
+    kinks: ClassVar[tuple[float, ...]] = ()  # type: ignore[assignment]
 
 
 class _TrustedSlope(ReLU):
@@ -220,7 +221,7 @@ class _EqualCorners(Product):
         return [corners[0], corners[-1]]
 
 
-AT_ZERO = {"x": 0, "lx": -1, "ux": 1, "s": "1/2"}
+AT_ZERO: dict[str, str | int] = {"x": 0, "lx": -1, "ux": 1, "s": "1/2"}
 
 LEMMAS = (
     Lemma(

@@ -121,10 +121,10 @@ def contains(policy: Policy) -> Check:
 LEMMAS = (
     Lemma(
         "symbolic_gap",
-        "v' is half the distance of eq. (6) for every op and policy; for ReLU that is eq. (7) with parallel and eq. (8) "
-        "with zero slopes, the latter the radius of the image; the first layer's v is the exact radius; Zero = FastLin "
-        "where no neuron is unstable; Zero <= FastLin <= the sound rule; v' grows with v, by at most as much, from 0. "
-        "It does not enclose: that is its twin",
+        "v' is half the distance of eq. (6) for every op and policy; for ReLU that is eq. (7) with parallel and "
+        "eq. (8) with zero slopes, the latter the radius of the image; the first layer's v is the exact radius; "
+        "Zero = FastLin where no neuron is unstable; Zero <= FastLin <= the sound rule; v' grows with v, by at most as "
+        "much, from 0. It does not enclose: that is its twin",
         (SymbolicGap.lift, SymbolicGap.affine, SymbolicGap.relax, zero, parallel),
         (equation_6, equation_7, equation_8(), ordered(), stable_cases_agree, grows, first_layer),
         (

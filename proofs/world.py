@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import isinf, isqrt
+from math import isqrt
 
 from absdomain.proofs.cases import Case, Choice, impossible
 from absdomain.proofs.certificate import Fact, contradicts
+from absdomain.proofs.parameter import Parameter
 from absdomain.proofs.polynomial import Poly, Rational
 
 _ROUNDING = 1e-13  # a smaller constant is an allowance for rounding, of which real arithmetic knows none
@@ -215,6 +216,11 @@ class World:
         case = Case(tuple(self._facts), tuple(self._zeros), tuple(self._choices))
         self.check(self.values is None and impossible(case, frozenset()), f"{claim}: the hypotheses can hold")
 
+    @property
+    def possible(self) -> bool:
+        """Whether no combination of the facts shows that they contradict each other."""
+        return not contradicts(tuple(self._facts), tuple(self._zeros), 1)
+
     def check(self, holds: bool, claim: str) -> None:
         """A claim that is decided elsewhere: by sympy, or by comparing terms."""
         self.claims += 1
@@ -227,73 +233,20 @@ class World:
         self.prove(-p, claim)
 
 
-class Parameter(float):
-    """A float that names a real number: PyTorch hands it to an operation as it is; to compare it asks the World."""
-
-    world: World
-
-    def __new__(cls, world: World, code: float) -> Parameter:
-        made = super().__new__(cls, code)
-        made.world = world
-        return made
-
-    def _minus(self, other: float) -> Poly:
-        return self.world.constant(float(self)) - self.world.constant(float(other))
-
-    def __ge__(self, other: float) -> bool:
-        return other < 0 if isinf(other) else self.world.holds(self._minus(other))
-
-    def __le__(self, other: float) -> bool:
-        return other > 0 if isinf(other) else self.world.holds(-self._minus(other))
-
-    def __abs__(self) -> Parameter:
-        p = self.world.constant(float(self))
-        return self.world.encoded(self.world.larger(p, -p))
-
-    def __gt__(self, other: float) -> bool:
-        return not self <= other
-
-    def __lt__(self, other: float) -> bool:
-        return not self >= other
-
-    def _with(self, other: object, combine: Callable[[Poly, Poly], Poly]) -> Parameter:
-        if not isinstance(other, int | float):
-            return NotImplemented  # a tensor's turn
-        return self.world.encoded(combine(self.world.constant(float(self)), self.world.constant(float(other))))
-
-    def __add__(self, other: object) -> Parameter:  # type: ignore[override]
-        return self._with(other, lambda a, b: a + b)
-
-    def __sub__(self, other: object) -> Parameter:  # type: ignore[override]
-        return self._with(other, lambda a, b: a - b)
-
-    def __rsub__(self, other: object) -> Parameter:  # type: ignore[override]
-        return self._with(other, lambda a, b: b - a)
-
-    def __mul__(self, other: object) -> Parameter:  # type: ignore[override]
-        return self._with(other, lambda a, b: a * b)
-
-    def __neg__(self) -> Parameter:
-        return self * -1
-
-    __radd__, __rmul__ = __add__, __mul__  # type: ignore[assignment]
-
-    def _refused(self, *_: object) -> float:
-        raise TypeError("this arithmetic of a Parameter would lose its name; give it a form in proofs/world.py")
-
-    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __floordiv__ = __mod__ = _refused  # type: ignore[assignment]
-
-
 def _true(value: Rational, strict: bool) -> bool:
     return value > 0 if strict else value >= 0
 
 
 def explore(check: Callable[[World], None]) -> int:
     """Run the check in every way in which its comparisons can come out; the number of claims proved."""
-    claims, pending = 0, [()]  # type: tuple[int, list[tuple[bool, ...]]]
+    claims, possible = 0, False
+    pending: list[tuple[bool, ...]] = [()]
     while pending:
         world = World(decisions=pending.pop())
         check(world)
         claims += world.claims
         pending += world.open
+        possible = possible or world.possible
+    if not possible:
+        raise Unproved("the hypotheses contradict each other, so that anything would follow")
     return claims

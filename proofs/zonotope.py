@@ -33,7 +33,7 @@ def choices(world: World, count: int) -> Tensor:
 
 
 def element(world: World, name: str, source: object, entries: list[int], size: int = 1) -> tuple[Affinity, Tensor]:
-    """Any element over one input, with these symbols of one source; its value but for the slack at x = `x`, (1, size)."""
+    """Any element over one input with these symbols of one source, and its M x + b, (1, size)."""
     x = real(world, "x")
     region = Interval(*_around(world, x))
     inputs, constant = reals(world, "M" + name, 1, 1, size), reals(world, "b" + name, 1, size)
@@ -126,9 +126,9 @@ def relaxes(symbols: int | None, share: int = 1) -> Check:
 LEMMAS = (
     Lemma(
         "zonotope",
-        "a value M x + b + sum_k e_k ray_k + r of an element is, after an affine op, after a sum of branches that share "
-        "symbols, and after any nonlinear op whose band encloses, a value of the image for the same x and e_k and for "
-        "some fresh |e| <= 1 and |r| <= slack; bounds hold it; dropped symbols go into the slack",
+        "a value M x + b + sum_k e_k ray_k + r of an element is, after an affine op, after a sum of branches that "
+        "share symbols, and after any nonlinear op whose band encloses, a value of the image for the same x and e_k "
+        "and for some fresh |e| <= 1 and |r| <= slack; bounds hold it; dropped symbols go into the slack",
         (Zonotope.affine, Zonotope.relax, Zonotope.bounds, Zonotope.lower, Zonotope.upper),
         (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0)),
         (Twin("no fresh symbol", relaxes(None, 0),

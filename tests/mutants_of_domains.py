@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 
-from absdomain import backward, region, rows
+from absdomain import backward, rows
 from absdomain.algebra import Guided, Meet, Mix
-from absdomain.bounds import Bounds
+from absdomain.bounds import Bounds, hull
 from absdomain.domains import Box, DeepPoly
 from absdomain.kernel import BoxMinimum
 from absdomain.kinds import Nonlinear
 from absdomain.region import L2, Linf
+from absdomain.region.balls import Ball
 from absdomain.spec import Spec
 from tests.mutant import Mutant, domain, negated_first_gradient
 
@@ -50,7 +51,7 @@ def no_clip(shipped: Any) -> Any:
 
 
 def hull_of_the_box(shipped: Any) -> Any:
-    return lambda self, drawn: region.hull(drawn, self.box())
+    return lambda self, drawn: hull(drawn, self.box())
 
 
 def union(shipped: Any) -> Any:
@@ -73,7 +74,7 @@ MUTANTS = [
         "the constant is doubled without its sign",
         backward,
         "_joined",
-        lambda f: lambda low, high: torch.cat([low, low]) if low.dim() else low,
+        lambda f: lambda low, high, rows: f(low, low, rows),
         domain("deeppoly", "contains"),
     ),
     Mutant("box: relu at the centre", Box, "relax", at_the_centre, domain("box", "contains")),
@@ -122,10 +123,8 @@ MUTANTS = [
         lambda f: lambda c: c.abs().amax(-1),
         domain("deeppoly", "contains"),
     ),
-    Mutant(
-        "a ball is replaced by its hull", region._Ball, "hull", hull_of_the_box, domain("box", "exact_where_affine")
-    ),
-    Mutant("a radius for all axes", region._Ball, "reach", widest_radius, domain("deeppoly", "exact_where_affine")),
+    Mutant("a ball is replaced by its hull", Ball, "hull", hull_of_the_box, domain("box", "exact_where_affine")),
+    Mutant("a radius for all axes", Ball, "reach", widest_radius, domain("deeppoly", "exact_where_affine")),
     Mutant(
         "the box minimum's gradient is negated",
         BoxMinimum,

@@ -59,7 +59,10 @@ FORMULAS: dict[str, tuple[sympy.Expr, Callable[[Tensor], Tensor], tuple[int, ...
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FORMULAS)
+FEW = ("softplus", "mish", "spline", "quick GELU", "softsign", "ELU", "fourth power", "line")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in FEW else pytest.mark.slow) for n in FORMULAS])
 def test_a_formula_is_an_op(name: str) -> None:
     expression, reference, bends = FORMULAS[name]
     op = Elementwise.from_sympy(expression)
@@ -70,7 +73,6 @@ def test_a_formula_is_an_op(name: str) -> None:
 
 HALF_LINES: dict[str, tuple[sympy.Expr, tuple[float, float], Callable[[Tensor], Tensor]]] = {
     "log": (sympy.log(x), (0, math.inf), torch.log),
-    "x log x": (x * sympy.log(x), (0, math.inf), lambda t: t * t.log()),
     "1 / x": (1 / x, (-math.inf, 0), torch.reciprocal),
     "sine": (sympy.sin(x), (-20, 20), torch.sin),
     "a bounded wave": (sympy.cos(x / 2) * x, (-20, 16), lambda t: (t / 2).cos() * t),
@@ -198,7 +200,7 @@ OPS = {name: Elementwise.from_sympy(FORMULAS[name][0]) for name in ("mish", "spl
 @pytest.mark.parametrize("domain", [Box(), DeepPoly(), Box() & DeepPoly()], ids=str)
 def test_domains_are_sound_on_graphs_of_formulas(domain: AnyDomain) -> None:
     laws = [DomainLaw(law.check, with_formulas) for law in (domains.LAWS[0], domains.LAWS[1])]
-    check_domain(domain, examples=10, laws=laws)
+    check_domain(domain, examples=6, laws=laws)
 
 
 def test_a_formula_has_a_repr_and_lives_in_a_frozen_graph() -> None:

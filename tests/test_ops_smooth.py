@@ -96,6 +96,17 @@ def test_bands_hold_and_are_tight_on_wide_and_on_narrow_boxes(slope: float) -> N
         assert ((band.upper <= high + loose) | ~inside).all(), (op, band.upper - high)
 
 
+@pytest.mark.parametrize("op", [op for op, _ in ACTIVATIONS], ids=repr)
+def test_single_precision_gives_the_same_bands(op: Elementwise) -> None:
+    lower = 3 * torch.randn(1, 200, dtype=torch.float64)
+    box = Bounds(lower, lower + 4 * torch.rand_like(lower))
+    slope = torch.randn_like(lower)
+    narrow = op.band((slope.float(),), (Bounds(box.lower.float(), box.upper.float()),))
+    wide = op.band((slope.float().double(),), (Bounds(box.lower.float().double(), box.upper.float().double()),))
+    torch.testing.assert_close(narrow.lower.double(), wide.lower, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(narrow.upper.double(), wide.upper, rtol=1e-5, atol=1e-5)
+
+
 def test_a_softplus_knows_that_pytorch_drops_at_the_threshold() -> None:
     box = Bounds(torch.tensor([[19.9]], dtype=torch.float64), torch.tensor([[20.1]], dtype=torch.float64))
     slope = torch.ones_like(box.lower)

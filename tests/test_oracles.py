@@ -96,8 +96,7 @@ class Below(Policy):
 
     alpha: float
 
-    @property
-    def __name__(self) -> str:
+    def __str__(self) -> str:
         return f"below_{self.alpha}"
 
     def __call__(self, op: Nonlinear, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:

@@ -22,6 +22,7 @@ import absdomain
 from absdomain import Guarantee, cli, parse, registry, slopes
 from absdomain.expression import ALIASES, COMBINATORS, POLICIES, SEARCHES
 from absdomain.search import Optimised
+from tests.written import Written
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -168,7 +169,7 @@ def test_the_activation_and_the_domain_keep_the_laws() -> None:
 @pytest.mark.usefixtures("mine")
 def test_the_activation_and_the_domain_are_found() -> None:
     x = torch.rand(3, 4)
-    model = nn.Sequential(nn.Linear(4, 5), nn.Hardswish(), nn.Linear(5, 2))
+    model = Written(lambda m, x: m.second(torch.asinh(m.first(x))), first=nn.Linear(4, 5), second=nn.Linear(5, 2))
     trace = parse("box & af1").propagate(absdomain.to_graph(model, x), absdomain.Linf(x, 0.5))
     values = torch.stack([model(p) for p in absdomain.Linf(x, 0.5).sample(50)])
     assert (trace.lower <= values + 1e-5).all()

@@ -204,7 +204,7 @@ def test_what_makes_no_reference_space_is_refused() -> None:
     graph = net(Random(0), (2,))
     with pytest.raises(ValueError, match="2 rows; fold them into the batch"):
         ReferenceSpace.of(BALL_1, graph, two, t=0.0, by=Dual())
-    with pytest.raises(TypeError, match="box keeps no relation to the input"):
+    with pytest.raises(TypeError, match="box gives no planes"):
         ReferenceSpace.of(BALL_1, REFERENCE, ITSELF, t=0.0, by=Box())
     with pytest.raises(ValueError, match=r"q is \(1, 3\)"):
         ReferenceSpace(BALL_1, torch.ones(1, 3), torch.zeros(1), 0.0)

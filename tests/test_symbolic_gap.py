@@ -96,7 +96,9 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("domain", "phi"), [(ZERO, phi_zero), (FAST_LIN, phi_fast_lin), (ADAPTIVE, phi_adaptive)], ids=str
+    ("domain", "phi"),
+    [(ZERO, phi_zero), (FAST_LIN, phi_fast_lin), (ADAPTIVE, phi_adaptive)],
+    ids=["zero", "fast-lin", "adaptive"],
 )
 def test_nets_follow_the_closed_forms(domain: SymbolicGap, phi: Rule) -> None:
     for graph, layers, ball in nets(40):
@@ -105,6 +107,7 @@ def test_nets_follow_the_closed_forms(domain: SymbolicGap, phi: Rule) -> None:
             close(found.radius, by_hand.v)
 
 
+@slopes.Fixed
 def level(op: Nonlinear, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
     """`zero` by another name: lines are made, where `zero` takes the image of a convex op."""
     return slopes.zero(op, boxes)
@@ -283,5 +286,5 @@ def test_texts_read_back() -> None:
 
 
 def test_slopes_are_a_policy() -> None:
-    with pytest.raises(TypeError, match="no policy"):
+    with pytest.raises(TypeError, match="no fixed policy"):
         SymbolicGap(slopes="zero")  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
 """How two losses share one step: AdvIBP's weights of the adversarial and the certified gradient.
 
-Fan and Li, "Adversarial Training and Provable Robustness: A Tale of Two Objectives", algorithm 2. Its line 13 as printed
-leaves the bisector unnormalised; here it is the projection that the text describes. What can be proved of a step is
-that it descends (proofs, `advibp`); the paper's theorem 2 bounds the mean gradient by sqrt(1/T) (1 + a sum of T terms,
-each at least 1), which grows like sqrt(T) and shows no convergence.
+Fan and Li, "Adversarial Training and Provable Robustness: A Tale of Two Objectives", algorithm 2. Its line 13 as
+printed leaves the bisector unnormalised; here it is the projection that the text describes. What can be proved of a
+step is that it descends (proofs, `advibp`); the paper's theorem 2 bounds the mean gradient by sqrt(1/T) (1 + a sum of
+T terms, each at least 1), which grows like sqrt(T) and shows no convergence.
 """
 
 from __future__ import annotations

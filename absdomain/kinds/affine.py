@@ -68,7 +68,7 @@ class Affine(Op):
         rows = rows.dense()
         data = rows.data
         pulled = self.transpose(self.weight, data.flatten(0, 1), *shapes)
-        return tuple(rows.whole(p.unflatten(0, data.shape[:2])) for p in pulled)
+        return tuple(rows.with_data(p.unflatten(0, data.shape[:2])) for p in pulled)
 
     def pull(self, rows: Rows, *shapes: Shape) -> tuple[tuple[Rows, ...], Tensor | None]:
         """<c, f(xs)> = <A^T c, xs> + <c, b>: rows over the arguments, and the constants (K, N or 1)."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.bounds import Bounds
@@ -118,6 +119,19 @@ class PiecewiseLinear(Elementwise):
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
         return tuple(torch.full_like(slope, kink) for kink in self.kinks)
 
+    @cached_property
+    def steepness(self) -> tuple[float, float]:
+        """The least and the greatest slope of all pieces."""
+        first, last = (self.kinks[0], self.kinks[-1]) if self.kinks else (0.0, 0.0)
+        ends = first - max(1.0, abs(first)), last + max(1.0, abs(last))
+        x = torch.tensor((ends[0], *self.kinks, ends[1]), dtype=torch.float64)
+        slopes = (self(x).diff() / x.diff()).tolist()
+        return min(slopes), max(slopes)
+
+    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
+        """Between the least and the greatest slope of all pieces: an unsettled entry of one kink has both."""
+        return (F.hardtanh(slopes[0], *self.steepness),)
+
     def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
         (box,) = boxes
         stable = torch.ones_like(box.lower, dtype=torch.bool)
@@ -140,3 +154,10 @@ class PiecewiseLinear(Elementwise):
             slopes = self.chord((Bounds(p, q),))
             found.append(Piece(Line(slopes, self(p) - slopes[0] * p), (Bounds(p, q),)))
         return tuple(found)
+
+    def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
+        """The largest |f| over |x| <= size, and the steepest |slope| times size: a level does not round errors away."""
+        (size,) = sizes
+        corners = self._corners(Bounds(-size, size))
+        slopes = [self.chord((Bounds(p, q),))[0].abs() for p, q in pairwise(corners)]
+        return reduce(torch.maximum, [self(p).abs() for p in corners] + [s * size for s in slopes])

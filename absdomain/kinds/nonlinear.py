@@ -52,7 +52,7 @@ class Nonlinear(Op):
     def adjoint(self, rows: Rows, slopes: Slopes) -> tuple[Rows, ...]:
         """<c, inner(s, x)>, as rows over the arguments."""
         rows = rows.dense()
-        return tuple(rows.whole(part) for part in self.outer(tuple(map(rows.seen, slopes)), rows.data))
+        return tuple(rows.with_data(part) for part in self.outer(tuple(map(rows.seen, slopes)), rows.data))
 
     @abstractmethod
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
@@ -106,14 +106,26 @@ class Nonlinear(Op):
         """
         return None
 
+    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
+        """The slopes, those outside the range of f's partial derivative over the boxes moved to its nearest end.
+
+        Such lines are never looser: f - <s, x> is monotone along that axis, so that the line of the nearest end meets
+        f on the same face of the box. Nor are they steeper than f, whose size rounding is measured by: an intercept
+        f(p) - <s, p> of a steep line is the difference of two large numbers. Here, where nothing is known, as given.
+        """
+        return slopes
+
     def lines(self, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> tuple[Line, Line]:
         """Two lines that enclose f over the boxes, with these slopes or with slopes that are never looser.
 
         Each side asks for its own end of the band alone. A settled entry takes the chord, which is exact there.
         """
+        parallel = all(b is a for b, a in zip(below, above, strict=True))
+        below = self.tempered(below, boxes)
+        above = below if parallel else self.tempered(above, boxes)
         settled = self.settled(boxes)
         if settled is not None:
-            chord, parallel = self.chord(boxes), all(b is a for b, a in zip(below, above, strict=True))
+            chord = self.chord(boxes)
             below = tuple(torch.where(w, c, s) for w, c, s in zip(settled, chord, below, strict=True))
             exact = zip(settled, chord, above, strict=True)
             above = below if parallel else tuple(torch.where(w, c, s) for w, c, s in exact)
@@ -126,8 +138,8 @@ class Nonlinear(Op):
         """
         rows = rows.dense()
         data = rows.data
-        positive = rows.whole(data.relu())
-        negative = rows.whole(data - positive.data)
+        positive = rows.with_data(data.relu())
+        negative = rows.with_data(data - positive.data)
         pairs = zip(self.adjoint(positive, below.slopes), self.adjoint(negative, above.slopes), strict=True)
         const = torch.zeros((), dtype=data.dtype, device=data.device)
         if below.intercept is not None:

@@ -15,6 +15,7 @@ from absdomain.kinds.nonlinear import Slopes
 from absdomain.stationary import bracket, least
 
 _HALF = 8  # samples on either side of the middle, by which slopes are chosen
+# These two choose slopes, which any line may have: no bound depends on their being right.
 _NARROW = 1e-6  # of a box's place: below it a difference quotient is rounding, and the derivative is as good
 _STEEP = 1e6  # a slope instead of an infinite derivative
 
@@ -46,7 +47,7 @@ class Smooth(Elementwise):
         narrow = self._narrow(box)
         run = torch.where(narrow, 1.0, box.width)  # masked before dividing: 0 * inf has a NaN gradient
         rise = self(box.upper) - self(box.lower)
-        return (torch.where(narrow, self._tangent(box.centre), rise / run),)
+        return self.tempered((torch.where(narrow, self._tangent(box.centre), rise / run),), boxes)
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Slopes of the convex and of the concave hull over the middle of the box: the least area between two lines."""
@@ -78,8 +79,29 @@ class Smooth(Elementwise):
     def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
         """max(|f|, |f'| size) over the box."""
         (size,), (box,) = sizes, boxes
-        image, steep = self.image(boxes), [self.derivative(p).abs() for p in self._marks(box)]
-        return torch.maximum(torch.maximum(image.lower.abs(), image.upper.abs()), reduce(torch.maximum, steep) * size)
+        image, steep = self.image(boxes), self.derivative(self._sides(box)).abs().amax(0)
+        return torch.maximum(torch.maximum(image.lower.abs(), image.upper.abs()), steep * size)
+
+    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
+        """Between the least and the greatest f' over the box; a slope that is moved there moves on with the box."""
+        (slope,), sides = slopes, self._sides(boxes[0])
+        with torch.no_grad():
+            steep = self.derivative(sides)
+            (least, low), (most, high) = steep.min(0), steep.max(0)
+            flat, steeper = (slope < least) & least.isfinite(), (slope > most) & most.isfinite()
+            outside, index = flat | steeper, torch.where(flat, low, high).unsqueeze(0)
+        at = sides.gather(0, index).squeeze(0)
+        at = torch.where(outside, at, at.detach())  # or 0 times an infinite f'' would reach the box where s stays
+        return (torch.where(outside, self.derivative(at), slope),)
+
+    def _sides(self, box: Bounds) -> Tensor:
+        """The ends, and the breaks between them from both sides: f' is extreme there; (points, B, *shape)."""
+        ends = [box.lower, box.upper]
+        for b in self.breaks:
+            place = torch.full_like(box.lower, b)
+            near = (torch.nextafter(place, torch.full_like(place, way)) for way in (-torch.inf, torch.inf))
+            ends += [torch.maximum(torch.minimum(p, box.upper), box.lower) for p in near]
+        return torch.stack(ends)
 
     def _marks(self, box: Bounds) -> list[Tensor]:
         """The ends and the breaks between them; a break outside the box is its nearest end."""

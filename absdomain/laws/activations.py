@@ -82,7 +82,7 @@ def tanh(rng: Random, shape: Shape) -> Op | None:
 
 def softplus(rng: Random, shape: Shape) -> Op | None:
     """Softplus, gentle and sharp, with thresholds that are seen and not."""
-    return Softplus(rng.choice((1.0, 0.5, 5.0)), rng.choice((20.0, 1e3)))
+    return Softplus(rng.choice((1.0, 0.5, 5.0)), rng.choice((20.0, 40.0)))
 
 
 def elu(rng: Random, shape: Shape) -> Op | None:

@@ -26,7 +26,7 @@ def of_any(domain: AnyDomain) -> bool:
 
 
 def of_differentiable(domain: AnyDomain) -> bool:
-    """Domains with gradients: not those that ask a solver."""
+    """Domains with gradients: not those that ask a solver or search their slopes."""
     return domain.differentiable
 
 

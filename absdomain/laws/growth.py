@@ -40,7 +40,7 @@ class Growth:
         value, place = op(*(self.values[a] for a in args)), len(self.nodes)
         self.nodes.append(Node(f"{type(op).__name__.lower()}_{place}", op, args, tuple(value.shape[1:])))
         self.values.append(value)
-        self.hulls.append(_hull(op, tuple(self.hulls[a] for a in args)))
+        self.hulls.append(interval(op, tuple(self.hulls[a] for a in args)))
         return place
 
     def apply(self, make: Maker, place: int) -> int | None:
@@ -132,8 +132,8 @@ class Growth:
         return Graph(self.nodes)
 
 
-def _hull(op: Op, args: tuple[Bounds, ...]) -> Bounds:
-    """Interval bounds of an op over boxes of one sample."""
+def interval(op: Op, args: tuple[Bounds, ...]) -> Bounds:
+    """Interval bounds of an op over boxes."""
     match op:
         case Affine():
             return hull(op, *args)

@@ -33,8 +33,8 @@ def check_op(
     one-sided difference quotients; the adjoint's rows, however they are kept; batch.
 
     reference: a function of the same value, for example PyTorch's. exact: whether a band must be attained, to 2 % of
-    its width. within: the range of the arguments that are tried; by default the op's `domain`, less a thousandth at a
-    pole. batch: that of an op with a matrix per sample. The op's tensors must be float64.
+    its width. within: the range of the arguments that are tried; by default the op's `domain`, less a thousandth at
+    its ends. batch: that of an op with a matrix per sample. The op's tensors must be float64.
     """
     rng, within = Random(seed), defined(op) if within is None else within
     if reference is not None:

@@ -34,7 +34,7 @@ def _is(domain: AnyDomain, text: str) -> bool:
     return domain == _named(text)
 
 
-def _only(graph: Graph, *kinds: type[Nonlinear]) -> bool:
+def _only(graph: Graph, *kinds: type) -> bool:
     """Whether every nonlinear op is of these kinds."""
     return all(isinstance(step.op, kinds) for step in graph.schedule if isinstance(step.op, Nonlinear))
 

@@ -204,7 +204,7 @@ def precision(domain: AnyDomain, magnitude: Tensor) -> Tensor:
 
     For equalities and orderings: what a sound domain promises of values is held to rounding, whoever computed it.
     """
-    return slack(magnitude) if domain.differentiable else SOLVED * (1 + magnitude)
+    return SOLVED * (1 + magnitude) if domain.solved else slack(magnitude)
 
 
 def _elements(domain: AnyDomain, problem: Example) -> list[Any]:

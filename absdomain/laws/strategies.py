@@ -30,7 +30,7 @@ def ops(makers: Sequence[Maker] = MAKERS) -> st.SearchStrategy[tuple[Op, Shape]]
 
 
 def graphs(makers: Sequence[Maker] = MIXTURE, *, size: int | None = None) -> st.SearchStrategy[Graph]:
-    """A graph of about `size` ops: residual sums, concatenations, fan-out, dead branches and chains."""
+    """A graph of about `size` ops: residual sums, concatenations, gates, fan-out, dead branches and chains."""
     return _chance.map(lambda rng: examples.graph(rng, makers=makers, size=size))
 
 

@@ -9,11 +9,11 @@ from random import Random
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.graph import Graph
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.laws.drawing import generator, normal
 from absdomain.laws.examples import Example
+from absdomain.laws.growth import interval
 from absdomain.region import Region
 
 _FAR = 1e4  # in radii: the projection of so far a point is the region's extreme point in its direction, nearly
@@ -76,21 +76,25 @@ def values(problem: Example, x: Tensor) -> Tensor:
 
 
 def magnitudes(example: Example) -> list[Tensor]:
-    """The largest number that bounding each node adds up: what rounding is measured in; the specification's last."""
-    box = example.region.box()
-    largest: list[Tensor] = [torch.maximum(box.lower.abs(), box.upper.abs())]
+    """The largest number that bounding each node adds up: what rounding is measured in; the specification's last.
+
+    A relaxation adds up lines in the arguments, of slopes about 1, though f itself be small (as a logarithm is).
+    """
+    hulls = [example.region.box()]
+    largest: list[Tensor] = [torch.maximum(hulls[0].lower.abs(), hulls[0].upper.abs())]
     for step in example.graph.schedule:
         args = [largest[a] for a in step.args]
+        hulls.append(interval(step.op, tuple(hulls[a] for a in step.args)))
         match step.op:
             case Affine() as op:
                 offset, weight = op.offset, op.weight
                 size = op.linear(None if weight is None else weight.abs(), *args)
                 largest.append(size if offset is None else size + offset.abs())
             case Nonlinear() as op:
-                image = op.image(tuple(Bounds(-a, a) for a in args))
-                largest.append(torch.maximum(image.lower.abs(), image.upper.abs()))
+                ends = torch.maximum(hulls[-1].lower.abs(), hulls[-1].upper.abs())
+                largest.append(ends + op.inner(tuple(torch.ones_like(a) for a in args), *args))
     tops = [m.max() for m in largest]
     if example.spec is not None:
         C, d = example.spec.C.to(largest[-1]).abs(), example.spec.d.to(largest[-1]).abs()
-        tops.append((torch.einsum("bkn,bn->bk", C.expand(len(box.lower), -1, -1), largest[-1].flatten(1)) + d).max())
+        tops.append((torch.einsum("bkn,bn->bk", C.expand(len(largest[0]), -1, -1), largest[-1].flatten(1)) + d).max())
     return tops

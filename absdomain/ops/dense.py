@@ -15,19 +15,34 @@ from absdomain.rows import Rows
 
 @dataclass(frozen=True, eq=False)
 class Dense(Affine):
-    """x -> W x + b on the last axis; W (m, n), or (B, m, n) with a matrix per sample, and b (m,) or (B, m)."""
+    """x -> W x + b on the last axis; W (m, n) and b (m,), or for x (B, n) one per sample: (B, m, n) and (B, m)."""
 
     weight: Tensor = live(required=True)
     bias: Tensor | None = live()
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         assert w is not None
+        self._check(xs[0].dim() - 1)
         return F.linear(xs[0], w) if w.dim() == 2 else torch.matmul(w, xs[0].unsqueeze(-1)).squeeze(-1)
 
+    def _check(self, axes: int) -> None:
+        """A matrix or offset per sample would be matched with the positions of an argument that has them."""
+        bias = self.bias
+        if axes > 1 and (self.weight.dim() > 2 or (bias is not None and bias.dim() > 1)):
+            given = f"weight {tuple(self.weight.shape)} and bias {None if bias is None else tuple(bias.shape)}"
+            raise ValueError(
+                f"Dense: {given} differ from sample to sample, but the argument has {axes} axes besides the batch; "
+                "give such a matrix on the flattened argument, after a Reshape"
+            )
+
     def __call__(self, *xs: Tensor) -> Tensor:
-        return F.linear(xs[0], self.weight, self.bias) if self.weight.dim() == 2 else super().__call__(*xs)
+        if self.weight.dim() > 2:
+            return super().__call__(*xs)
+        self._check(xs[0].dim() - 1)
+        return F.linear(xs[0], self.weight, self.bias)
 
     def shape(self, *shapes: Shape) -> Shape:
+        self._check(len(shapes[0]))
         return (*shapes[0][:-1], self.weight.shape[-2])
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
@@ -38,11 +53,11 @@ class Dense(Affine):
         weight, rows = self.weight, rows.dense()
         unit = rows.unit if len(rows.shape) == 1 else None  # the rows of W themselves
         if weight.dim() == 2:
-            return (rows.whole(rows.data @ weight if unit is None else weight[unit]),)
+            return (rows.with_data(rows.data @ weight if unit is None else weight[unit]),)
         if unit is not None and rows.columns is None:
-            return (rows.whole(weight[:, unit.squeeze(1)].transpose(0, 1)),)
+            return (rows.with_data(weight[:, unit.squeeze(1)].transpose(0, 1)),)
         data = rows.data.transpose(0, 1)  # (N or 1, K, m) against (N or 1, m, n)
-        return (rows.whole(torch.matmul(data, rows.seen(weight)).transpose(0, 1)),)
+        return (rows.with_data(torch.matmul(data, rows.seen(weight)).transpose(0, 1)),)
 
     def followed_by(self, C: Tensor, d: Tensor) -> Dense | None:
         bias = self.bias

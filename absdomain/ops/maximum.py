@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.bounds import Bounds
@@ -75,6 +76,10 @@ class Max(Nonlinear):
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
         leader, wins = self._leader(boxes[0])
         return (leader * wins,)
+
+    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
+        """Between 0 and 1: the maximum moves no faster than any entry."""
+        return (F.hardtanh(slopes[0], 0.0, 1.0),)
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         leader, wins = self._leader(boxes[0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import pi
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.bounds import Bounds
@@ -35,6 +36,10 @@ class _Wave(Smooth):
     def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
         """max(1, size): f and f' are at most 1."""
         return sizes[0].clamp(min=1)
+
+    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
+        """Between -1 and 1, as f' is."""
+        return (F.hardtanh(slopes[0]),)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         (slope,), (box,) = slopes, boxes

@@ -81,7 +81,8 @@ class LeakyReLU(PiecewiseLinear):
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         (box,) = boxes
         chord = self.chord(boxes)
-        tangent = (torch.where(box.upper > -box.lower, 1.0, self.slope).to(box.lower),)
+        active = (box.upper > -box.lower).to(box.lower)
+        tangent = (active + self.slope * (1 - active),)  # numbers in `where` would be float32
         return (tangent, chord) if self.slope <= 1 else (chord, tangent)
 
 
@@ -98,7 +99,7 @@ class Abs(PiecewiseLinear):
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         (box,) = boxes
-        return (torch.where(box.upper > -box.lower, 1.0, -1.0).to(box.lower),), self.chord(boxes)
+        return (2 * (box.upper > -box.lower).to(box.lower) - 1,), self.chord(boxes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,8 @@ from torch import Tensor
 from absdomain.bounds import Bounds
 from absdomain.kinds import Nonlinear, Shape, Slopes
 
+_TIE = 1e-3  # of the planes' largest distance: bounds that are nearer to each other count as equal
+
 
 @dataclass(frozen=True, eq=False)
 class Product(Nonlinear):
@@ -47,17 +49,26 @@ class Product(Nonlinear):
         x, y = boxes
         return y.centre, x.centre
 
+    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
+        """Each between the ends of the other factor, which is the derivative."""
+        pairs = zip(slopes, reversed(boxes), strict=True)
+        return tuple(torch.maximum(torch.minimum(s, other.upper), other.lower) for s, other in pairs)
+
     def facets(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, ...]:
         """The gradients at the four corners: McCormick's envelopes, which are the convex hull."""
         x, y = boxes
         return (y.lower, x.lower), (y.upper, x.upper), (y.upper, x.lower), (y.lower, x.upper)
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
-        """Of McCormick's two planes on each side, the one with the better bound over the box itself."""
+        """Of McCormick's two planes on each side, the one with the better bound over the box itself.
+
+        Often the two bounds are equal: then the first, whatever rounding says.
+        """
         low, high, left, right = self.facets(boxes)
         x, y = boxes
-        below = self._least(low, boxes) - x.lower * y.lower >= self._least(high, boxes) - x.upper * y.upper
-        above = self._most(left, boxes) - x.lower * y.upper <= self._most(right, boxes) - x.upper * y.lower
+        tie = _TIE * x.width * y.width
+        below = self._least(low, boxes) - x.lower * y.lower + tie >= self._least(high, boxes) - x.upper * y.upper
+        above = self._most(left, boxes) - x.lower * y.upper - tie <= self._most(right, boxes) - x.upper * y.lower
         return _either(below, low, high), _either(above, left, right)
 
     def _least(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:

@@ -1,0 +1,92 @@
+"""Regions that are their own interval hull."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from absdomain.bounds import Bounds, hull, numbers
+from absdomain.kinds import Affine
+from absdomain.region.base import Region, image, inhabited, uniform
+from absdomain.rows import Rows
+
+
+class Box(Region):
+    """A region that is its own interval hull."""
+
+    any_columns = True
+
+    def minimum(self, c: Rows) -> Tensor:
+        return c.minimum(self.box())
+
+    def lowest(self, c: Tensor) -> Tensor:
+        box = self.box()
+        return torch.lerp(box.lower, box.upper, (1 - c.sign()) / 2)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        box = self.box()
+        u = uniform(n, box.lower, generator)
+        u[: n // 2] = u[: n // 2].round()  # corners
+        return self.project(torch.lerp(box.lower, box.upper, u))
+
+    def project(self, x: Tensor) -> Tensor:
+        box = self.box()
+        return torch.clamp(x, box.lower, box.upper)
+
+    def constraints(self, x: Any, sample: int) -> list[Any]:
+        box = self.box()
+        return [x >= numbers(box.lower[sample]), x <= numbers(box.upper[sample])]
+
+    def hull(self, op: Affine) -> Bounds:
+        return hull(op, self.box())
+
+    def moved(self, op: Affine) -> Region:
+        ends = self.hull(op)
+        return image(Interval, lower=ends.lower, upper=ends.upper)
+
+
+@dataclass(frozen=True, eq=False)
+class Interval(Box):
+    """{ x : lower <= x <= upper }, both (B, *shape). An empty interval or a NaN is an error, never a proof."""
+
+    lower: Tensor
+    upper: Tensor
+
+    def __post_init__(self) -> None:
+        if self.lower.shape != self.upper.shape:
+            raise ValueError(f"Interval: lower has shape {tuple(self.lower.shape)}, upper {tuple(self.upper.shape)}")
+        inhabited(self)
+
+    @property
+    def centre(self) -> Tensor:  # type: ignore[override]  # derived here, a field elsewhere
+        """(lower + upper) / 2."""
+        return self.box().centre
+
+    def box(self) -> Bounds:
+        return Bounds(self.lower, self.upper)
+
+
+@dataclass(frozen=True, eq=False)
+class Linf(Box):
+    """{ x : |x - centre| <= radius, clip[0] <= x <= clip[1] }; radius a number or a tensor that broadcasts to centre.
+
+    Clip in pixel space and normalise inside the network. A ball that the clip leaves empty is an error.
+    """
+
+    centre: Tensor  # (B, *shape)
+    radius: Tensor | float
+    clip: tuple[float, float] | None = None
+    _box: Bounds = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        lower, upper = self.centre - self.radius, self.centre + self.radius
+        if self.clip is not None:
+            lower, upper = lower.clamp(min=self.clip[0]), upper.clamp(max=self.clip[1])
+        object.__setattr__(self, "_box", Bounds(lower, upper))  # asked for by the check here and by every bound
+        inhabited(self)
+
+    def box(self) -> Bounds:
+        return self._box
