@@ -83,8 +83,8 @@ class Program:
 
     def variables(self, lower: Array, upper: Array) -> Columns:
         """New variables between these ends, of which an unknown one is open; their columns."""
-        self.lower.append(np.where(np.isnan(lower), -np.inf, lower))
-        self.upper.append(np.where(np.isnan(upper), np.inf, upper))
+        self.lower.append(np.where(lower < np.inf, lower, -np.inf))  # neither NaN nor overflow is an end
+        self.upper.append(np.where(upper > -np.inf, upper, np.inf))
         self.width += len(lower)
         return np.arange(self.width - len(lower), self.width)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from absdomain import L1, L2, Bounds, Graph, Interval, Linf, Node, Region, Rows, margins, parse
 from absdomain.domains import DeepPoly, Dual, _sketch, dual
+from absdomain.laws import Example
 from absdomain.laws.broken import slack
 from absdomain.laws.drawing import normal
 from absdomain.laws.examples import REGIONS, RegionMaker, example

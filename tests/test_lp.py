@@ -15,7 +15,7 @@ from absdomain.domains import LP
 from absdomain.domains._matrices import Matrices
 from absdomain.domains._solver import Objectives, Posed
 from absdomain.kinds import Affine
-from absdomain.laws import Example, check_domain, drawing, matrices, witnesses
+from absdomain.laws import LAWS, Example, check_domain, drawing, matrices, witnesses
 from absdomain.laws.examples import REGIONS, RegionMaker, example
 from absdomain.ops import Dense, ReLU
 from absdomain.rows import Rows
@@ -177,3 +177,9 @@ def test_lp_keeps_the_laws_of_a_domain() -> None:
 @pytest.mark.slow
 def test_lp_keeps_the_laws_of_a_domain_on_many_problems() -> None:
     check_domain(LP(), examples=50, seed=1)
+
+
+def test_ends_that_overflow_are_open() -> None:
+    """A program with +inf for a lower end, or -inf for an upper one, could not be posed."""
+    law = next(law for law in LAWS if str(law) == "never_proves_nonsense")
+    check_domain(parse("lp.guided(by=box)"), laws=(law,), examples=6, seed=1)

@@ -241,3 +241,11 @@ def test_softmax_and_layer_norm_have_finite_bounds(domain: Box) -> None:
     values = torch.stack([graph(x) for x in region.sample(50)])
     assert trace.lower.isfinite().all() and trace.upper.isfinite().all()
     assert (trace.lower <= values).all() and (values <= trace.upper).all()
+
+
+def test_softplus_has_a_gradient_beyond_what_exp_can_hold() -> None:
+    for dtype, at in ((torch.float64, 200.0), (torch.float32, 30.0)):
+        x = torch.tensor(at, dtype=dtype, requires_grad=True)
+        value = ops.Softplus(beta=5.0, threshold=1000.0)(x)
+        assert value.item() == at
+        assert torch.autograd.grad(value, x)[0].item() == 1.0

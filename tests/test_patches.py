@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from absdomain import L1, L2, Graph, Interval, Linf, Region, backward
+from absdomain import L1, L2, Bounds, Graph, Interval, Linf, Region, backward, parse
 from absdomain.domains import Box, DeepPoly, Dual
 from absdomain.graph import Node
 from absdomain.kinds import Affine, Op, Shape
-from absdomain.laws import drawing
+from absdomain.laws import check_region, drawing
 from absdomain.laws.derivatives import weights, with_weights
 from absdomain.laws.drawing import generator, normal
 from absdomain.laws.problems import AnyDomain
@@ -23,6 +23,12 @@ from absdomain.rows import Rows
 from absdomain.slopes import parallel
 
 D64 = torch.float64
+
+
+def tensor(values: object) -> Tensor:
+    return torch.tensor(values, dtype=D64)
+
+
 REGIONS: dict[str, Callable[[Tensor], Region]] = {
     "linf": lambda x: Linf(x, 0.3, clip=(-0.4, 0.6)),
     "l2": lambda x: L2(x, 0.7),
@@ -224,14 +230,67 @@ class Own(Region):
 
     def minimum(self, c: Rows) -> Tensor:
         box = self.ball.box()
-        assert c.data.shape[1] in (1, len(self.centre)) and c.columns is None
+        assert c.data.shape[1] in (1, len(self.centre))
+        assert c.columns is None
         return (c.data.relu() * box.lower - (-c.data).relu() * box.upper).flatten(2).sum(-1)
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.ball, name)
+    def box(self) -> Bounds:
+        return self.ball.box()
+
+    def lowest(self, c: Tensor) -> Tensor:
+        return self.ball.lowest(c)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        return self.ball.sample(n, generator)
+
+    def project(self, x: Tensor) -> Tensor:
+        return self.ball.project(x)
+
+    def constraints(self, x: Any, sample: int) -> list[Any]:
+        return self.ball.constraints(x, sample)
+
+    def hull(self, op: Affine) -> Bounds:
+        return self.ball.hull(op)
+
+    def moved(self, op: Affine) -> Region:
+        return self.ball.moved(op)
 
 
-Own.__abstractmethods__ = frozenset()  # the rest is the ball's
+@pytest.mark.parametrize("text", ["deeppoly", "box & deeppoly", "box & dual", "box & deeppoly(slopes=parallel)"])
+def test_a_region_that_does_not_ask_for_columns_is_given_none(text: str) -> None:
+    """Later parts are asked for few neurons alone: as many as there are samples, at times, or one."""
+    check_region(Own(Linf(torch.zeros(2, 3, dtype=D64), 0.3)))
+    domain, few = parse(text), 0
+    for seed in range(60):
+        rng = Random(seed)
+        graph = Graph([Node("x", None, (), (3,))])
+        for n, m in ((3, 8), (8, 6)):
+            graph = graph.then(Dense(normal(rng, m, n))).then(ReLU())
+        graph = graph.then(Dense(normal(rng, 2, 6)))
+        ball = Linf(normal(rng, 3, 3) * tensor([[1.0], [1.0], [3.0]]), 0.08)
+        mine, exact = (all_bounds(domain, graph, region) for region in (Own(ball), ball))
+        for got, wanted in zip(mine, exact, strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
+        box = parse("box & deeppoly").propagate(graph, ball, keep=True).at(graph.nodes[3].name)
+        few += int(0 < ((box.lower < 0) & (box.upper > 0)).sum() <= 3)
+    assert few > 5
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 5), (6,)])
+def test_a_region_that_does_not_ask_for_columns_is_given_none_where_it_is_asked(shape: Shape) -> None:
+    """Bounds of one neuron, of as many as there are samples, and of those of one sample."""
+    rng = Random(0)
+    graph = Graph([Node("x", None, (), shape)])
+    graph = graph.then(conv(rng, shape) if len(shape) > 1 else Dense(normal(rng, 9, 6))).then(ReLU())
+    ball = Linf(point(graph, rng, batch=3), 0.2)
+    mine, exact = (DeepPoly().propagate(graph, region).output for region in (Own(ball), ball))
+    for count in (1, 3, 7):
+        where = torch.zeros(3, prod(graph.output.shape), dtype=torch.bool)
+        where[rng.randrange(3), :count] = True
+        where = where.view(3, *graph.output.shape)
+        got, wanted = backward.bounds(mine, where), backward.bounds(exact)
+        torch.testing.assert_close(got.lower[where], wanted.lower[where])
+        torch.testing.assert_close(got.upper[where], wanted.upper[where])
 
 
 class Mirror(Affine):

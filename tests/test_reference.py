@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from absdomain import (
+    L1,
+    L2,
     Graph,
     Guarantee,
     Linf,
@@ -25,7 +27,7 @@ from absdomain.domains import Box, DeepPoly, Dual
 from absdomain.laws import drawing
 from absdomain.laws.drawing import normal
 from absdomain.laws.examples import REGIONS, RegionMaker
-from absdomain.ops import Dense
+from absdomain.ops import Dense, ReLU
 from absdomain.reference import State
 from tests.references import levels, net, pairs, plane_below, tensor
 from tests.test_oracles import BALL_1, EXAMPLE_1, LABEL
@@ -154,18 +156,99 @@ def test_samples_and_projections_are_inside(make: RegionMaker) -> None:
             assert bool((space.minimum(Rows.of(c)) <= reached + room * 10).all())
 
 
-def test_inner_boxes_are_those_of_the_ball_and_samples_know_no_neighbour() -> None:
+INNER = (
+    "dual", "deeppoly", "zonotope", "zonotope(symbols=2)", "lp", "box & deeppoly", "box & zonotope", "zonotope & box",
+    "box & lp", "box & mix(deeppoly, box)", "mix(deeppoly, zonotope)", "deeppoly.guided(by=box)",
+    "deeppoly.guided(by=box & zonotope)", "(box & zonotope).guided(by=box)", "dual(projections=2)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", INNER)
+def test_samples_know_no_neighbour_that_is_infeasible(text: str) -> None:
     """An infeasible sample has an infinite bound of its output alone, and the others keep theirs."""
     pair = next(iter(pairs(Dual(), 20)))
     t = pair.space.t.clone()
     t[3] = 1e6
     hopeless = ReferenceSpace(pair.space.ball, pair.space.q, pair.space.k, t)
-    for text in ("dual", "deeppoly", "zonotope", "box & deeppoly", "deeppoly.guided(by=box)"):
-        one, other = (parse(text).propagate(pair.f, space, pair.row).lower for space in (pair.space, hopeless))
-        assert other[3].item() == torch.inf
-        others = torch.arange(len(t)) != 3
-        torch.testing.assert_close(one[others], other[others])
-        assert one.isfinite().all()
+    others = torch.arange(len(t)) != 3
+    one, other = (parse(text).propagate(pair.f, space, pair.row).lower for space in (pair.space, hopeless))
+    assert other[3].item() == torch.inf
+    torch.testing.assert_close(one[others], other[others])
+    assert one.isfinite().all()
+
+
+@pytest.mark.parametrize("text", INNER)
+def test_inner_boxes_are_those_of_the_ball(text: str) -> None:
+    """What a domain relaxes over does not change with the half-space."""
+    pair = next(iter(pairs(Dual(), 20)))
+    domain = parse(text)
+    inner = [
+        domain.within(e, (ReLU(), 0))
+        for region in (pair.space, pair.space.ball)
+        for e in domain.propagate(pair.f, region, keep=True)._elements
+    ]
+    for part, whole in zip(inner[: len(inner) // 2], inner[len(inner) // 2 :], strict=True):
+        assert whole.lower.isfinite().all()
+        torch.testing.assert_close(part.lower, whole.lower, rtol=1e-6, atol=1e-6)  # a solver's tolerance, for lp
+        torch.testing.assert_close(part.upper, whole.upper, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", REGIONS, ids=lambda make: make.__name__)
+def test_the_lowest_point_attains_the_minimum_inside(make: RegionMaker) -> None:
+    """Also where entries of the row are zero, so that many points do, of which some are not in the half-space."""
+    for seed in range(10):
+        rng = Random(seed)
+        ball, q, k = make(rng, 6, (4,)), normal(rng, 6, 4), normal(rng, 6)
+        space = ReferenceSpace(ball, q, k, levels(ball, q, k, rng))
+        c = normal(rng, 3, 6, 4) * tensor([rng.choice((0.0, 1.0)) for _ in range(4)])
+        x = space.lowest(c)
+        room = 1e-9 * (1 + x.abs().amax())
+        torch.testing.assert_close((c * x).sum(-1), space.minimum(Rows.of(c)))
+        assert bool(((ball.project(x) - x).abs() <= room).all())
+        assert bool((space.reference(x) >= space.t - room).all())
+
+
+def test_regions_need_no_gradients_of_their_own() -> None:
+    """Bounds under inference mode are those outside, for closed forms and for the bisection of an L1 ball."""
+    pair = next(iter(pairs(Dual(), 20, network=net)))
+    f, row, space = pair.f, pair.row, pair.space
+    for ball in (space.ball, L1(space.ball.centre, 0.3), L2(space.ball.centre, 0.3)):
+        for region in (ReferenceSpace(ball, space.q, space.k, space.t), MatchedSpace(ball, space.q, space.k)):
+            outside = Dual().propagate(f, region, row).lower
+            with torch.inference_mode():
+                torch.testing.assert_close(Dual().propagate(f, region, row).lower, outside)
+
+
+def test_the_reference_may_have_any_scale() -> None:
+    """A half-space is the same whatever its normal is multiplied by."""
+    rng = Random(3)
+    ball, q, k, c = Linf(normal(rng, 4, 5), 0.5), normal(rng, 4, 5), normal(rng, 4), Rows.of(normal(rng, 2, 4, 5))
+    plain = MatchedSpace(ball, q, k)
+    for scale in (1e-8, 1e8):
+        scaled = MatchedSpace(ball, scale * q, scale * k)
+        torch.testing.assert_close(scaled.minimum(c), plain.minimum(c))
+        assert torch.equal(scaled.states(c), plain.states(c))
+    small = torch.cat([q, torch.full((4, 1), 1e-9, dtype=D64)], 1)  # the last entry has no breakpoint
+    with_one = MatchedSpace(Linf(normal(rng, 4, 6), 0.5), small, k)
+    torch.testing.assert_close(with_one.multipliers(Rows.of(torch.ones(1, 4, 6, dtype=D64))),
+                               plain.multipliers(Rows.of(torch.ones(1, 4, 5, dtype=D64))))  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["deeppoly.guided(by=box)", "box & deeppoly", "mix(deeppoly, dual, weight=0.25)"])
+def test_combinations_give_planes(text: str) -> None:
+    """Above the reference on the ball, and no higher than the upper bound of the domain that gives them."""
+    for seed in range(5):
+        rng = Random(seed)
+        graph, domain = net(rng, (4,)), parse(text)
+        ball = Linf(normal(rng, 3, 4), 0.3)
+        trace = domain.propagate(graph, ball)
+        rows, constants = domain.above(trace.output)
+        x = ball.sample(200, drawing.generator(rng))
+        values = torch.stack([graph(point) for point in x]).transpose(1, 2)  # (P, K, B)
+        planes = torch.stack([rows.dot(point) + constants for point in x])
+        assert bool((values <= planes + 1e-9).all())
+        assert bool((ball.minimum(rows.negated()) <= constants - trace.upper.t() + 1e-9).all())
+        assert ReferenceSpace.of(ball, graph, halfspaces(torch.eye(3, dtype=D64)[:1], tensor([0.0])), t=0.0, by=domain)
 
 
 def test_gradients_are_those_of_the_minimum() -> None:
@@ -210,6 +293,12 @@ def test_what_makes_no_reference_space_is_refused() -> None:
         ReferenceSpace(BALL_1, torch.ones(1, 3), torch.zeros(1), 0.0)
     with pytest.raises(ValueError, match=r"the rate is 1\.5"):
         MatchedSpace(BALL_1, torch.ones(1, 2), torch.zeros(1), 1.5)
+    with pytest.raises(ValueError, match=r"t is \(1, 1\), but k is \(1,\)"):
+        ReferenceSpace(BALL_1, torch.ones(1, 2), torch.zeros(1), torch.zeros(1, 1))
+    part = ReferenceSpace(BALL_1, torch.ones(1, 2), torch.zeros(1), 0.0)
+    for make in (lambda: ReferenceSpace(part, part.q, part.k, 0.0), lambda: MatchedSpace(part, part.q, part.k)):
+        with pytest.raises(ValueError, match=r"give the whole of it, ball\.whole"):
+            make()
     empty = ReferenceSpace(BALL_1, tensor([[1.0, 3.0]]), tensor([0.0]), 5.1)
     for use in (lambda: empty.sample(2), lambda: empty.project(BALL_1.centre)):
         with pytest.raises(ValueError, match=r"empty for the samples \[0\]"):

@@ -136,9 +136,11 @@ def test_no_budget_and_an_ample_one_agree_and_a_small_one_holds_both() -> None:
 def test_no_more_symbols_are_kept_than_budgeted(symbols: int) -> None:
     for seed in range(30):
         problem = piecewise(seed)
-        output = Zonotope(symbols=symbols).propagate(problem.graph, problem.region).output
-        used = sum([(block.rays.flatten(2) != 0).any(2).sum(0) for block in output.noise], start=torch.zeros(1))
-        assert int(used.max()) <= symbols
+        trace = Zonotope(symbols=symbols).propagate(problem.graph, problem.region, keep=True)
+        for e in trace._elements:
+            assert e is not None
+            used = sum([(block.rays.flatten(2) != 0).any(2).sum(0) for block in e.noise], start=torch.zeros(1))
+            assert int(used.max()) <= symbols
 
 
 def test_what_a_tie_keeps_does_not_depend_on_the_batch() -> None:
@@ -196,13 +198,14 @@ class Half(Linf):
         return Bounds(self.centre, self.centre + self.radius)
 
 
-def test_relaxations_are_over_the_whole_region_and_bounds_over_the_part() -> None:
+@pytest.mark.parametrize("text", ["zonotope", "dual", "deeppoly(slopes=parallel)", "zonotope & zonotope"])
+def test_relaxations_are_over_the_whole_region_and_bounds_over_the_part(text: str) -> None:
     """relu(x) - x on [-1, 1] is -x / 2 + 1/4 -+ 1/4, which on [0, 1] reaches from -1/2 to 1/2."""
     graph = Graph([
         Node("x", None, (), (1,)), Node("h", ReLU(), (0,), (1,)), Node("minus", Dense(tensor([[-1.0]])), (0,), (1,)),
         Node("y", Add(), (1, 2), (1,)),
     ])  # fmt: skip
-    part, whole = (Zonotope().propagate(graph, r(tensor([[0.0]]), 1.0)) for r in (Half, Linf))
+    part, whole = (parse(text).propagate(graph, r(tensor([[0.0]]), 1.0)) for r in (Half, Linf))
     assert (part.lower.item(), part.upper.item()) == pytest.approx((-0.5, 0.5))
     assert (whole.lower.item(), whole.upper.item()) == pytest.approx((-0.5, 1.0))
 

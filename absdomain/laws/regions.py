@@ -91,7 +91,8 @@ def part(region: Region, rng: Random) -> Region:
 def check_region(region: Region, *, seed: int = 0) -> None:
     """Every law of a region; raises LawBroken.
 
-    `minimum` is below <c, x> at every sampled and projected point, and attained by one of a library kind's definition;
+    `minimum` is below <c, x> at every sampled and projected point, attained at `lowest`, and by one of a library
+    kind's definition;
     `box` is the minimum along the axes; `hull` and `moved` of affine ops agree with their matrices; `sample` and
     `project` stay inside, and a projection moves no point of the region. A part of a larger region (`whole`) may have
     that one's box and images.
@@ -116,6 +117,7 @@ def check_region(region: Region, *, seed: int = 0) -> None:
     if type(region) in MINIMA:
         equal(least, minimum(region, c), allowed, "minimum is that of the region's definition")
     _check_points(region, rng, rows, least, allowed)
+    _check_lowest(region, rows, allowed)
     if region.whole is region:
         for make in (drawing.dense, *drawing.AFFINE):
             _check_images(region, rng, make)
@@ -141,6 +143,15 @@ def _check_points(region: Region, rng: Random, rows: Tensor, least: Tensor, allo
         reached = torch.einsum("kbn,pbn->pkb", rows.flatten(2), x.flatten(2))
         at_most(least, reached, allowed, f"minimum is below <c, x> at every point of {law}")
         equal(region.project(x), x, 10 * size, f"project moves no point of the region ({law})")
+
+
+def _check_lowest(region: Region, rows: Tensor, allowed: Tensor) -> None:
+    """`lowest` of rows (K, B, *shape) attains their minima and lies in the region, also where entries are 0."""
+    size = slack(_scale(region))
+    for c in (rows, rows * (rows.abs() > rows.abs().median())):
+        x = region.lowest(c)
+        equal((c * x).flatten(2).sum(-1), region.minimum(Rows.of(c)), allowed, "minimum is attained at lowest")
+        equal(region.project(x), x, 10 * size, "lowest lies in the region")
 
 
 def _check_images(region: Region, rng: Random, make: drawing.Maker) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, log
 
 import torch
 import torch.nn.functional as F
@@ -91,7 +91,9 @@ class Softplus(Smooth):
             raise ValueError(f"Softplus: beta is {self.beta}; it must be positive")
 
     def __call__(self, *xs: Tensor) -> Tensor:
-        return F.softplus(xs[0], self.beta, self.threshold)
+        # beyond what exp can hold f is x already, and PyTorch's derivative would be inf / inf
+        most = log(torch.finfo(xs[0].dtype).max)
+        return F.softplus(xs[0], self.beta, min(self.threshold, most))
 
     def derivative(self, x: Tensor) -> Tensor:
         scaled = self.beta * x
