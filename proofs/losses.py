@@ -14,7 +14,7 @@ from absdomain.proofs.lemma import FORMULAS, SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.world import World
 from absdomain.region import Interval
 from absdomain.spec import Spec, margins
-from absdomain.trainers import objective
+from absdomain.trainers import losses
 
 
 def affine_graph(op: Dense) -> Graph:
@@ -60,7 +60,7 @@ def bounds_the_loss(world: World) -> None:
         others = [j for j in range(3) if j != label]
         assume(world, z[:, [label]] - z[:, others] - lower)
         loss = F.cross_entropy(z, torch.tensor([label]))
-        prove(world, objective.robust_cross_entropy(lower) - loss, f"label {label}")
+        prove(world, losses.robust_cross_entropy(lower) - loss, f"label {label}")
 
 
 def law_of_logsumexp(world: World) -> None:
@@ -77,7 +77,7 @@ def at_the_margin(world: World) -> None:
     """The twin: the loss at m instead of at -m; for margins and bounds of -1 that is log(1 + 1/e) < log(1 + e)."""
     lower, z = torch.tensor([[-1.0]]), torch.tensor([[0.0, 1.0]])
     loss = F.cross_entropy(z, torch.tensor([0]))
-    world.check(bool(objective.robust_cross_entropy(-lower) >= loss), "log(1 + 1/e) >= log(1 + e)")
+    world.check(bool(losses.robust_cross_entropy(-lower) >= loss), "log(1 + 1/e) >= log(1 + e)")
 
 
 LEMMAS = (
@@ -96,7 +96,7 @@ LEMMAS = (
         "robust_cross_entropy",
         "log(1 + sum_j exp(-m_j)) >= CE(z, y) for all logits whose margins z_y - z_j are at least m_j: CE(-m) bounds "
         "the robust loss",
-        (objective.robust_cross_entropy,),
+        (losses.robust_cross_entropy,),
         (bounds_the_loss, law_of_logsumexp),
         (Twin("the loss at m instead of -m", at_the_margin, {}),),
         f"{SYMBOLS}; {FORMULAS}",

@@ -48,7 +48,7 @@ from absdomain.proofs.lemma import lemmas, verify
 from absdomain.reference import MatchedSpace
 from absdomain.region import L1, L2, Interval
 from absdomain.rows import Rows
-from absdomain.trainers import directions, objective
+from absdomain.trainers import directions, losses
 
 Patch = Callable[[Any], Any]  # the shipped function -> the mutant
 
@@ -259,7 +259,7 @@ MUTANTS = (
     Mutant("the first argument twice", "composition", Graph, "__call__", first_value_twice),
     Mutant("the bias is forgotten", "elision", Dense, "followed_by",
            always(lambda self, C, d: Dense(C @ self.weight, d))),
-    Mutant("the loss at m instead of -m", "robust_cross_entropy", objective, "robust_cross_entropy",
+    Mutant("the loss at m instead of -m", "robust_cross_entropy", losses, "robust_cross_entropy",
            lambda f: lambda lower: f(-lower)),
     Mutant("slope 1 below", "zero_slope", ReLU, "lines", slope_one_below),
     Mutant("no intercept", "parallel_is_dual", ReLU, "lines", upper_line_through_the_origin),
