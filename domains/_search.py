@@ -95,7 +95,7 @@ class Search:
             solved = self.exact.posed.solve(c, k)
             return self._at_point(Found(bound), entry, sign) if solved else Found(bound)
         slack = self._slack(entry)
-        if not isfinite(slack) or not self.exact.defined:  # of numbers so far apart that the solver's word is worth nothing
+        if not isfinite(slack) or not self.exact.defined:  # the solver's word is worth nothing
             return Found(-inf)
         left = self.end - monotonic()
         if left <= 0:
