@@ -85,9 +85,10 @@ def optimum(ball: Region, c: Tensor, q: Tensor, need: Tensor, eta: Tensor) -> Te
     an x at which <c, x> is least, and of many one with <q, x> >= need.
     """
     step = 8 * torch.finfo(q.dtype).eps
-    least = torch.finfo(q.dtype).tiny
-    scale = flat(c, 2).abs().amax(-1) / flat(q, 1).abs().amax(-1).clamp(min=least)  # what is small for eta = 0
-    ends = eta * (1 - step), eta * (1 + step) + (step * scale).clamp(min=least)
+    size = flat(q, 1).abs().amax(-1)
+    scale = flat(c, 2).abs().amax(-1) / torch.where(size > 0, size, 1.0)
+    beyond = torch.where(scale > 0, step * scale, 1.0)  # what is small where eta = 0; any number for c = 0
+    ends = eta * (1 - step), eta * (1 + step) + beyond
     before, after = (ball.lowest(c - spread(end, q.dim() - 1) * q) for end in ends)
     lack, rise = need - inner(q, before), inner(q, after - before)
     share = torch.where(rise > 0, lack / torch.where(rise > 0, rise, 1.0), 0.0).clamp(0.0, 1.0)

@@ -32,7 +32,7 @@ class Rows:
     unit: Tensor | None = None  # (K, N or 1): positions in the flat activation; with a frame, channels
     like: Tensor | None = None  # dtype and device of rows that are not written out
     columns: Columns | None = None
-    frame: Frame | None = None
+    frame: Frame | None = None  # with `columns`, whose places in a grid it moves with
 
     @staticmethod
     def of(data: Tensor) -> Rows:

@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds
@@ -61,6 +62,27 @@ class Activation:
             values[e] = x if e.op is None else e.op(*(values[arg] for arg in e.args))
         return values[self]
 
+    def drift(self) -> Tensor:
+        """How far the activation is off, at the most, if every input is off by 1 and every op's value by 1 more.
+
+        And a value that a binary chooses by the width of its box more, (B, *shape): a binary is whole to a tolerance.
+        """
+        off: dict[Activation, Tensor] = {}
+        for e in self.order():
+            args = [off[arg] for arg in e.args]
+            match e.op:
+                case Affine() as op:
+                    off[e] = op.modulus(*args) + 1
+                case Nonlinear() as op:
+                    spread = [b.width.nan_to_num(nan=torch.inf) + arg for b, arg in zip(e.boxes, args, strict=True)]
+                    pieces = op.pieces(e.boxes)
+                    lines = op.facets(e.boxes) if pieces is None else [piece.line.slopes for piece in pieces]
+                    ways = [op.inner(tuple(s.abs() for s in slopes), *spread) for slopes in lines]
+                    off[e] = torch.stack(ways).amax(0) + 1
+                case _:
+                    off[e] = torch.ones_like(self.region.centre)
+        return off[self]
+
 
 @dataclass(frozen=True, eq=False)
 class Expression:
@@ -80,6 +102,7 @@ class Program:
     equations: list[Block] = field(default_factory=list)
     inequalities: list[Block] = field(default_factory=list)
     width: int = 0
+    defined: bool = True  # no weight is NaN or infinite: else the network has no values to bound
 
     def variables(self, lower: Array, upper: Array) -> Columns:
         """New variables between these ends, of which an unknown one is open; their columns."""
@@ -133,6 +156,7 @@ def build(e: Activation, sample: int, *, pieces: bool) -> tuple[Program, Express
                 A, b = e.matrices.of(op, tuple(arg.shape for arg in part.args), sample, e.region.centre)
                 z = _joined(args, built.width)
                 found[part] = Expression(A @ z.M, A @ z.k + b)
+                built.defined &= bool(np.isfinite(A.data).all() and np.isfinite(b).all())
             case Nonlinear() as op:
                 relaxation = Relaxation(op, sorted_boxes(part.boxes, sample), part.shape)
                 found[part] = _relaxed(built, relaxation, _joined(args, built.width), pieces=pieces)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isfinite
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,8 +17,12 @@ from absdomain.domains._matrices import Array, Columns
 from absdomain.domains._program import Activation
 from absdomain.domains._solver import Objectives, quietly
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 _TOLERANCE = 1e-9  # of feasibility, of reduced costs and of integrality; HiGHS's own are 1e-7 and 1e-6
 _TOLERANCES = {f"{kind}_feasibility_tolerance": _TOLERANCE for kind in ("primal", "dual", "mip")}
+_DROPPED = 1e-9  # HiGHS takes smaller coefficients for zero
 _ROUNDING = 1e-12  # of the objective, relative to the sum of its terms' absolute values
 _GAP = 0.9  # relative: below 1, so that bound and best value have one sign
 
@@ -41,6 +46,10 @@ class Search:
         self.exact = Objectives.of(e, sample, pieces=True)
         if len(self.exact.integer) and not self.exact.posed.linear:
             raise _refused(e)
+
+    @cached_property
+    def _drift(self) -> Tensor:
+        return self.e.drift()[self.sample].flatten()
 
     @cached_property
     def relaxed(self) -> Objectives:
@@ -85,6 +94,9 @@ class Search:
             bound = float(self.exact.minima(np.array([entry]), sign)[0])
             solved = self.exact.posed.solve(c, k)
             return self._at_point(Found(bound), entry, sign) if solved else Found(bound)
+        slack = self._slack(entry)
+        if not isfinite(slack) or not self.exact.defined:  # the solver's word is worth nothing
+            return Found(-inf)
         left = self.end - monotonic()
         if left <= 0:
             return Found(-inf, expired=True)
@@ -94,9 +106,9 @@ class Search:
             return Found(-inf)
         best, proved = self.exact.posed.ends()
         if not isfinite(best):
-            return Found(proved - self._slack(entry), expired=True)
+            return Found(proved - slack, expired=True)
         # Nodes within the gap of the best value are dropped, whatever the solver then reports as its bound.
-        bound = min(proved, best - gap * abs(best)) - self._slack(entry)
+        bound = min(proved, best - gap * abs(best)) - slack
         unfinished = not self.exact.posed.finished and best > target
         return self._at_point(Found(bound, expired=unfinished), entry, sign)
 
@@ -118,7 +130,8 @@ class Search:
         """What the solver's tolerances may have lifted its bound by.
 
         A basis whose reduced costs are within the tolerance of feasible is optimal up to the tolerance times the range
-        of every variable and of every row's slack; pruned nodes are as good as the best within one tolerance more.
+        of every variable and of every row's slack; pruned nodes are as good as the best within one tolerance more. What
+        a row is missed by, the tolerance or coefficients so small that the solver drops them, later weights multiply.
         """
         of = self.exact
         A, b = of.inequalities
@@ -126,7 +139,17 @@ class Search:
         least = A.maximum(0) @ of.lower + A.minimum(0) @ of.upper
         ranges = float((of.upper - of.lower).sum() + (b - least).sum())
         terms = float(abs(of.M[[entry]]).sum(0) @ reach + abs(of.k[entry]))
-        return _TOLERANCE * (1 + ranges) + _ROUNDING * terms
+        unit = _TOLERANCE + max(_largest_dropped(rows, reach) for rows, _ in (of.equations, of.inequalities))
+        drift = float(self._drift[entry])
+        return _TOLERANCE * (1 + ranges) + unit * drift + _ROUNDING * terms
+
+
+def _largest_dropped(rows: csr_array, reach: Array) -> float:
+    """The most by which a row is missed for the coefficients that HiGHS takes for zero."""
+    small = rows.copy()
+    small.data = np.where(np.abs(small.data) < _DROPPED, np.abs(small.data), 0.0)
+    small.eliminate_zeros()  # 0 * inf is not taken
+    return float((small @ reach).max(initial=0.0))
 
 
 def _refused(e: Activation) -> Exception:

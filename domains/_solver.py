@@ -39,6 +39,7 @@ class Objectives:
     equations: Block  # E, f
     inequalities: Block  # A, b
     integer: Columns  # the variables that are 0 or 1; none in a relaxation
+    defined: bool = True
 
     @staticmethod
     @quietly
@@ -48,7 +49,7 @@ class Objectives:
         ends = np.concatenate(built.lower), np.concatenate(built.upper)
         ties = built.stacked(built.equations), built.stacked(built.inequalities)
         integer = np.concatenate([np.zeros(0, np.int64), *built.integer])
-        return Objectives(e, sample, widened(value.M, built.width), value.k, *ends, *ties, integer)
+        return Objectives(e, sample, widened(value.M, built.width), value.k, *ends, *ties, integer, built.defined)
 
     @property
     def inputs(self) -> int:
@@ -69,6 +70,8 @@ class Objectives:
         Neumaier and Shcherbina 2004, section 3). So the solver is not trusted: its tolerances and its failures cost
         tightness alone. An unknown bound is -inf.
         """
+        if not self.defined:
+            return np.full(len(index), -inf)
         (E, f), (A, b) = self.equations, self.inequalities
         found = [np.zeros(0)]
         for block in np.array_split(index, 1 + len(index) * len(self.lower) // _BLOCK):

@@ -1,6 +1,7 @@
 """Exact is the optimum: of patterns enumerated, of another program; what it proves in a limited time is a bound."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -278,3 +279,18 @@ def test_exact_keeps_the_laws_of_a_domain_on_many_problems() -> None:
 def test_exact_is_the_optimum_of_many_programs() -> None:
     for number in range(200):
         assert_optimal(optima.numbered(number, seed=1))
+
+
+@pytest.mark.parametrize(("first", "second"), [(1e-6, 1e-6), (1e-4, 1e-6), (1e-8, 1.0), (1e-10, 1.0), (1e-5, 1e-5)])
+def test_a_network_whose_hidden_layers_are_rescaled_is_not_proved(first: float, second: float) -> None:
+    """f stays the same, but a solver's absolute tolerances are then large: the bounds must count them."""
+    grid = torch.linspace(0, 1, 101, dtype=torch.float64)
+    for seed in range(3):
+        draw = partial(drawing.normal, Random(seed))
+        w, v, u = 3 * draw(3, 2), draw(2, 3), draw(1, 2)
+        graph = Graph([Node("x", None, (), (2,))]).then(Dense(w * first, -first * w.sum(1) / 2)).then(ReLU())
+        graph = graph.then(Dense(v * second)).then(ReLU()).then(Dense(u / (first * second)))
+        value = graph(torch.cartesian_prod(grid, grid))
+        trace = parse("exact").propagate(graph, Linf(torch.full((1, 2), 0.5, dtype=torch.float64), 0.5))
+        assert trace.lower.item() <= value.min().item() + 1e-9
+        assert trace.upper.item() >= value.max().item() - 1e-9

@@ -108,6 +108,14 @@ def test_the_measures_are_those_of_the_definition() -> None:
     assert str(found).count("deeppoly(slopes=parallel)") == 4
 
 
+def test_a_domain_that_misses_the_value_at_the_centre_is_told() -> None:
+    region = Linf(torch.zeros(1, 1, dtype=torch.float64), 1.0)
+    with pytest.raises(LawBroken, match=r"f\(centre\)"):
+        compare([High()], Graph([Node("x", None, (), (1,))]).then(ReLU()), region)
+    with pytest.raises(ValueError, match="at least one"):
+        compare([], Graph([Node("x", None, (), (1,))]).then(ReLU()), region)
+
+
 def test_over_a_point_there_is_no_second_metric() -> None:
     region = Linf(torch.ones(1, 2, dtype=torch.float64), 0.0)
     found = compare([Box()], Graph([Node("x", None, (), (2,))]).then(ReLU()), region)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from absdomain import Bounds, Graph, Guarantee, Interval, parse
+from absdomain import Bounds, Graph, Guarantee, Interval, Linf, Node, parse
 from absdomain.domain import Domain, Trace
 from absdomain.domains import Box, DeepPoly
 from absdomain.kinds import Affine, Nonlinear
@@ -22,7 +22,7 @@ from absdomain.laws.growth import branching
 from absdomain.laws.problems import AnyDomain, meeting
 from absdomain.laws.promises import contains
 from absdomain.lowering import UnsupportedOp
-from absdomain.ops import Add, Concat, Product
+from absdomain.ops import Add, Concat, Dense, Product, ReLU, Scale, Sum
 from absdomain.region import Region
 from tests.subjects import DOMAINS, ESTIMATES, NESTED, SOLVERS
 
@@ -285,3 +285,22 @@ def test_your_own_law_and_your_own_problems() -> None:
 def test_half_of_the_graphs_branch() -> None:
     graphs = [example(Random(seed)).graph for seed in range(100)]
     assert sum(map(branching, graphs)) > 50
+
+
+@pytest.mark.parametrize("text", [
+    "box", "deeppoly", "deeppoly(slopes=optimised(steps=2, intermediate=True))", "dual", "dual(projections=2)",
+    "dual(projections=9)", "zonotope(symbols=2)", "symbolic_gap", "lp", "exact",
+])  # fmt: skip
+def test_an_activation_may_have_no_axis(text: str) -> None:
+    """A sum over all axes, and a nonlinear op after it."""
+    torch.manual_seed(0)
+    graph = Graph([Node("x", None, (), (3,))]).then(Dense(torch.randn(4, 3, dtype=torch.float64))).then(ReLU())
+    graph = graph.then(Sum((1,))).then(Scale(None, torch.tensor(-1.0, dtype=torch.float64))).then(ReLU())
+    region = Linf(torch.randn(2, 3, dtype=torch.float64), 0.3)
+    trace = parse(text).propagate(graph, region)
+    values = torch.stack([graph(x) for x in region.sample(200)])
+    assert trace.lower.shape == values.shape[1:] == (2,)
+    if trace.guarantee is Guarantee.SOUND:
+        assert bool((trace.lower <= values.amin(0) + 1e-9).all())
+        assert bool((values.amax(0) <= trace.upper + 1e-9).all())
+    assert trace.upper.isfinite().all()

@@ -215,3 +215,15 @@ def test_a_loose_band_is_allowed_where_it_is_called_one() -> None:
 def test_a_wrong_value_is_told() -> None:
     with pytest.raises(LawBroken, match="reference"):
         check_op(ops.ReLU(), (3,), reference=torch.sigmoid)
+
+
+def test_a_matrix_per_sample_is_not_matched_with_positions() -> None:
+    """x (B, T, n) with as many positions as samples: matrix t would be taken at position t, by every law alike."""
+    per_sample, x = ops.Dense(torch.randn(3, 5, 4)), torch.randn(3, 3, 4)
+    offsets = ops.Dense(torch.randn(5, 4), torch.randn(3, 5))
+    for op in (per_sample, offsets):
+        for use in (lambda op=op: op(x), lambda op=op: op.shape((3, 4)), lambda op=op: op.modulus(x.abs())):
+            with pytest.raises(ValueError, match=r"differ from sample to sample, but the argument has 2 axes"):
+                use()
+    flat = ops.Dense(torch.randn(3, 5, 12))(x.flatten(1))
+    assert flat.shape == (3, 5)

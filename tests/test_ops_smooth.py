@@ -15,6 +15,7 @@ from absdomain.bounds import Bounds
 from absdomain.domains import Box, DeepPoly
 from absdomain.kinds import Bracketed, Elementwise, Smooth
 from absdomain.laws import check_op
+from absdomain.lowering import UnsupportedOp
 from absdomain.rounding import allowance
 from absdomain.verdict import Reason, Status
 
@@ -249,3 +250,15 @@ def test_softplus_has_a_gradient_beyond_what_exp_can_hold() -> None:
         value = ops.Softplus(beta=5.0, threshold=1000.0)(x)
         assert value.item() == at
         assert torch.autograd.grad(value, x)[0].item() == 1.0
+
+
+def test_softplus_that_jumps_at_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="threshold is 0"):
+        ops.Softplus(threshold=0.0)
+
+    class Jumping(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.softplus(x, 1.0, 0.0)
+
+    with pytest.raises(UnsupportedOp, match="jumps"):
+        to_graph(Jumping(), torch.rand(2, 3))

@@ -234,8 +234,11 @@ def test_the_reference_may_have_any_scale() -> None:
                                plain.multipliers(Rows.of(torch.ones(1, 4, 5, dtype=D64))))  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["deeppoly.guided(by=box)", "box & deeppoly", "mix(deeppoly, dual, weight=0.25)"])
-def test_combinations_give_planes(text: str) -> None:
+@pytest.mark.parametrize(("text", "giver"), [
+    ("deeppoly.guided(by=box)", "deeppoly.guided(by=box)"), ("box & deeppoly", "deeppoly.guided(by=box & deeppoly)"),
+    ("mix(deeppoly, dual, weight=0.25)", "mix(deeppoly, dual, weight=0.25)"),
+])  # fmt: skip
+def test_combinations_give_planes(text: str, giver: str) -> None:
     """Above the reference on the ball, and no higher than the upper bound of the domain that gives them."""
     for seed in range(5):
         rng = Random(seed)
@@ -247,7 +250,8 @@ def test_combinations_give_planes(text: str) -> None:
         values = torch.stack([graph(point) for point in x]).transpose(1, 2)  # (P, K, B)
         planes = torch.stack([rows.dot(point) + constants for point in x])
         assert bool((values <= planes + 1e-9).all())
-        assert bool((ball.minimum(rows.negated()) <= constants - trace.upper.t() + 1e-9).all())
+        highest, upper = constants - ball.minimum(rows.negated()), parse(giver).propagate(graph, ball).upper
+        assert bool((highest <= upper.t() + 1e-9).all())
         assert ReferenceSpace.of(ball, graph, halfspaces(torch.eye(3, dtype=D64)[:1], tensor([0.0])), t=0.0, by=domain)
 
 
@@ -272,6 +276,28 @@ def test_gradients_are_those_of_the_minimum() -> None:
     matched.minimum(rows).sum().backward()
     assert rows.data.grad is not None
     assert rows.data.grad.tolist() == [[[2.0, 0.0]]]  # the point itself: a corner, and the middle at the breakpoint
+
+
+@pytest.mark.parametrize("make", REGIONS, ids=lambda make: make.__name__)
+def test_the_gradient_of_a_matched_minimum_is_that_of_the_ball_with_eta_held(make: RegionMaker) -> None:
+    """By finite differences, in all entries but the one at the breakpoint, at which there are many gradients."""
+    checked = 0
+    for seed in range(10):
+        rng = Random(seed)
+        ball, q, k, c = make(rng, 2, (5,)), normal(rng, 2, 5), normal(rng, 2), normal(rng, 1, 2, 5)
+        space, held = MatchedSpace(ball, q, k), c.clone().requires_grad_()
+        space.minimum(Rows.of(held)).sum().backward()
+        rest = c - space.multipliers(Rows.of(c)).unsqueeze(-1) * q
+        for place in range(5):
+            step = 1e-6 * torch.nn.functional.one_hot(torch.tensor(place), 5)
+            ahead, behind = (ball.minimum(Rows.of(rest + sign * step))[0] for sign in (1, -1))
+            clear = rest[0, :, place].abs() > 1e-3
+            assert held.grad is not None
+            torch.testing.assert_close(
+                held.grad[0, clear, place], (ahead - behind)[clear] / 2e-6, rtol=1e-4, atol=1e-4 * float(c.abs().max())
+            )
+            checked += int(clear.sum())
+    assert checked > 50
 
 
 def test_no_gradient_reaches_the_reference_network() -> None:

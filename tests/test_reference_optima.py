@@ -1,6 +1,8 @@
 """Robustra's restricted region against a solver, which is given the half-space as a constraint; and its soundness."""
 
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 import cvxpy as cp
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from absdomain import L1, L2, Graph, Linf, ReferenceSpace, Rows, Spec, parse
+from absdomain import L1, L2, Graph, Linf, ReferenceSpace, Region, Rows, Spec, parse
 from absdomain.domains import LP, DeepPoly, Dual, Zonotope
 from absdomain.laws import drawing
 from absdomain.laws.drawing import normal
@@ -47,6 +49,30 @@ def test_the_minimum_is_the_optimum(make: RegionMaker) -> None:
         for state in space.states(Rows.of(c.unsqueeze(0)))[0].tolist():
             counted[State(state)] += 1
     assert min(counted[State.LOOSE], counted[State.TIGHT]) > 5, counted
+
+
+@pytest.mark.parametrize("make", REGIONS, ids=lambda make: make.__name__)
+def test_minima_in_single_precision_are_bounds(make: RegionMaker) -> None:
+    """In the dtype of training: never above the optimum but by rounding, and not far below it."""
+    for seed in range(20):
+        rng = Random(seed)
+        ball = make(rng, 10, (6,))
+        q, c, k = drawing.weights(rng, 10, 6), drawing.weights(rng, 10, 6), normal(rng, 10)
+        t = levels(ball, q, k, rng) - 1e-4 * (1 + reach(ball, q))  # single precision must not lose all points either
+        exact = ReferenceSpace(ball, q, k, t).minimum(Rows.of(c.unsqueeze(0)))[0]
+        single = ReferenceSpace(in_single(ball), q.float(), k.float(), t.float())
+        found = single.minimum(Rows.of(c.float().unsqueeze(0)))[0].double()
+        size = 1 + reach(ball, c)
+        assert bool((found <= exact + 1e-5 * size).all()), seed
+        plain = ball.minimum(Rows.of(c.unsqueeze(0)))[0]
+        assert bool((found >= plain - 1e-5 * size).all()), seed
+
+
+def in_single(ball: Region) -> Region:
+    fields: Any = {name: v.float() for name, v in vars(ball).items() if isinstance(v, Tensor)}
+    held: Any = ball  # a dataclass, as regions are
+    single: Region = replace(held, **fields)
+    return single
 
 
 def test_all_balls_are_one_in_one_dimension() -> None:

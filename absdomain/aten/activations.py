@@ -69,6 +69,8 @@ def _gelu(call: Call, x: Value, *, approximate: str = "none") -> Activation:
 
 @lowers("aten.softplus.default")
 def _softplus(call: Call, x: Value, beta: float = 1.0, threshold: float = 20.0) -> Activation:
+    if not threshold > 0:
+        call.unsupported(f"has the threshold {threshold}, at which it jumps", "give a positive one, such as 20")
     return call.apply(ops.Softplus(float(beta), float(threshold)), x)
 
 

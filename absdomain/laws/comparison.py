@@ -65,12 +65,14 @@ class Comparison:
 def compare(domains: Sequence[AnyDomain], graph: Graph, region: Region, spec: Spec | None = None) -> Comparison:
     """Differential testing: the domains' bounds of every node agree with each other as far as theorems say.
 
-    At every node the bounds of two sound domains overlap, and lie within each other where a theorem orders them
-    (`absdomain.laws.orderings`); with a specification, C f(x) + d fused into the last op is never looser than apart.
-    Raises LawBroken with the values. The result has the measures of Boopathy et al. 2021 (section 5, approximation
-    error): metric 1, |z_nom - (z_U + z_L) / 2|, metric 2, the same over z_U - z_L, and the widths; as means, where the
-    paper sums, so that layers compare. The region must have a positive radius: over a point, all domains agree.
+    At every node the bounds of a sound domain hold the value at the centre, those of two overlap, and lie within each
+    other where a theorem orders them (`absdomain.laws.orderings`); with a specification, C f(x) + d fused into the last
+    op is never looser than apart. Raises LawBroken with the values. The result has the measures of Boopathy et al. 2021
+    (section 5, approximation error): metric 1, |z_nom - (z_U + z_L) / 2|, metric 2, the same over z_U - z_L, and the
+    widths; as means, where the paper sums, so that layers compare. Give a positive radius: over a point all agree.
     """
+    if not domains:
+        raise ValueError("compare: give at least one domain")
     whole = graph if spec is None else spec.to(region.centre).of(graph)
     traces = [domain.propagate(whole, region, keep=True) for domain in domains]
     sizes, values = witnesses.magnitudes(Example(whole, region)), witnesses.activations(whole, region.centre[None])
@@ -91,6 +93,10 @@ def compare(domains: Sequence[AnyDomain], graph: Graph, region: Region, spec: Sp
         for one, other, name in order:
             detail = f"{domains[one]}, {domains[other]}: {node.name}"
             _inside(found[one], found[other], rooms[one] + rooms[other], name, detail)
+        for place in sound:
+            detail = f"{domains[place]}: {node.name}"
+            at_most(found[place].lower, value[0], rooms[place], "lower <= f(centre)", detail)
+            at_most(value[0], found[place].upper, rooms[place], "f(centre) <= upper", detail)
         layers.append(tuple(_layer(bounds, value[0]) for bounds in found))
     if spec is not None:
         flat = graph if len(graph.output.shape) == 1 else graph.then(Reshape((prod(graph.output.shape),)))

@@ -153,6 +153,15 @@ def _breach(law: DomainLaw, domain: AnyDomain, problem: Example, seed: str) -> L
     return None
 
 
+def _evaluates(problem: Example) -> bool:
+    """Whether the graph has a value at all: an op may not suit the shapes of a problem that was cut down."""
+    try:
+        problem.graph(problem.region.centre)
+    except (RuntimeError, ValueError, IndexError):
+        return False
+    return True
+
+
 def _told(
     law: DomainLaw, domain: AnyDomain, problem: Example, seed: str, broken: LawBroken, *, shrink: bool
 ) -> LawBroken:
@@ -160,9 +169,8 @@ def _told(
 
     def still(smaller: Example) -> LawBroken | None:
         found = _breach(law, domain, smaller, seed)
-        if isinstance(found, LawBroken) and (found.law == RAISES) == (broken.law == RAISES):
-            return found
-        return None
+        same = isinstance(found, LawBroken) and (found.law == RAISES) == (broken.law == RAISES)
+        return found if same and _evaluates(smaller) else None  # type: ignore[return-value]
 
     small = shrunk(problem, lambda smaller: still(smaller) is not None) if shrink else problem
     last = still(small) or broken

@@ -152,6 +152,10 @@ def encode(graph: Graph, region: Region) -> tuple[Program, Activation]:
     return program, values[-1]
 
 
+class Unsolved(RuntimeError):
+    """The solver has no answer: nothing is known of the problem."""
+
+
 def minima(program: Program, output: Activation, rows: Tensor) -> Tensor:
     """min of <c_k, output>, (K,); rows (K, n)."""
     import cvxpy as cp
@@ -166,7 +170,7 @@ def minima(program: Program, output: Activation, rows: Tensor) -> Tensor:
             mip_feasibility_tolerance=1e-9,
         )  # fmt: skip
         if problem.status != cp.OPTIMAL:
-            raise RuntimeError(f"HiGHS ended with {problem.status}")
+            raise Unsolved(f"HiGHS ended with {problem.status}")
         found.append(float(problem.value))
     return torch.tensor(found, dtype=torch.float64)
 
@@ -197,7 +201,12 @@ def network(seed: int) -> Example:
         if 2 <= encode(problem.graph, problem.region)[0].binaries <= BINARIES and float(numbers.max()) <= LARGEST:
             n = prod(problem.graph.output.shape)
             rows = drawing.normal(rng, ROWS, n) / n**0.5
-            return Example(problem.graph, problem.region, halfspaces(rows, torch.zeros(ROWS).to(rows)))
+            asked = Example(problem.graph, problem.region, halfspaces(rows, torch.zeros(ROWS).to(rows)))
+            try:
+                ends(asked)
+            except Unsolved:  # radii below the solver's tolerance, for example
+                continue
+            return asked
 
 
 @lru_cache(maxsize=512)

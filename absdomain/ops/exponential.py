@@ -89,6 +89,8 @@ class Softplus(Smooth):
     def __post_init__(self) -> None:
         if not self.beta > 0:
             raise ValueError(f"Softplus: beta is {self.beta}; it must be positive")
+        if not self.threshold > 0:  # f jumps there: by log 2 / beta at 0
+            raise ValueError(f"Softplus: the threshold is {self.threshold}; give a positive one, such as 20")
 
     def __call__(self, *xs: Tensor) -> Tensor:
         # beyond what exp can hold f is x already, and PyTorch's derivative would be inf / inf
