@@ -88,6 +88,7 @@ def test_compare_is_of_the_same_images_and_says_that_it_is_no_certificate(ibp: P
 # --- matrix
 
 
+@pytest.mark.slow
 def test_the_matrix_has_both_splits_and_is_drawn_by_its_seed(ibp: Path, pair: Path) -> None:
     ask = ["matrix", ibp, pair, "--subset", "4", *QUICK, "--domain", "box", "--domain", "fast-lin", "--domain", "lp"]
     table = call(*ask, "--seed", "1").stdout
@@ -144,6 +145,7 @@ def test_jobs_share_out_the_budget_and_go_seed_by_seed() -> None:
     assert len({job.folder for job in found}) == 6
 
 
+@pytest.mark.slow
 def test_a_sweep_is_resumed_and_tabulated(tmp_path: Path) -> None:
     ask = ["sweep", "digits-demo", "--budget", "0.02", "--budget", "0.05", "--subset", "10", *QUICK]
     ask += ["--eps", "0.02", "--eps", "0.05", "--out", tmp_path / "s"]

@@ -177,6 +177,7 @@ def test_the_transfer_error_is_that_of_the_target_at_the_sources_points() -> Non
     assert second.training
 
 
+@pytest.mark.slow
 def test_the_pair_resumes_and_both_are_kept(tmp_path: Path) -> None:
     recipe = robustra.recipe(data="digits", trainer="robustra(reference=last, looked_at=60)", **SHORT)
     list(train(recipe, tmp_path / "whole"))
