@@ -17,6 +17,7 @@ from absdomain.rows import Rows
 Found = list[Slopes]  # per searched relaxation, the slopes of its searched sides, (K, B, *shape) each
 
 _BUDGET = 2**22  # slopes that are searched at once
+_ASIDE = 1e-4
 
 
 class Pace(NamedTuple):
@@ -64,7 +65,9 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
             bound = _substituted(e, rows, nodes, lines)
         moved = [_sides(_relaxation(n), low.slopes, up.slopes) for n, (low, up) in zip(nodes, lines, strict=True)]
         highest, best = _better(highest, bound.detach(), best, moved)
-        if step + 1 < pace.steps:
+        if step == 0:
+            _leave(flat)
+        elif step + 1 < pace.steps:
             gradients = torch.autograd.grad(-bound.sum(), flat, allow_unused=True, materialize_grads=True)
             _step(optimiser, pace.rate * pace.decay**step, flat, [s for slopes in moved for s in slopes], gradients)
     return best
@@ -77,6 +80,13 @@ def minimum(e: Relation, rows: Rows, found: Found) -> Tensor:
     return _substituted(e, rows, nodes, lines)
 
 
+def _leave(slopes: list[Tensor]) -> None:
+    """A little beside the first slopes: at a chord both ends of f tie, and rounding would choose the gradient."""
+    with torch.no_grad():
+        for slope in slopes:
+            slope.add_(_ASIDE * (1 + slope.abs()))
+
+
 def _step(
     optimiser: torch.optim.Optimizer,
     rate: float,
@@ -87,10 +97,13 @@ def _step(
     """One step from the slopes to which the op moved: beyond [0, 1] those of ReLU would wander without effect."""
     for group in optimiser.param_groups:
         group["lr"] = rate
+    sizes = [g.abs().reshape(*g.shape[:2], -1).amax(-1) for g in gradients]
+    largest = torch.stack(sizes).amax(0).clamp(min=torch.finfo(sizes[0].dtype).tiny)  # (K, B)
     with torch.no_grad():
         for slope, value, gradient in zip(slopes, moved, gradients, strict=True):
             slope.copy_(value)
-            slope.grad = gradient
+            # relative to the row's largest: Adam would take what rounding leaves of a zero for a direction
+            slope.grad = gradient / largest.view(*largest.shape, *(1,) * (gradient.dim() - 2))
     optimiser.step()
 
 
