@@ -30,7 +30,7 @@ class Pace(NamedTuple):
 
 def searched(e: Relation) -> list[Relation]:
     """The relaxed activations under e with a slope that may be improved: not settled, nor with chords alone."""
-    return [node for node in backward.relaxations(e) if _started(node, 1) and not _settled(_relaxation(node))]
+    return [node for node in backward.relaxations(e) if _kept(node) and not _settled(_relaxation(node))]
 
 
 def roots(e: Relation, sign: int, index: Tensor) -> list[Rows]:
@@ -44,7 +44,7 @@ def roots(e: Relation, sign: int, index: Tensor) -> list[Rows]:
 
 def shapes(e: Relation, rows: Rows) -> list[tuple[int, ...]]:
     """Those of the slopes that are searched for rows over e."""
-    return [tuple(s.shape) for node in searched(e) for s in _started(node, len(rows.data))]
+    return [(len(rows.data), *s.shape) for node in searched(e) for s in _kept(node)]
 
 
 def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
@@ -68,7 +68,8 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
         if step == 0:
             _leave(flat)
         elif step + 1 < pace.steps:
-            gradients = torch.autograd.grad(-bound.sum(), flat, allow_unused=True, materialize_grads=True)
+            uphill = torch.full_like(bound, -1.0)  # not bound.sum(), which has no gradient where gradients are off
+            gradients = torch.autograd.grad(bound, flat, uphill, allow_unused=True, materialize_grads=True)
             _step(optimiser, pace.rate * pace.decay**step, flat, [s for slopes in moved for s in slopes], gradients)
     return best
 
@@ -123,11 +124,15 @@ def _sides(relaxation: Relaxation, below: Slopes, above: Slopes) -> Slopes:
     return (*(() if relaxation.op.concave else below), *(() if relaxation.op.convex else above))
 
 
+def _kept(node: Relation) -> Slopes:
+    """The slopes with which the node was relaxed, of the sides that are searched."""
+    found = _relaxation(node)
+    return _sides(found, found.below, found.above)
+
+
 def _started(node: Relation, rows: int) -> Slopes:
     """The slopes with which the node was relaxed, one copy for each row."""
-    found = _relaxation(node)
-    kept = _sides(found, found.below, found.above)
-    return tuple(s.detach().expand(rows, *s.shape).clone() for s in kept)
+    return tuple(s.detach().expand(rows, *s.shape).clone() for s in _kept(node))
 
 
 def _lines(node: Relation, slopes: Slopes, *, detached: bool) -> tuple[Line, Line]:

@@ -156,6 +156,9 @@ def test_the_search_runs_where_gradients_are_off() -> None:
         off = bounds("alpha-crown", problem)
     assert torch.equal(off.lower, bounds("alpha-crown", problem).lower)
     assert not off.lower.requires_grad
+    with torch.no_grad():
+        lower = parse("alpha-crown").propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)).lower.item()
+    assert lower > 0.1  # it did search: adaptive slopes give -0.1
 
 
 @pytest.mark.parametrize(("name", "value"), [
