@@ -17,6 +17,7 @@ from absdomain.rows import Rows
 Found = list[Slopes]  # per searched relaxation, the slopes of its searched sides, (K, B, *shape) each
 
 _BUDGET = 2**22  # slopes that are searched at once
+_ASIDE = 1e-4
 
 
 class Pace(NamedTuple):
@@ -29,7 +30,7 @@ class Pace(NamedTuple):
 
 def searched(e: Relation) -> list[Relation]:
     """The relaxed activations under e with a slope that may be improved: not settled, nor with chords alone."""
-    return [node for node in backward.relaxations(e) if _started(node, 1) and not _settled(_relaxation(node))]
+    return [node for node in backward.relaxations(e) if _kept(node) and not _settled(_relaxation(node))]
 
 
 def roots(e: Relation, sign: int, index: Tensor) -> list[Rows]:
@@ -43,7 +44,7 @@ def roots(e: Relation, sign: int, index: Tensor) -> list[Rows]:
 
 def shapes(e: Relation, rows: Rows) -> list[tuple[int, ...]]:
     """Those of the slopes that are searched for rows over e."""
-    return [tuple(s.shape) for node in searched(e) for s in _started(node, len(rows.data))]
+    return [(len(rows.data), *s.shape) for node in searched(e) for s in _kept(node)]
 
 
 def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
@@ -64,8 +65,11 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
             bound = _substituted(e, rows, nodes, lines)
         moved = [_sides(_relaxation(n), low.slopes, up.slopes) for n, (low, up) in zip(nodes, lines, strict=True)]
         highest, best = _better(highest, bound.detach(), best, moved)
-        if step + 1 < pace.steps:
-            gradients = torch.autograd.grad(-bound.sum(), flat, allow_unused=True, materialize_grads=True)
+        if step == 0:
+            _leave(flat)
+        elif step + 1 < pace.steps:
+            uphill = torch.full_like(bound, -1.0)  # not bound.sum(), which has no gradient where gradients are off
+            gradients = torch.autograd.grad(bound, flat, uphill, allow_unused=True, materialize_grads=True)
             _step(optimiser, pace.rate * pace.decay**step, flat, [s for slopes in moved for s in slopes], gradients)
     return best
 
@@ -75,6 +79,13 @@ def minimum(e: Relation, rows: Rows, found: Found) -> Tensor:
     nodes = searched(e)
     lines = [_lines(node, slopes, detached=False) for node, slopes in zip(nodes, found, strict=True)]
     return _substituted(e, rows, nodes, lines)
+
+
+def _leave(slopes: list[Tensor]) -> None:
+    """A little beside the first slopes: at a chord both ends of f tie, and rounding would choose the gradient."""
+    with torch.no_grad():
+        for slope in slopes:
+            slope.add_(_ASIDE * (1 + slope.abs()))
 
 
 def _step(
@@ -87,10 +98,13 @@ def _step(
     """One step from the slopes to which the op moved: beyond [0, 1] those of ReLU would wander without effect."""
     for group in optimiser.param_groups:
         group["lr"] = rate
+    sizes = [g.abs().reshape(*g.shape[:2], -1).amax(-1) for g in gradients]
+    largest = torch.stack(sizes).amax(0).clamp(min=torch.finfo(sizes[0].dtype).tiny)  # (K, B)
     with torch.no_grad():
         for slope, value, gradient in zip(slopes, moved, gradients, strict=True):
             slope.copy_(value)
-            slope.grad = gradient
+            # relative to the row's largest: Adam would take what rounding leaves of a zero for a direction
+            slope.grad = gradient / largest.view(*largest.shape, *(1,) * (gradient.dim() - 2))
     optimiser.step()
 
 
@@ -110,11 +124,15 @@ def _sides(relaxation: Relaxation, below: Slopes, above: Slopes) -> Slopes:
     return (*(() if relaxation.op.concave else below), *(() if relaxation.op.convex else above))
 
 
+def _kept(node: Relation) -> Slopes:
+    """The slopes with which the node was relaxed, of the sides that are searched."""
+    found = _relaxation(node)
+    return _sides(found, found.below, found.above)
+
+
 def _started(node: Relation, rows: int) -> Slopes:
     """The slopes with which the node was relaxed, one copy for each row."""
-    found = _relaxation(node)
-    kept = _sides(found, found.below, found.above)
-    return tuple(s.detach().expand(rows, *s.shape).clone() for s in kept)
+    return tuple(s.detach().expand(rows, *s.shape).clone() for s in _kept(node))
 
 
 def _lines(node: Relation, slopes: Slopes, *, detached: bool) -> tuple[Line, Line]:

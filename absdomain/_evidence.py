@@ -97,6 +97,7 @@ def _shower(row: int, seen: Seen) -> str:
 
 
 def failure(finite: bool, lower: float, enough: float, node: str, expired: bool) -> Failure:
+    """Why a lower bound is no proof: time, a number that is not finite (first at `node`), or its size."""
     if expired:
         return Reason.TIMEOUT, f"time ran out at lower bound {lower:.6g}"
     if not finite:
@@ -107,6 +108,7 @@ def failure(finite: bool, lower: float, enough: float, node: str, expired: bool)
 
 
 def verdict(row: int, index: int, label: int, seen: Seen, answers: list[Answer]) -> Verdict:
+    """What points and bounds together say of the image in this row of its batch."""
     told = {answer.domain: answer.rows[row] for answer in answers if row in answer.rows}
     proofs = tuple(domain for domain, one in told.items() if one.failure is None)
     known = Verdict(

@@ -35,9 +35,13 @@ def test_searched_slopes_keep_every_law(text: str) -> None:
 
 
 def test_example_1_reaches_the_optimum_of_the_triangle() -> None:
-    """Adaptive slopes give -0.1; the best, 3/4 for both neurons, 0.15."""
-    lower = parse("alpha-crown").propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)).lower
-    assert lower.item() == pytest.approx(0.15, abs=1e-6)
+    """Adaptive slopes give -0.1; the best, 3/4 for both, 0.15: Adam comes near it, and nearer with more steps."""
+    few, many = (
+        parse(f"deeppoly(slopes=optimised(steps={steps}))").propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)).lower.item()
+        for steps in (20, 60)
+    )
+    assert 0.14 < few < many < 0.15
+    assert many == pytest.approx(0.15, abs=1e-3)
 
 
 @pytest.mark.parametrize("start", ["adaptive", "zero", "one", "parallel"])
@@ -152,6 +156,9 @@ def test_the_search_runs_where_gradients_are_off() -> None:
         off = bounds("alpha-crown", problem)
     assert torch.equal(off.lower, bounds("alpha-crown", problem).lower)
     assert not off.lower.requires_grad
+    with torch.no_grad():
+        lower = parse("alpha-crown").propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)).lower.item()
+    assert lower > 0.1  # it did search: adaptive slopes give -0.1
 
 
 @pytest.mark.parametrize(("name", "value"), [

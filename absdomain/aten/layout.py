@@ -32,6 +32,7 @@ def _identity(call: Call, x: Value, *args: Any, **kwargs: Any) -> Value:
 
 @lowers("aten.to.dtype", "aten._to_copy.default", "aten.to.dtype_layout", "aten.type_as.default")
 def cast(call: Call, x: Value, *args: Any, **kwargs: Any) -> Value:
+    """x itself, where the dtype stays: a graph has one."""
     source = call.node.args[0]
     assert isinstance(source, torch.fx.Node)
     if call.node.meta["val"].dtype != source.meta["val"].dtype:

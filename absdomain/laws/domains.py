@@ -169,8 +169,9 @@ def _told(
 
     def still(smaller: Example) -> LawBroken | None:
         found = _breach(law, domain, smaller, seed)
-        same = isinstance(found, LawBroken) and (found.law == RAISES) == (broken.law == RAISES)
-        return found if same and _evaluates(smaller) else None  # type: ignore[return-value]
+        if not isinstance(found, LawBroken) or not _evaluates(smaller):
+            return None
+        return found if (found.law == RAISES) == (broken.law == RAISES) else None
 
     small = shrunk(problem, lambda smaller: still(smaller) is not None) if shrink else problem
     last = still(small) or broken

@@ -39,6 +39,8 @@ def _cut(t: Tensor, axis: int, part: slice) -> Tensor:
     """The part of t along an axis counted from the right; t itself where it is the same along it, or has none."""
     if t.dim() < -axis or t.shape[axis] == 1:
         return t
+    if t.shape[axis] < part.stop:
+        raise IndexError(f"{tuple(t.shape)} is not of the size that is narrowed along axis {axis}")
     return t.narrow(axis, part.start, part.stop - part.start)
 
 
