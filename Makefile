@@ -40,7 +40,8 @@ nightly: lint  ## everything, with many more random examples
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --hypothesis-profile nightly --timeout 14400
 
 bench: $(READY)  ## speed and memory beside a plain forward pass and a plain training step
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks bounds
+	$(BIN)/python -m benchmarks methods
 
 wheel: $(READY)  ## dist/absdomain-*.whl
 	$(BIN)/python -m build --wheel --no-isolation

@@ -73,6 +73,11 @@ def plain_warnings() -> None:
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
 
 
+def speaks() -> bool:
+    """Whether this process shows progress and results: alone, or the first of those that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ
+
+
 def errors() -> Console:
     """The console on stderr; results alone go to stdout."""
     from rich.console import Console
@@ -84,8 +89,12 @@ def errors() -> Console:
 def progress(title: str, total: int, *, lines: int = 10) -> Iterator[Callable[[float, str], None]]:
     """A bar on stderr with `title` and a changing text; gives a function (done so far, text).
 
-    Where stderr is no terminal, `lines` lines are written over the whole, instead of a bar.
+    Where stderr is no terminal, `lines` lines are written over the whole, instead of a bar. Of several processes that
+    torchrun has started only the first one shows anything.
     """
+    if not speaks():
+        yield lambda done, text: None
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = errors()

@@ -41,7 +41,12 @@ def shelf(name: str, data_dir: str | os.PathLike[str] | None, download: bool) ->
     return Cache(name, download)
 
 
-FOLDERS = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw", "cifar10": "cifar-10-batches-bin"}
+FOLDERS = {
+    "mnist": "MNIST/raw",
+    "fashion-mnist": "FashionMNIST/raw",
+    "cifar10": "cifar-10-batches-bin",
+    "svhn": "SVHN",
+}
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ MIRRORS = {
     "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "cifar10": "https://www.cs.toronto.edu/~kriz/",
+    "svhn": "http://ufldl.stanford.edu/housenumbers/",
 }
 MD5 = {
     ("mnist", "train-images-idx3-ubyte.gz"): "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -98,6 +104,8 @@ MD5 = {
     ("fashion-mnist", "t10k-images-idx3-ubyte.gz"): "bef4ecab320f06d8554ea6380940ec79",
     ("fashion-mnist", "t10k-labels-idx1-ubyte.gz"): "bb300cfdad3c16e7a12a480ee83cd310",
     ("cifar10", "cifar-10-binary.tar.gz"): "c32a1d4ab5d03f1284b67883e8d87530",
+    ("svhn", "train_32x32.mat"): "e26dedcc434d2e4c54c9b2d4a06d8373",
+    ("svhn", "test_32x32.mat"): "eb5a983be6a315427106f1b164d9cef3",
 }
 
 
@@ -114,7 +122,8 @@ class Cache:
     def need(self, file: str) -> Blob:
         if self.name == "cifar10":
             return self._member(_retrieve(self.name, "cifar-10-binary.tar.gz", self.download), file)
-        path = _retrieve(self.name, file + ".gz", self.download)
+        published = file if (self.name, file) in MD5 else file + ".gz"
+        path = _retrieve(self.name, published, self.download)
         return str(path), _plain(str(path), path.read_bytes())
 
     def _member(self, archive: Path, file: str) -> Blob:

@@ -1,4 +1,8 @@
-"""A file of JSON lines that survives being killed: a header with the configuration, then a line per verdict."""
+"""A file of JSON lines that survives being killed: a header with the configuration, then a line per verdict.
+
+Several processes that certify together have a file each: the first one the file itself, the others parts beside it.
+Its parts go into the file when all have ended, or when the certification is begun again after an interruption.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from absdomain.parallel import World
 from absdomain.verdict import Verdict
 
 FORMAT = "absdomain verdicts 1"
@@ -38,7 +44,9 @@ class Journal:
 
     def append(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts, and return once they are on disk."""
-        self._write([verdict.to_json() for verdict in verdicts])
+        fresh = list(verdicts)
+        self._write([verdict.to_json() for verdict in fresh])
+        self.verdicts |= {verdict.index: verdict for verdict in fresh}
 
     def close(self) -> None:
         """Let another process write."""
@@ -96,3 +104,52 @@ class Journal:
         if differ:
             parts = "; ".join(f"{key}: {there.get(key)} there, {now.get(key)} now" for key in differ)
             raise JournalError(f"{self.path} has the results of another configuration ({parts}); give another file")
+
+
+class Journals:
+    """The journals of a world's processes about one set of samples; of one process alone, its journal.
+
+    `done` are the verdicts that were there at the beginning. All processes see one folder.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], world: World) -> None:
+        self.path, self.config, self.world = path, config, world
+        self._own: Journal | None = None
+        self.done = world.once(self._open)
+        if self._own is None:
+            self._own = Journal(_part(path, world.rank), config)
+
+    def append(self, verdicts: Iterable[Verdict]) -> None:
+        """Write these verdicts, and return once they are on disk."""
+        assert self._own is not None
+        self._own.append(verdicts)
+
+    def all(self) -> dict[int, Verdict]:
+        """The verdicts of all processes, when each of them has come here; this ends the writing."""
+        if not self.world.first:
+            self.close()
+        self.world.wait()
+        return self.world.once(self._gathered)
+
+    def close(self) -> None:
+        """Let other processes write."""
+        if self._own is not None:
+            self._own.close()
+
+    def _open(self) -> dict[int, Verdict]:
+        self._own = Journal(self.path, self.config)
+        return self._gathered()
+
+    def _gathered(self) -> dict[int, Verdict]:
+        """What is in the file, into which the parts have been moved: for the first process."""
+        assert self._own is not None
+        for path in sorted(self.path.parent.glob(_part(self.path, "*").name)):
+            with closing(Journal(path, self.config)) as part:
+                self.append(verdict for index, verdict in part.verdicts.items() if index not in self._own.verdicts)
+            path.unlink()
+        return dict(self._own.verdicts)
+
+
+def _part(path: Path, number: int | str) -> Path:
+    """The file of another process than the first."""
+    return path.with_name(f"{path.name}.part{number}")

@@ -10,7 +10,8 @@ import typer
 DATA, METHOD, SCHEDULE, CHECK, MACHINE = "Data", "Method", "Schedule and optimiser", "Certification", "Machine"
 
 Data = Annotated[
-    str | None, typer.Option(help="digits, mnist, fashion-mnist or cifar10.", rich_help_panel=DATA, show_default=False)
+    str | None,
+    typer.Option(help="digits, mnist, fashion-mnist, cifar10, svhn or toy.", rich_help_panel=DATA, show_default=False),
 ]
 DataDir = Annotated[
     Path | None,
@@ -91,7 +92,9 @@ Results = Annotated[
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Images at a time.", rich_help_panel=MACHINE)]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all randomness.", rich_help_panel=METHOD)]
-Device = Annotated[str, typer.Option(help="torch device.", rich_help_panel=MACHINE)]
+Device = Annotated[
+    str, typer.Option(help="torch device; auto takes CUDA where there is some.", rich_help_panel=MACHINE)
+]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="CPU threads. Default: torch's choice.", rich_help_panel=MACHINE, show_default=False),

@@ -20,10 +20,12 @@ CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def training(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Held-out errors, loss and radius against the epoch."""
+    """Held-out errors, loss and radius against the epoch, and where they were noted each layer's induced norm."""
     epochs = [row["epoch"] for row in rows]
-    figure = _figure(7, 5.5)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    norms = [name for name in rows[-1].get("more", {}) if name.startswith("norm.")] if rows else []
+    heights = (3, 2, 2) if norms else (3, 2)
+    figure = _figure(7, 0.5 + sum(heights))
+    top, bottom, *last = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     for name, label, colour in (("verified_error", "verified error", VERIFIED), ("clean_error", "clean error", CLEAN)):
         values = [(row["epoch"], 100 * row[name]) for row in rows if row[name] is not None]
         if values:
@@ -31,7 +33,9 @@ def training(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     _finish(top, title, ylabel="held-out error, %")
     top.set_ylim(bottom=0)
     bottom.plot(epochs, [row["loss"] for row in rows], color=OTHER, label="loss")
-    _finish(bottom, "", xlabel="epoch", ylabel="loss")
+    _finish(bottom, "", xlabel="" if norms else "epoch", ylabel="loss")
+    for axes in last:
+        _norms(axes, rows, norms)
     bottom.xaxis.get_major_locator().set_params(integer=True)
     radius = bottom.twinx()
     radius.plot(epochs, [row["eps"] for row in rows], color=CYCLE[2], linestyle="--", label="eps")
@@ -39,6 +43,14 @@ def training(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     radius.set_ylim(bottom=0)
     radius.spines["top"].set_visible(False)
     figure.savefig(path)
+
+
+def _norms(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    for name, colour in zip(names, CYCLE * len(names), strict=False):
+        noted = [(row["epoch"], row["more"][name]) for row in rows]
+        axes.plot(*zip(*noted, strict=True), color=colour, label=name.removeprefix("norm."))
+    axes.set_yscale("log")
+    _finish(axes, "", xlabel="epoch", ylabel="norm induced by l_inf")
 
 
 def errors(path: Path, points: Sequence[Errors], eps: float, title: str) -> None:

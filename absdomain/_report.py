@@ -80,14 +80,15 @@ def margins_table(lower: Mapping[str, Sequence[float]], label: int, title: str) 
 
 
 def names_table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
-    """Names, each with a line that says what it is."""
+    """Names, each with a line that says what it is; brackets in it are no markup."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_column(no_wrap=True, style="bold")
     table.add_column()
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -21,6 +21,7 @@ from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, 
 from absdomain.data import load
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
+from absdomain.parallel import ALONE, World
 from absdomain.region import Linf
 from absdomain.spec import margins
 
@@ -98,14 +99,20 @@ def study(
     device: str = "cpu",
     batch: int = 100,
 ) -> Outcome:
-    """Certify the test images, show the progress on stderr, and write verdicts.jsonl, results.json and the plots."""
-    test = load(subject.data, "test", data_dir=data_dir)
+    """Certify the test images, show the progress on stderr, and write verdicts.jsonl, results.json and the plots.
+
+    Processes that torchrun has started share the images; the first one writes.
+    """
+    world = World.here()
+    test = world.ahead(lambda: load(subject.data, "test", data_dir=data_dir))
     images, labels = test[: check.subset]
     folder = check.folder(subject) if out is None else out
     model = subject.network.to(device)
-    seen = judged(subject, check, images, labels, folder, batch=batch)
+    seen = judged(subject, check, images, labels, folder, batch=batch, world=world)
     summary = summarise(seen)
     results = _results(subject, check, summary, folder)
+    if not world.first:
+        return Outcome(summary, folder, results)
     _write(folder / "results.json", results)
     _draw(subject, check, model, images.to(device), labels.to(device), folder, batch)
     _draw_missed(subject, check, model, images.to(device), seen, folder)
@@ -113,9 +120,16 @@ def study(
 
 
 def judged(
-    subject: Subject, check: Check, images: Tensor, labels: Tensor, folder: Path, *, batch: int = 100
+    subject: Subject,
+    check: Check,
+    images: Tensor,
+    labels: Tensor,
+    folder: Path,
+    *,
+    batch: int = 100,
+    world: World = ALONE,
 ) -> list[Verdict]:
-    """The verdicts on these images, with progress on stderr; those that the folder holds are not made again."""
+    """The verdicts on these images in order, with progress on stderr; those in the folder are not made again."""
     verdicts = certify(
         subject.network,
         images,
@@ -130,9 +144,11 @@ def judged(
         margin=check.margin,
         strict=check.strict,
         file=folder / "verdicts.jsonl",
+        world=world,
     )
-    _write(folder / "config.json", {"network": subject.name, "data": subject.data, **asdict(check)})
-    return _watched(verdicts, len(labels))
+    if world.first:
+        _write(folder / "config.json", {"network": subject.name, "data": subject.data, **asdict(check)})
+    return sorted(_watched(verdicts, len(labels)), key=lambda verdict: verdict.index)
 
 
 def _watched(verdicts: Any, total: int) -> list[Verdict]:

@@ -18,13 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from absdomain._evidence import SoundnessError
-from absdomain._journal import Journal
+from absdomain._journal import Journals
 from absdomain._prover import Attack, Prover
 from absdomain.algebra import AnyDomain, parse
 from absdomain.attack import Pgd
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import to_graph
+from absdomain.parallel import ALONE, World
+from absdomain.precision import own_dtype
 from absdomain.region import Linf, Region
 from absdomain.rounding import allowance
 from absdomain.verdict import Reason, Refused, Status, Summary, Verdict, summarise
@@ -63,6 +65,7 @@ def certify(
     margin: float | None = None,
     strict: bool = True,
     file: str | Path | None = None,
+    world: World = ALONE,
 ) -> Iterator[Verdict]:
     """For each image x_i: is z_y - z_j > 0 for every j != y on region(x_i)? An iterator of `Verdict`, image by image.
 
@@ -80,6 +83,10 @@ def certify(
 
     `file` receives every verdict as a JSON line, on disk after each batch. The file of an interrupted run is
     continued, and its verdicts come first; a file of another configuration is refused. `summarise` gives the errors.
+
+    Processes of one `world` (`World.here()`) share the batches: each calls this with the same arguments and gets all
+    verdicts, those of the others at the end, the same that a single process gives. They need a `file`, in a folder that
+    all of them see.
 
     Before any work it raises ValueError for wrong shapes or labels, Refused for a domain or region that is not sound,
     JournalError for another configuration's file, UnsupportedOp for a network that cannot be lowered. While it is
@@ -109,7 +116,9 @@ def certify(
         dtype=dtype,
     )
     if file is None:
-        return _run(prover, images, labels, batch, None)
+        if not world.alone:
+            raise ValueError(f"certify: {world.size} processes tell each other their verdicts in a file; give `file`")
+        return _run(prover, images, labels, batch, None, world)
     config = {
         "region": _described([regions(part) for part in images.split(100)]),
         "domains": [str(domain) for domain in chosen],
@@ -124,24 +133,30 @@ def certify(
         "data": _hash([images, labels]),
         "samples": len(images),
     }
-    return _run(prover, images, labels, batch, Journal(Path(file), config))
+    return _run(prover, images, labels, batch, Journals(Path(file), config, world), world)
 
 
-def _run(prover: Prover, images: Tensor, labels: Tensor, batch: int, journal: Journal | None) -> Iterator[Verdict]:
+def _run(
+    prover: Prover, images: Tensor, labels: Tensor, batch: int, journal: Journals | None, world: World
+) -> Iterator[Verdict]:
     with nullcontext() if journal is None else closing(journal):
-        done = {} if journal is None else journal.verdicts
+        done = {} if journal is None else journal.done
+        seen = set(done)
         yield from done.values()
         device = _device(prover.exact)
-        for indices in torch.arange(len(images)).split(batch):
-            missing = {int(index) for index in indices} - done.keys()
-            if not missing:
-                continue
+        batches = [part for part in torch.arange(len(images)).split(batch) if not done.keys() >= set(part.tolist())]
+        for indices in batches[world.rank :: world.size]:
             # A batch of which a part is known is judged again as a whole: the attack's random points depend on it.
-            verdicts = prover.judge(indices.tolist(), images[indices].to(device), labels[indices].to(device))
-            fresh = [verdict for verdict in verdicts if verdict.index in missing]
+            here, own = images[indices].to(device), labels[indices].to(device)
+            with own_dtype(here):
+                verdicts = prover.judge(indices.tolist(), here, own)
+            fresh = [verdict for verdict in verdicts if verdict.index not in done]
             if journal is not None:
                 journal.append(fresh)
+            seen |= {verdict.index for verdict in fresh}
             yield from fresh
+        if journal is not None:
+            yield from (verdict for index, verdict in sorted(journal.all().items()) if index not in seen)
 
 
 def model_hash(model: nn.Module) -> str:

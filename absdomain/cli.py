@@ -10,13 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from absdomain import _options as option
-from absdomain._console import Commands, keep_memory, plain_warnings
-from absdomain._prove import prove
+from absdomain._console import Commands, keep_memory, plain_warnings, speaks
 from absdomain.commands.compare import compare
 from absdomain.commands.inspect import inspect
 from absdomain.commands.matrix import matrix
+from absdomain.commands.prove import prove
 from absdomain.commands.runs import check_of, recipe_of, subject_of, train_in, use
 from absdomain.commands.sweep import sweep
+from absdomain.commands.toy import toy
+from absdomain.parallel import launched
+
+TOGETHER = ("train", "certify")  # commands whose work several processes share
 
 app = typer.Typer(
     cls=Commands,
@@ -37,6 +41,7 @@ def main() -> None:
 
 @app.callback()
 def absdomain(
+    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
 ) -> None:
     """Certified bounds and certified training of neural networks by abstract interpretation.
@@ -45,6 +50,11 @@ def absdomain(
     large batches took 1.6 to 1.9 times as long without. MALLOC_MMAP_THRESHOLD_ or MALLOC_TRIM_THRESHOLD_ in the
     environment are left as they are.
     """
+    if launched() > 1 and ctx.invoked_subcommand not in TOGETHER:
+        raise typer.BadParameter(
+            f"{ctx.invoked_subcommand} works in one process, and torchrun has started {launched()}; "
+            f"only {' and '.join(TOGETHER)} share their work"
+        )
 
 
 # --- train ------------------------------------------------------------------------------------------------------------
@@ -81,9 +91,11 @@ def train(
     validation: Annotated[int | None, _hint("Training images held out to watch the run.", SCHEDULE)] = None,
     images: Annotated[int | None, _hint("Train on so many images, drawn by the seed. Default: all.", SCHEDULE)] = None,
     seed: Annotated[int | None, _hint("Seed of all randomness. Default: 0.", METHOD)] = None,
+    norms: Annotated[bool | None, _hint("Note each layer's induced norm after each epoch.", SCHEDULE)] = None,
+    tf32: Annotated[bool | None, _hint("Let CUDA round products to TF32.", option.MACHINE)] = None,
     out: Annotated[Path | None, _hint("The run's folder. Default: runs/ and a name made of the above.", "Data")] = None,
     data_dir: option.DataDir = None,
-    device: option.Device = "cpu",
+    device: option.Device = "auto",
     threads: option.Threads = None,
 ) -> None:
     """Train a network, by default with CROWN-IBP. The same command again resumes.
@@ -97,9 +109,9 @@ def train(
     method = re.sub(r"[^\w.=-]+", "-", recipe.trainer).strip("-")  # without brackets, which a shell would take
     name = f"{recipe.data}-{recipe.network}-{method}-eps{recipe.eps:g}-seed{recipe.seed}"
     folder = out or Path("runs") / name
-    use(threads, device)
-    train_in(recipe, folder, data_dir, device)
-    typer.echo(f"{folder}: trained. Now: absdomain certify {folder}")
+    train_in(recipe, folder, data_dir, use(threads, device))
+    if speaks():
+        typer.echo(f"{folder}: trained. Now: absdomain certify {folder}")
 
 
 # --- certify and bounds -----------------------------------------------------------------------------------------------
@@ -126,7 +138,7 @@ def certify(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     batch: option.Batch = 100,
     data_dir: option.DataDir = None,
-    device: option.Device = "cpu",
+    device: option.Device = "auto",
     threads: option.Threads = None,
 ) -> None:
     """Certify the test images: clean, PGD and verified error. The same command again resumes.
@@ -139,13 +151,15 @@ def certify(
     from absdomain import _report
     from absdomain._study import study
 
-    use(threads, device)
+    device = use(threads, device)
     subject = subject_of(run, weights, data, model)
     check = check_of(
         subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, strict=not count_ties,
         margin=margin, subset=subset, curve=curve, seed=seed,
     )  # fmt: skip
     outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch)
+    if not speaks():
+        return
     if as_json:
         typer.echo(json.dumps(outcome.results))
         return
@@ -284,7 +298,7 @@ def _presets() -> list[tuple[str, str]]:
     return [(name, f"{r.trainer}, {r.network} on {r.data}, eps {r.eps:.4g}, {r.epochs} epochs") for name, r in recipes]
 
 
-for command in (prove, sweep, compare, matrix, inspect):
+for command in (prove, sweep, compare, matrix, inspect, toy):
     app.command()(command)
 
 

@@ -1,12 +1,14 @@
-"""Labelled images with pixels in [0, 1]: `digits`, `mnist`, `fashion-mnist`, `cifar10`.
+"""Labelled images with pixels in [0, 1]: `digits`, `mnist`, `fashion-mnist`, `cifar10`, `svhn`, and points: `toy`.
 
-`digits` comes with scikit-learn. The others are read from a folder (argument `data_dir`, else the environment variable
-ABSDOMAIN_DATA) or, when no folder is given, downloaded once into pooch's cache and checked against the published MD5.
-The formats are the public ones, gzipped or plain IDX and the CIFAR-10 binary records; nothing is ever unpickled.
+`digits` comes with scikit-learn, `toy` is drawn here. The others are read from a folder (argument `data_dir`, else the
+environment variable ABSDOMAIN_DATA) or, when no folder is given, downloaded once into pooch's cache and checked against
+the published MD5. The formats are the public ones, gzipped or plain IDX, the CIFAR-10 binary records and SVHN's MATLAB
+files; nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import struct
@@ -76,6 +78,9 @@ class Images:
         return self.select(rest, self.split), self.select(held, "validation")
 
 
+CLASSES = 10  # of every public data set here
+
+
 @dataclass(frozen=True)
 class Source:
     """How a data set is read, and the channel statistics with which papers normalise it."""
@@ -85,6 +90,7 @@ class Source:
     mean: tuple[float, ...] = (0.0,)  # the methods here are published for raw digits and articles
     std: tuple[float, ...] = (1.0,)
     white: int = 255
+    classes: int = CLASSES
 
 
 def load(name: str, split: str, *, data_dir: str | os.PathLike[str] | None = None, download: bool = True) -> Images:
@@ -100,7 +106,7 @@ def load(name: str, split: str, *, data_dir: str | os.PathLike[str] | None = Non
     pixels, labels = source.read(split, shelf(name.lower(), data_dir, download))
     if len(labels) != source.counts[split]:
         warnings.warn(f"{name}/{split}: {len(labels)} images of the public {source.counts[split]}", stacklevel=2)
-    return Images(pixels, labels, CLASSES, name.lower(), split, source.white)
+    return Images(pixels, labels, source.classes, name.lower(), split, source.white)
 
 
 def names() -> list[str]:
@@ -121,9 +127,6 @@ def _source(name: str) -> Source:
 
 
 # --- reading formats -------------------------------------------------------------------------------------------------
-
-
-CLASSES = 10  # of every data set here
 
 
 def _labels(origin: str, labels: np.ndarray) -> Tensor:
@@ -184,6 +187,37 @@ def _records(blob: Blob) -> np.ndarray:
     return np.frombuffer(content, np.uint8).reshape(-1, RECORD)
 
 
+def _read_svhn(split: str, files: Shelf) -> tuple[Tensor, Tensor]:
+    origin, content = files.need(f"{split}_32x32.mat")
+    pixels, labels = _mat(origin, content)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[:3] != (32, 32, 3):
+        raise DataError(f"{origin}: X is {pixels.dtype} {pixels.shape} where uint8 (32, 32, 3, N) belongs; replace it")
+    if labels.dtype.kind not in "iu" or labels.size != pixels.shape[3]:
+        raise DataError(
+            f"{origin}: y is {labels.dtype} {labels.shape} where {pixels.shape[3]} integers belong; replace it"
+        )
+    classes = labels.ravel().astype(np.int64)
+    outside = classes[(classes < 1) | (classes > CLASSES)]
+    if len(outside):
+        raise DataError(f"{origin}: label {outside[0]} is outside 1..{CLASSES}, where 10 is the digit 0; replace it")
+    images = np.ascontiguousarray(pixels.transpose(3, 2, 0, 1))
+    return torch.from_numpy(images), torch.from_numpy(classes % CLASSES)
+
+
+def _mat(origin: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The arrays X and y of a MATLAB file of level 5."""
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(io.BytesIO(content), variable_names=("X", "y"))
+    except Exception as reason:  # scipy has no one type for what a damaged file may hold
+        raise DataError(f"{origin}: not a MATLAB file ({reason}; {len(content)} bytes); replace it") from reason
+    missing = {"X", "y"} - found.keys()
+    if missing:
+        raise DataError(f"{origin}: has no {' and no '.join(sorted(missing))}, SVHN's images and labels; replace it")
+    return found["X"], found["y"]
+
+
 DIGITS_TEST = 360  # scikit-learn's order is by writer: the last fifth are other people's digits, classes balanced
 
 
@@ -196,6 +230,25 @@ def _read_digits(split: str, files: Shelf) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images), torch.from_numpy(np.asarray(labels)[rows].astype(np.int64))
 
 
+APART = 41  # in 255ths: balls of radius 0.08 around any two points are disjoint
+
+
+def _read_toy(split: str, files: Shelf) -> tuple[Tensor, Tensor]:
+    """13 points of the plane, drawn in [0, 1]^2; both splits are all of them (Gowal et al. 2019, section 4.3).
+
+    That paper has any two at least 0.08 apart in l_inf, its radius, so that balls of two classes may meet and no
+    network can be right on both; here they are more than 0.16 apart.
+    """
+    generator, points = np.random.default_rng(0), np.empty((0, 2), np.int64)
+    while len(points) < TOY:
+        point = generator.integers(0, 256, 2)
+        if (np.abs(points - point).max(1) >= APART).all():
+            points = np.vstack([points, point])
+    labels = np.arange(TOY) < POSITIVE  # no order but that of drawing
+    return torch.from_numpy(points.astype(np.uint8)).view(TOY, 1, 1, 2), torch.from_numpy(labels.astype(np.int64))
+
+
+TOY, POSITIVE = 13, 5
 SOURCES = {
     "digits": Source(_read_digits, {"train": 1437, "test": DIGITS_TEST}, white=16),
     "mnist": Source(_read_idx, {"train": 60000, "test": 10000}),
@@ -203,4 +256,8 @@ SOURCES = {
     "cifar10": Source(
         _read_cifar, {"train": 50000, "test": 10000}, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)
     ),
+    "svhn": Source(
+        _read_svhn, {"train": 73257, "test": 26032}, mean=(0.4377, 0.4438, 0.4728), std=(0.1980, 0.2010, 0.1970)
+    ),
+    "toy": Source(_read_toy, {"train": TOY, "test": TOY}, classes=2),
 }

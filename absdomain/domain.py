@@ -12,6 +12,7 @@ from absdomain.bounds import Bounds
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Nonlinear, Op
+from absdomain.precision import own_dtype
 from absdomain.region import Region
 from absdomain.rows import Rows
 from absdomain.spec import Spec
@@ -125,20 +126,23 @@ class Domain(ABC, Generic[E]):
 
         `trace.lower` and `trace.upper` are (B, *output shape), or (B, K) with a spec; with `keep` the trace also
         answers `trace.at(name)`. Differentiable in the weights and in the region's centre and radius.
+        An active autocast is left aside: bounds have the dtype, and the precision, of region and weights.
         """
         if tuple(region.centre.shape[1:]) != graph.input.shape:
             raise ValueError(
                 f"the region's points have shape {tuple(region.centre.shape[1:])} without the batch, "
                 f"but the graph's input has {graph.input.shape}"
             )
-        graph = graph if spec is None else spec.to(region.centre).of(graph)
-        elements: list[E | None] = [self.lift(region)] + [None] * len(graph.schedule)
-        for step in graph.schedule:
-            elements[step.place] = self.transfer(step.op, *(elements[a] for a in step.args))  # type: ignore[arg-type]
-            if not keep:
-                for place in step.dead:
-                    elements[place] = None
-        return Trace(self, graph, elements, min(self.guarantee, region.guarantee), keep)
+        with own_dtype(region.centre):
+            graph = graph if spec is None else spec.to(region.centre).of(graph)
+            elements: list[E | None] = [self.lift(region)] + [None] * len(graph.schedule)
+            for step in graph.schedule:
+                args = (elements[a] for a in step.args)
+                elements[step.place] = self.transfer(step.op, *args)  # type: ignore[arg-type]
+                if not keep:
+                    for place in step.dead:
+                        elements[place] = None
+        return Trace(self, graph, elements, min(self.guarantee, region.guarantee), keep, region.centre)
 
     def __and__(self, other: Domain[Any]) -> Meet:
         """The reduced product: both, each relaxing over the boxes on which they agree."""
@@ -163,13 +167,20 @@ class Trace(Generic[E]):
     """The elements that a domain has computed on a graph; its bounds are computed when they are first asked for."""
 
     def __init__(
-        self, domain: Domain[E], graph: Graph, elements: list[E | None], guarantee: Guarantee, kept: bool
+        self,
+        domain: Domain[E],
+        graph: Graph,
+        elements: list[E | None],
+        guarantee: Guarantee,
+        kept: bool,
+        centre: Tensor,
     ) -> None:
         self.domain = domain
         self.graph = graph
         self.guarantee = guarantee
         self._elements = elements
         self._kept = kept
+        self._centre = centre  # of the region, for its device
         self._lower: Tensor | None = None
         self._upper: Tensor | None = None
 
@@ -184,14 +195,16 @@ class Trace(Generic[E]):
     def lower(self) -> Tensor:
         """Lower bounds of the output, (B, *output shape)."""
         if self._lower is None:
-            self._lower = self.domain.lower(self.output)
+            with own_dtype(self._centre):
+                self._lower = self.domain.lower(self.output)
         return self._lower
 
     @property
     def upper(self) -> Tensor:
         """Upper bounds of the output, (B, *output shape)."""
         if self._upper is None:
-            self._upper = self.domain.upper(self.output)
+            with own_dtype(self._centre):
+                self._upper = self.domain.upper(self.output)
         return self._upper
 
     def at(self, name: str) -> Bounds:
@@ -202,7 +215,8 @@ class Trace(Generic[E]):
         e = self._elements[names.index(name)]
         if e is None:
             raise ValueError(f"the element at {name!r} was not kept; call propagate(..., keep=True)")
-        return self.domain.bounds(e)
+        with own_dtype(self._centre):
+            return self.domain.bounds(e)
 
 
 def _text(value: object) -> str:

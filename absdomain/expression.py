@@ -83,6 +83,8 @@ class _Reader:
                 return value
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
                 return -value
+            case ast.Name(id="nan" | "inf" as name):
+                raise self._error(node, f"{name} has no meaning here; give a finite number, or leave the option out")
             case ast.Name(id=name) if name.lower() in POLICIES:
                 return POLICIES[name.lower()]
             case ast.Name(id=name) if name.lower() in SEARCHES:

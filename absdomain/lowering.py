@@ -15,6 +15,7 @@ from torch.utils._sympy.numbers import int_oo
 from absdomain.graph import Graph, Node
 from absdomain.kinds import Op, Shape
 from absdomain.live import Live
+from absdomain.precision import own_dtype
 
 
 class UnsupportedOp(NotImplementedError):
@@ -69,7 +70,7 @@ def to_graph(module: nn.Module, example: Tensor) -> Graph:
             f"got shape {tuple(example.shape)} of {example.dtype}"
         )
     batch = example.detach() if len(example) > 1 else example.detach().repeat(2, *(1,) * (example.dim() - 1))
-    with _evaluation(module):
+    with _evaluation(module), own_dtype(batch):
         program = _export(module, batch)
         graph = _Lowering(module, program, tuple(example.shape[1:])).graph()
         _check_sizes(program, len(batch))  # after the walk, whose refusals are more precise
@@ -136,6 +137,13 @@ def _check(graph: Graph, module: nn.Module, batch: Tensor) -> None:
             size = theirs.abs().nan_to_num(posinf=0.0).max().clamp(min=1.0).item()
             tolerance = torch.finfo(batch.dtype).eps ** (2 / 3) * size
             if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True):
+                node = graph.first_infinite(x) if bool(theirs.isfinite().all()) else None
+                if node is not None:
+                    raise ValueError(
+                        f"the lowered graph overflows in {x.dtype} at node {node.name!r} ({type(node.op).__name__}), "
+                        f"on a batch of shape {tuple(x.shape)} where the module is finite; make the weights before it "
+                        "smaller, or leave the layer out (differences of log_softmax are those of its logits)"
+                    )
                 gap = (ours - theirs).abs().max().item() if ours.shape == theirs.shape else "their shapes differ"
                 raise ValueError(
                     f"the lowered graph differs from the module by {gap} on a batch of shape {tuple(x.shape)}; the "

@@ -1,80 +1,31 @@
-"""python -m benchmarks: the table of ratios, on one thread, with the malloc settings that it was taken under."""
+"""python -m benchmarks bounds | methods: tables of ratios, on one thread, with malloc settings of their own."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from absdomain._timing import interleaved, once, peak_memory
-from benchmarks.cases import BATCHES, NETWORKS, Case, cases
+from benchmarks.bounds import bounds
+from benchmarks.methods import methods
+from benchmarks.output import MALLOC
 
-# glibc gives large blocks back to the system at each free by default, which costs more than the arithmetic at batch 128
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def main(
-    network: Annotated[list[str] | None, typer.Option(help="Networks to measure; the default is all.")] = None,
-    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes; the default is 1, 8, 32 and 128.")] = None,
-    seconds: Annotated[float, typer.Option(help="Time for each network and batch size.")] = 30.0,
-    out: Annotated[Path | None, typer.Option(help="Also write the rows to this JSON file.")] = None,
-) -> None:
-    """Time bounds as ratios to the module's forward, and training steps as ratios to a natural step, in one run."""
+@app.callback()
+def main() -> None:
+    """Speed and memory beside a plain forward pass and a plain training step."""
     if any(os.environ.get(name) != value for name, value in MALLOC.items()):
         os.execvpe(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], os.environ | MALLOC)
     torch.set_num_threads(1)
-    rows = []
-    for name in network or NETWORKS:
-        for size in batch or BATCHES:
-            rows += _measure(name, size, seconds)
-            Console(stderr=True).print(f"{name}, batch {size}: measured")
-    Console(width=max(110, Console().width)).print(_table(rows))
-    if out is not None:
-        out.write_text(json.dumps({"torch": torch.__version__, "malloc": MALLOC, "rows": rows}, indent=1) + "\n")
 
 
-def _measure(name: str, batch: int, seconds: float) -> list[dict[str, object]]:
-    listed, left_out = cases(name, batch)
-    often = [case for case in listed if not case.once]
-    times = interleaved([work for case in often for work in (case.plain, case.work)], seconds=seconds)
-    rows = [_row(name, batch, case, *times[2 * i : 2 * i + 2]) for i, case in enumerate(often)]
-    rows += [_row(name, batch, case, times[0], once(case.work)) for case in listed if case.once]
-    return rows + [{"network": name, "batch": batch, "case": case} for case in left_out]
-
-
-def _row(name: str, batch: int, case: Case, plain: float, certified: float) -> dict[str, object]:
-    return {
-        "network": name,
-        "batch": batch,
-        "case": case.name,
-        "plain_ms": 1e3 * plain,
-        "ms": 1e3 * certified,
-        "ratio": certified / plain,
-        "target": case.target,
-        "peak_mib": peak_memory(case.work),
-        "plain_peak_mib": peak_memory(case.plain),
-    }
-
-
-def _table(rows: list[dict[str, object]]) -> Table:
-    table = Table(title="Ratios to the module's forward (bounds) or to a natural step (training), one thread")
-    for column in ("network", "batch", "case", "plain ms", "ms", "ratio", "target", "peak MiB", "plain peak MiB"):
-        table.add_column(column, justify="left" if column in ("network", "case") else "right")
-    for row in rows:
-        numbers = [row.get(key) for key in ("plain_ms", "ms", "ratio", "target", "peak_mib", "plain_peak_mib")]
-        shown = ["-" if n is None else f"{n:.2f}" for n in numbers]
-        if "ratio" not in row:
-            shown[2] = "too dear"
-        table.add_row(str(row["network"]), str(row["batch"]), str(row["case"]), *shown)
-    return table
+for command in (bounds, methods):
+    app.command()(command)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,7 +11,9 @@ from torch import Tensor, nn
 
 import absdomain
 from absdomain import networks
+from absdomain._timing import Work
 from absdomain.algebra import Mix
+from absdomain.commands.cost import stepping
 from absdomain.domain import Domain
 from absdomain.domains import Box, DeepPoly, Dual, SymbolicGap, Zonotope
 from absdomain.registry import find
@@ -20,6 +21,7 @@ from absdomain.search import Optimised
 from absdomain.slopes import parallel, zero
 from absdomain.trainers.certified import Certified
 from absdomain.trainers.crown_ibp import CrownIBP
+from absdomain.trainers.natural import Natural
 from absdomain.trainers.objective import Objective
 
 SHAPE, CLASSES, EPS = (1, 28, 28), 10, 0.1
@@ -35,8 +37,6 @@ DEAR: tuple[tuple[str, Domain], ...] = (
 )
 QUICK = 40_000  # neurons times samples: what is dear takes seconds beyond it, and is timed once
 AFFORDABLE = 3e11  # the same times parameters: beyond it a call takes minutes, and is left out by name
-
-Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def cases(name: str, batch: int) -> tuple[list[Case], list[str]]:
     graph = absdomain.to_graph(module, x)
     guided = DeepPoly().guided(by=Box())
     forward = partial(_forward, module, x)
-    step = _step(_Natural(module), x, y)
+    step = _step(Natural(module), x, y)
     listed = [
         Case("IBP bounds", partial(_bounds, Box(), graph, x, y), forward),
         Case("CROWN-IBP bounds", partial(_bounds, guided, graph, x, y), forward),
@@ -107,19 +107,7 @@ def _bounds(domain: Domain, graph: absdomain.Graph, x: Tensor, y: Tensor) -> Ten
     return domain.propagate(graph, region, absdomain.margins(y, CLASSES)).lower
 
 
-class _Natural(Objective):
-    def forward(self, x: Tensor, y: Tensor) -> Any:
-        return self.nominal(x, y)
-
-
 def _step(objective: Objective, x: Tensor, y: Tensor, *, kappa: float = 0.0, beta: float = 0.0) -> Work:
-    """One step of training: gradients cleared, loss, backward, Adam, as in all MNIST recipes of the papers."""
+    """One step of training with Adam, as in all MNIST recipes of the papers."""
     objective.set(eps=EPS, kappa=kappa, beta=beta)
-    optimiser = torch.optim.Adam(objective.parameters(), lr=1e-9)  # weights that hardly move: every repeat is the same
-
-    def work() -> None:
-        optimiser.zero_grad()
-        objective(x, y).loss.backward()
-        optimiser.step()
-
-    return work
+    return stepping(objective, x, y)

@@ -24,6 +24,7 @@ _TOLERANCE = 1e-9  # of feasibility, of reduced costs and of integrality; HiGHS'
 _TOLERANCES = {f"{kind}_feasibility_tolerance": _TOLERANCE for kind in ("primal", "dual", "mip")}
 _DROPPED = 1e-9  # HiGHS takes smaller coefficients for zero
 _ROUNDING = 1e-12  # of the objective, relative to the sum of its terms' absolute values
+_CLOSE = 1e-6  # relative: a bound as near its point's value needs no second opinion
 _GAP = 0.9  # relative: below 1, so that bound and best value have one sign
 
 
@@ -57,12 +58,12 @@ class Search:
         return Objectives.of(self.e, self.sample)
 
     def minima(self, index: Columns, sign: float) -> Array:
-        """Lower bounds of sign * entry for these entries: the minima, or where time ran out what was proved by then."""
+        """Lower bounds of sign * entry for these entries: the minima, or the better of what is proved and relaxed."""
         return np.array([self._minimum(int(entry), sign) for entry in index])
 
     def _minimum(self, entry: int, sign: float) -> float:
         found = self._searched(entry, sign, gap=0.0, target=-inf)
-        if isfinite(found.bound) and not found.expired:
+        if found.value - found.bound <= _CLOSE * max(1.0, abs(found.value)):
             return found.bound
         return max(found.bound, float(self.relaxed.minima(np.array([entry]), sign)[0]))
 

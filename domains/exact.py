@@ -24,8 +24,8 @@ class Exact(Domain[Activation]):
     Big-M constants are the op's bands at the slopes of its pieces over the given boxes (`exact.guided(by=...)`); alone,
     over boxes that the linear relaxation gives. An entry that its boxes settle costs no binary (Tjeng et al. 2019,
     section 4). A bound is what HiGHS has proved, less its tolerances; never the value of a point. It has `timeout`
-    seconds for each sample that is asked (None: as long as it takes); where they run out, the bound is the better of
-    what is proved by then and of the relaxation's (Gowal et al. 2018, section 5).
+    seconds for each sample that is asked (None: no limit). Where they run out, or the tolerances multiply, the
+    bound is the better of what is proved and of the relaxation's (Gowal et al. 2018, section 5).
 
     `decide`, which certification asks, stops at the sign of the minimum and at the first entry below zero, and gives
     the point. UnsupportedOp: an op without pieces that its boxes do not settle, or a region that is no polyhedron.

@@ -23,6 +23,7 @@ def mlp(
 
 
 mlp_2x100 = Chain(units=(100,) * 2)
+toy = Chain(units=(100,) * 3)  # 2-100-100-100-2 on the toy data (Gowal et al. 2019, figure 4)
 # The three networks of VNN-COMP's mnist_fc benchmark.
 mlp_2x256 = Chain(units=(256,) * 2)
 mlp_4x256 = Chain(units=(256,) * 4)

@@ -55,6 +55,10 @@ def load(path: str | Path) -> Weights:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if path.is_dir():
+        raise WeightsError(
+            f"{path}: is a folder; give the npz file in it (the folder of a training is a RUN, not weights)"
+        )
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; give the npz file with the weights")
     try:

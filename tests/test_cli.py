@@ -61,7 +61,9 @@ def test_list_names_what_is_installed() -> None:
     text = call("list").stdout
     for name in ("box", "deeppoly", "fast-lin", "crown-ibp-B", "gowal-small", "pure-ibp", "cifar10", "digits-demo"):
         assert name in text
-    assert "gowal-small" not in call("list", "domains").stdout
+    domains = call("list", "domains").stdout
+    assert "gowal-small" not in domains
+    assert "[z - v, z + v] around the nominal z" in domains  # no markup
 
 
 # --- train, certify, bounds -------------------------------------------------------------------------------------------
@@ -178,6 +180,7 @@ def test_others_weights_are_certified_and_bounded(weights: Path) -> None:
         (["certify"], "either RUN, the folder of a training, or --weights"),
         (["certify", "nowhere"], "nowhere: holds no config.json"),
         (["certify", "--weights", "nowhere.npz", "--eps", "0.1"], "nowhere.npz: no such file"),
+        (["certify", "--weights", ".", "--eps", "0.1"], r"\.: is a folder; give the npz file in it"),
         (["certify", "THEIRS"], "Give --eps"),
         (["certify", "RUN", "THEIRS"], "either RUN"),
         (["certify", "RUN", "--domain", "boks"], "no domain is called 'boks'"),

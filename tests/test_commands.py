@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from absdomain import to_graph
+from absdomain._study import Check
 from absdomain.commands import sweep_table
-from absdomain.commands.compare import counted
+from absdomain.commands.compare import counted, transferred
 from absdomain.commands.inspect import filters, weighed
 from absdomain.commands.sweep import Result, jobs
 from absdomain.data import load
@@ -83,6 +84,40 @@ def test_compare_is_of_the_same_images_and_says_that_it_is_no_certificate(ibp: P
     table = call(*ask).stdout
     assert "only second" in table
     assert "No ensemble certificate" in table
+
+
+def test_the_errors_of_transferred_attacks(ibp: Path, pair: Path) -> None:
+    ask = ["compare", ibp, pair, "--subset", "60", "--eps", "0.1", "--steps", "10", "--restarts", "1", "--json"]
+    errors = json.loads(call(*ask).stdout)["errors"]
+    for name, other in (("first", "second"), ("second", "first")):
+        assert errors[name]["clean"] < errors[name]["pgd"]
+        assert errors[name]["clean"] < errors[name]["transfer"] <= errors[name]["pgd"]
+        assert errors[name] != errors[other]
+    assert json.loads(call(*ask).stdout)["errors"] == errors
+    plain = json.loads(call(*ask, "--no-transfer").stdout)["errors"]
+    assert plain == {name: {"clean": row["clean"], "pgd": row["pgd"]} for name, row in errors.items()}
+    twice = json.loads(call("compare", ibp, ibp, *ask[3:]).stdout)["errors"]["first"]
+    assert twice["pgd"] == errors["first"]["pgd"] == pytest.approx(twice["transfer"], abs=5)  # other random starts
+    table = call(*ask[:-1]).stdout
+    assert "PGD on the other" in table
+
+
+def test_points_of_one_network_are_put_to_the_other() -> None:
+    def steps(sign: float) -> nn.Module:
+        layer = nn.Linear(1, 2)
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor([[0.0], [sign]]))
+            layer.bias.copy_(torch.tensor([0.5, 0.0]) * sign)
+        return layer
+
+    rising, falling = steps(1.0), steps(-1.0)  # class 1 above and below 0.5
+    images, labels = torch.tensor([[0.4], [0.55], [0.9]]), torch.tensor([0, 1, 1])
+    check = Check(eps=0.2, clip=False, steps=5, restarts=1)
+    assert transferred(rising, rising, check, images, labels) == pytest.approx(100 * 2 / 3)
+    # what is worst for the falling one is best for the rising one, and the other way round
+    assert transferred(falling, rising, check, images, labels) == 0
+    assert transferred(rising, falling, check, images, labels) == pytest.approx(100 / 3)
+    assert transferred(falling, falling, check, images, labels) == 100
 
 
 # --- matrix
@@ -177,10 +212,37 @@ def test_the_table_has_best_median_worst_mean_and_deviation(tmp_path: Path) -> N
     line = (tmp_path / "table.md").read_text().splitlines()[2]
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "p", "10", "0.1", "4 (1 diverged)", "1.00 ± 0.00", "2.00 ± 0.00", "10.00", "16.00", "40.00", "22.00 ± 15.87",
-        "3.00 ± 0.00", "2.50", "1.25",
+        "-", "-", "-", "3.00 ± 0.00", "2.50", "1.25",
     ]  # fmt: skip
+    assert "Published" not in (tmp_path / "table.md").read_text()
     assert "seed 3: loss nan" in (tmp_path / "table.md").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {"table.md", "seeds.png", "cost.png"}
+
+
+def test_published_errors_stand_beside_ours(tmp_path: Path) -> None:
+    """Of the preset as it is, at the certified radius; of its own network where the paper has that."""
+    known = {
+        ("mnist-0.4-ibp-gowal-large", 0.4): (
+            "1.66; -; -",
+            "10.34; -; -",
+            "14.88; 15.01; 16.33",
+        ),  # by MIP, IBP, 10 runs
+        ("mnist-0.4-ibp-gowal-large", 0.3): ("1.66; -", "6.12; -", "8.05; 8.21"),
+        ("mnist-0.4-ibp-gowal-large", 0.35): ("-", "-", "-"),
+        ("cifar10-8-255-advibp-dm-small", 8 / 255): ("57.88", "66.52", "70.31"),
+        ("mnist-0.3-crown-ibp-B", 0.3): ("3.20", "-", "10.60"),  # of B itself, not of models A to J
+        ("mnist-0.1-crown-ibp-P", 0.1): ("1.05", "-", "5.63"),  # without the L1 penalty of the other row
+        ("digits-demo", 0.1): ("-", "-", "-"),
+    }
+    rows = [Result(name, "ibp", 10, 0, eps, eps, 1.0, 2.0, 3.0, 4.0) for name, eps in known]
+    sweep_table.write(tmp_path, rows, {})
+    head, _, *lines = (tmp_path / "table.md").read_text().splitlines()
+    place = [cell.strip() for cell in head.strip("|").split("|")].index("published: clean")
+    for cells, line in zip(known.values(), lines, strict=False):
+        assert tuple(cell.strip() for cell in line.strip("|").split("|"))[place : place + 3] == cells
+    sources = [line for line in lines if line.startswith("- ")]
+    assert "- mnist-0.3-crown-ibp-B, eps 0.3: Zhang et al. 2020, table 5, crown-ibp-B; mean of 5 runs" in sources
+    assert len(sources) == 8
 
 
 def test_the_best_training_radius_is_taken_at_each_radius() -> None:
@@ -204,6 +266,6 @@ def test_a_part_of_a_split_is_drawn_by_the_seed() -> None:
     assert len(drawn(test, 10**6, 0)[1]) == len(test)
 
 
-@pytest.mark.parametrize("command", ["sweep", "compare", "matrix", "inspect"])
+@pytest.mark.parametrize("command", ["sweep", "compare", "matrix", "inspect", "toy"])
 def test_each_command_has_help(command: str) -> None:
     assert f"absdomain {command} " in call(command, "--help").stdout

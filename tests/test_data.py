@@ -17,6 +17,7 @@ import torch
 
 from absdomain import _files, data
 from absdomain.data import DataError, Images, load
+from tests.test_svhn import write_svhn
 
 real = pytest.mark.skipif("ABSDOMAIN_DATA" not in os.environ, reason="ABSDOMAIN_DATA names no folder of real data")
 BROKEN_GZIP = gzip.compress(bytes(1000))[:-9]
@@ -143,7 +144,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.delenv("ABSDOMAIN_DATA", raising=False)
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
-    for name in ("mnist", "cifar10"):
+    for name in ("mnist", "cifar10", "svhn"):
         monkeypatch.setitem(_files.MIRRORS, name, f"http://127.0.0.1:{server.server_port}/")
     yield folder
     server.shutdown()
@@ -187,6 +188,15 @@ def test_cifar_is_read_out_of_the_downloaded_archive(mirror: Path, monkeypatch: 
         load("cifar10", "train")
 
 
+@pytest.mark.filterwarnings("ignore:svhn/test")
+def test_svhn_is_downloaded_as_it_is_published(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = write_svhn(mirror, "test")
+    with pytest.raises(DataError, match=r"test_32x32\.mat: not downloaded .*hash.*; try again"):
+        load("svhn", "test")
+    publish(monkeypatch, "svhn", mirror / "test_32x32.mat")
+    assert torch.equal(load("svhn", "test").pixels[0], torch.from_numpy(pixels[..., 0].transpose(2, 0, 1).copy()))
+
+
 def test_digits_come_with_scikit_learn() -> None:
     train, test = load("digits", "train"), load("digits", "test")
     assert (len(train), len(test)) == (1437, 360)
@@ -217,6 +227,7 @@ def test_batches_cover_everything_in_order() -> None:
 
 def test_statistics() -> None:
     assert data.statistics("mnist") == ((0.0,), (1.0,))
+    assert all(len(part) == 3 for part in data.statistics("svhn"))
     assert data.statistics("CIFAR10") == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 
 

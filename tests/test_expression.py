@@ -84,6 +84,7 @@ def test_every_alias_is_its_expression(alias: str, text: str) -> None:
     ("__import__('os').system('true')", "column 1"),
     ("box if box else box", "expected a domain"),
     ("(lambda: box)()", "expected a domain"),
+    ("exact(timeout=nan)", "column 15: nan has no meaning here; give a finite number"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_told_with_its_place(text: str, message: str) -> None:
     with pytest.raises(ExpressionError, match=message):

@@ -116,6 +116,8 @@ def test_the_inflection_points_written_by_hand_are_those_of_the_formula(op: Brac
     assert derived.breaks == pytest.approx(op.breaks, rel=1e-15)
 
 
+WAVE = x**2 / 10**5 + sympy.sin(2 * sympy.pi * 2001 * x + 1) / 1000  # convex, if one looks at points 1 / 2001 apart
+BUMP = x**2 + sympy.exp(-(10**8) * (x - sympy.Rational(123457, 10**6)) ** 2) / 100
 REFUSED: dict[str, tuple[object, dict[str, object], str]] = {
     "a sine": (sympy.sin(x), {}, r"cannot be shown where sin\(x\) is convex.*large \|x\|.*inflections.*domain"),
     "a pole": (1 / x, {}, r"it is 0 at x = 0\. Give domain"),
@@ -132,10 +134,22 @@ REFUSED: dict[str, tuple[object, dict[str, object], str]] = {
     "a number": (sympy.Integer(3), {}, "0 symbols"),
     "a string": ("x**2", {}, "give a sympy expression"),
     "a domain the wrong way round": (x, {"domain": (1, 0)}, "in order"),
-    "a missing inflection": (sympy.sin(x), {"inflections": [0], "domain": (-4, 4)}, "have none between them"),
+    "a missing inflection": (sympy.sin(x), {"inflections": [0], "domain": (-4, 4)}, r"x = -3\.14.* given \(0\); add"),
+    "a rough inflection": (sympy.sin(x), {"inflections": [0, 3.14], "domain": (-1, 4)}, r"sign at x = 3\.14159"),
     "too few inflections for the line": (sympy.sin(x), {"inflections": [0]}, "cannot be shown"),
-    "a wrong inflection": (x**3, {"inflections": [1]}, "beyond the inflections that are given"),
-}
+    "a wrong inflection": (x**3, {"inflections": [1]}, r"sign at x = 0, .* given \(1\)"),
+    "a wave between points of a grid": (WAVE, {"inflections": [], "domain": (0, 0.01)}, "sign at x = 0.000170"),
+    "a narrow bump": (BUMP, {"inflections": []}, r"sign at x = 0\.1233\d+, which .* \(none here\)"),
+    "an imaginary number": (sympy.I * x, {}, r"I\*x has I, which is no real number"),
+    "an infinite number": (sympy.zoo * x, {}, "has zoo, which is no real number"),
+    "an inflection that is a word": (x**3, {"inflections": ["a"]}, "inflections has 'a'; give real numbers"),
+    "an inflection that is no number": (x**3, {"inflections": [math.nan]}, "inflections has nan"),
+    "an infinite inflection": (x**3, {"inflections": [math.inf]}, "inflections has oo; give finite"),
+    "a domain with one end": (x**2, {"domain": (1,)}, r"domain is \(1,\); give two numbers"),
+    "a domain of words": (x**2, {"domain": ("0", "1")}, "domain has '0'; give real numbers"),
+    "a point apart": (sympy.Piecewise((5, sympy.Eq(x, 0)), (x, True)), {}, "x = 0.* 0 beside it and 5.0* at the point"),
+    "a condition that sympy cannot solve": (sympy.Max(x, sympy.exp(x) - 2), {}, "cannot solve the conditions.*Give"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -153,6 +167,25 @@ def test_inflections_that_are_given_are_used() -> None:
     assert given.breaks == tuple(float(p) for p in places)
     assert given.bends == (-1, 1) * 6
     check_op(given, (3,), reference=torch.sin, within=(-16.9, 16.9))
+
+
+@pytest.mark.parametrize(("expression", "options", "breaks"), [
+    (x**3 / 6 + sympy.sin(x), {"inflections": [0]}, (0.0,)),  # f'' = x - sin(x) has a threefold root
+    (sympy.sin(x), {"inflections": [900 * sympy.pi], "domain": (2825, 2830)}, (2827.4333882308138,)),
+    (sympy.sin(x), {"inflections": [2827.4333882], "domain": (2825, 2830)}, (2827.4333882308138,)),  # rounded
+    (x**3, {"inflections": [0, 50]}, (0.0,)),
+    (sympy.cosh(x) - sympy.sin(x), {"domain": (50, 100)}, ()),
+    (sympy.Piecewise((1, sympy.Eq(x, 0)), (sympy.exp(x), True)), {}, (0.0,)),
+])  # fmt: skip
+def test_inflections_are_shown_whoever_gives_them(
+    expression: sympy.Expr, options: dict[str, object], breaks: tuple[float, ...]
+) -> None:
+    make: Callable[..., Op] = Elementwise.from_sympy
+    op = make(expression, **options)
+    assert isinstance(op, Bracketed)
+    assert op.breaks == breaks
+    again = eval(repr(op), {"Elementwise": Elementwise, "sympy": sympy, "inf": math.inf})
+    assert again.breaks == breaks
 
 
 y = sympy.Symbol("y", real=True)

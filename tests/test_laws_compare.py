@@ -110,10 +110,24 @@ def test_the_measures_are_those_of_the_definition() -> None:
 
 def test_a_domain_that_misses_the_value_at_the_centre_is_told() -> None:
     region = Linf(torch.zeros(1, 1, dtype=torch.float64), 1.0)
-    with pytest.raises(LawBroken, match=r"f\(centre\)"):
+    with pytest.raises(LawBroken, match=r"lower <= f\(x\)"):
         compare([High()], Graph([Node("x", None, (), (1,))]).then(ReLU()), region)
     with pytest.raises(ValueError, match="at least one"):
         compare([], Graph([Node("x", None, (), (1,))]).then(ReLU()), region)
+
+
+class Tight(Box):
+    """Upper bounds that miss a thousandth of the range: they hold the value at the centre, and overlap with others."""
+
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+        box = e.box()
+        return Bounds(box.lower, box.upper - 1e-3 * box.width)
+
+
+def test_a_domain_that_misses_values_near_the_corners_is_told() -> None:
+    asked = problem(1)
+    with pytest.raises(LawBroken, match=r"f\(x\) <= upper"):
+        compare([Tight(), DeepPoly()], asked.graph, asked.region)
 
 
 def test_over_a_point_there_is_no_second_metric() -> None:

@@ -169,6 +169,31 @@ class Broken(Box):
         raise RuntimeError("no bounds today")
 
 
+class Pair(Box):
+    """A domain whose `relax` returns no element."""
+
+    def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
+        box = super().relax(op, args, within).box()
+        return box.lower, box.upper
+
+
+class Detached(Box):
+    """Box without gradients, which it does not say."""
+
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+        box = e.box()
+        return Bounds(box.lower.detach(), box.upper.detach())
+
+
+def test_what_a_domain_does_wrong_is_named() -> None:
+    with pytest.raises(
+        LawBroken, match=r"'tuple' object.*raised by \w+.*given the tuple that relax\(.*\) at node '\w+' gave"
+    ):
+        check_domain(Pair(), laws=law("contains"), shrink=False)
+    with pytest.raises(LawBroken, match=r"no gradient; .* or declare differentiable = False"):
+        check_domain(Detached(), laws=law("differentiable"), shrink=False)
+
+
 def law(name: str) -> tuple[DomainLaw]:
     (found,) = (each for each in LAWS if str(each) == name)
     return (found,)

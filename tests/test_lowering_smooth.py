@@ -109,6 +109,14 @@ def test_the_floors_of_softmax_and_layer_norm_are_what_is_known() -> None:
     assert [(p.exponent, p.floor) for p in power] == [(2.0, None), (-0.5, 0.01)]
 
 
+def test_logits_too_far_apart_for_a_log_softmax_are_told_as_overflow() -> None:
+    layer = nn.Linear(4, 3).double()
+    with torch.no_grad():
+        layer.weight.mul_(1e4)
+    with pytest.raises(ValueError, match=r"overflows in torch.float64 at node 'log_softmax\w*' \(Exp\)"):
+        to_graph(Written(lambda s, x: s.layer(x).log_softmax(1), layer=layer), torch.rand(2, 4, dtype=torch.float64))
+
+
 @pytest.mark.parametrize(("forward", "message"), [
     (lambda s, x: x.softmax(0), "over the batch"), (lambda s, x: x.clamp(2.0, 1.0), r"clamps to \[2.0, 1.0\]"),
     (lambda s, x: x**0 + x, "exponent 0"), (lambda s, x: F.elu(x, -1.0), "alpha -1.0"),

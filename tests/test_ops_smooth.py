@@ -146,6 +146,23 @@ def test_exp_overflows_to_an_infinite_bound_and_never_to_a_proof() -> None:
     assert image.upper.item() == torch.inf
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_value_beyond_all_floats_is_enclosed(dtype: torch.dtype) -> None:
+    """Its lower end is the largest float, and not inf, which the next op would take for a number; and so below."""
+    most, far = torch.finfo(dtype).max, torch.finfo(dtype).max ** 0.4
+    for op, at in ((ops.Exp(), 800.0), (ops.Pow(3), far), (ops.Square(), far * far)):
+        box = Bounds(*(torch.tensor([[at, 1.0]], dtype=dtype) for _ in range(2)))
+        for zero in (op.image((box,)), op.band((torch.zeros_like(box.lower),), (box,))):
+            assert zero.lower.tolist() == [[most, op(box.lower)[0, 1].item()]]
+            assert zero.upper[0, 0] == torch.inf
+        tilted = op.band((torch.ones_like(box.lower),), (box,))
+        assert tilted.lower[0, 0] == -torch.inf and tilted.lower[0, 1].isfinite()
+        inverse = ops.Reciprocal().image((op.image((box,)),))
+        assert not inverse.upper[0, 0] <= 0  # 1 / f is positive; what is not known is NaN
+    cube = ops.Pow(3).image((Bounds(*(torch.tensor([[-far]], dtype=dtype) for _ in range(2))),))
+    assert (cube.lower.item(), cube.upper.item()) == (-torch.inf, -most)
+
+
 @pytest.mark.parametrize("op", [ops.Sin(), ops.Cos()], ids=repr)
 def test_waves_far_out_are_bounded_by_one(op: Elementwise) -> None:
     lower = torch.tensor([[1e17, 1e9, 1e300, -1e20]], dtype=torch.float64)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import pytest
 import torch
 
 from absdomain import UnsupportedOp, parse, registry, to_graph
+from tests.installed import ABSDOMAIN, install, run
 from tests.written import Written
 
 PLUGIN = Path(__file__).parent / "plugin"
@@ -21,26 +19,7 @@ PLUGIN = Path(__file__).parent / "plugin"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of packages with the plug-in in it; absdomain itself stays where it is."""
-    copy, target = tmp_path_factory.mktemp("source") / "plugin", tmp_path_factory.mktemp("site")
-    shutil.copytree(PLUGIN, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run([*pip, "--target", str(target), str(copy)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return target
-
-
-def run(site: Path, *command: str | Path) -> str:
-    """What the command prints when the plug-in is installed."""
-    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [str(part) for part in command], env=environment, cwd=site.parent, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-ABSDOMAIN = Path(sys.executable).with_name("absdomain")
+    return install(PLUGIN, tmp_path_factory.mktemp("plugin"))
 
 
 def test_without_the_plug_in_its_names_are_unknown() -> None:

@@ -22,6 +22,7 @@ import absdomain
 from absdomain import Guarantee, cli, parse, registry, slopes
 from absdomain.expression import ALIASES, COMBINATORS, POLICIES, SEARCHES
 from absdomain.search import Optimised
+from absdomain.trainers import read
 from tests.written import Written
 
 ROOT = Path(__file__).parents[1]
@@ -141,11 +142,20 @@ def test_the_commands_are_understood(line: str) -> None:
     assert program == "absdomain"
     command = typer.main.get_command(cli.app).commands[name]  # type: ignore[attr-defined]
     given = command.make_context(name, arguments).params
-    for group in ("network", "trainer", "preset"):
+    for group in ("network", "preset"):
         if given.get(group):
             registry.find(f"{group}s", given[group])  # type: ignore[arg-type]
-    for text in given.get("domain") or ():
+    for preset in given.get("presets") or ():
+        registry.find("presets", preset)
+    if given.get("trainer"):
+        read(given["trainer"])
+    for text in [given["domain"]] if isinstance(given.get("domain"), str) else given.get("domain") or ():
         parse(text)
+
+
+def test_the_trainers_are_all_named() -> None:
+    named = re.findall(r"`(.*?)`", README.partition("One loop trains by")[2].partition(", each with")[0])
+    assert sorted(named) == registry.names("trainers")
 
 
 def test_the_make_targets_exist() -> None:

@@ -20,6 +20,7 @@ from absdomain.trainers.attacks import Adam, Attack, Fgsm, Signs, evaluating
 from absdomain.trainers.fields import refused
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step, clean_error
+from absdomain.trainers.parallel import current
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.schedules import START, Moment
 
@@ -92,7 +93,7 @@ class Trades(Adversarial):
         loss = functional.cross_entropy(logits, y) + self.penalty()
         if self.with_bound:
             region, move = self.region(x), partial(_divergence, self._probabilities(x))
-            start = region.project(x + 0.001 * torch.randn_like(x))
+            start = region.project(x + 0.001 * current().normal(x))
             at_points = self.network(self.attack(self.network, region, y, loss=move, start=start))
             loss = loss + self.weight * _divergence(logits.softmax(1), at_points, y).mean()
             metrics["train_attack_error"] = clean_error(at_points, y)
@@ -149,7 +150,9 @@ CIFAR10 = MNIST.on(
     "cifar10", eps=8 / 255, epochs=350, batch=50, milestones=(60.0, 90.0), flip=True, crop=4, normalise=True
 )
 DIGITS = MNIST.on("digits", eps=0.1, epochs=30, batch=64, lr=2e-3, validation=144, milestones=(15.0, 25.0))
-RECIPES = (MNIST, CIFAR10, DIGITS)
+# 240 epochs of batch 50 with the same steps of decay; a mirrored digit is none.
+SVHN = CIFAR10.on("svhn", eps=0.01, epochs=240, milestones=(41.0, 61.5), flip=False)
+RECIPES = (MNIST, CIFAR10, SVHN, DIGITS)
 
 pgd = Method("pgd", "cross-entropy at the points that steps of Adam find", _objective, RECIPES, Adam())
 fgsm = Method(
@@ -160,11 +163,23 @@ fgsm = Method(
     (
         replace(MNIST, trainer="fgsm", epochs=10, milestones=(6.0, 8.0)),
         replace(CIFAR10, trainer="fgsm", epochs=40, batch=128, milestones=(24.0, 34.0)),
+        replace(SVHN, trainer="fgsm", epochs=40, batch=128, milestones=(24.0, 34.0)),
         replace(DIGITS, trainer="fgsm"),
     ),
     Fgsm(),
 )
 # The released code's schedules.
+_TRADES_CIFAR10 = CIFAR10.on(
+    "cifar10",
+    trainer="trades",
+    eps=0.031,
+    epochs=100,
+    batch=128,
+    optimiser="sgd",
+    lr=0.1,
+    weight_decay=2e-4,
+    milestones=(75.0, 90.0),
+)
 trades = Method(
     "trades",
     "cross-entropy, and how far an attack moves the prediction",
@@ -178,17 +193,8 @@ trades = Method(
             batch=128,
             milestones=(55.0, 75.0, 90.0),
         ),
-        CIFAR10.on(
-            "cifar10",
-            trainer="trades",
-            eps=0.031,
-            epochs=100,
-            batch=128,
-            optimiser="sgd",
-            lr=0.1,
-            weight_decay=2e-4,
-            milestones=(75.0, 90.0),
-        ),
+        _TRADES_CIFAR10,
+        _TRADES_CIFAR10.on("svhn", eps=0.01, flip=False),
         DIGITS.on("digits", trainer="trades"),
     ),
     TradesSettings(),

@@ -32,6 +32,7 @@ from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.moments import Moments
 from absdomain.trainers.objective import Objective, Step, clean_error
+from absdomain.trainers.parallel import current
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.schedules import START, Moment
 
@@ -162,23 +163,24 @@ class AdvIBP(Certified):
         ball, points = self._points(x, y)
         points.requires_grad_()
         logits, graph = self.statistics(points)
-        first = functional.cross_entropy(logits, y)
+        share, first = current(), functional.cross_entropy(logits, y)
         *g1, slope = torch.autograd.grad(
-            first, (*self.trained, points), retain_graph=self.tracks, materialize_grads=True
+            share.weight * first, (*self.trained, points), retain_graph=self.tracks, materialize_grads=True
         )
         bound = self.bound(self.region(x), y, graph)
         second = self.own.loss(bound)
-        g2 = torch.autograd.grad(second, self.trained, materialize_grads=True)
-        distance = fosc(ball, points.detach(), slope * len(y)).mean()
-        k1, k2, k3 = self._weights(distance, g1, g2)
-        first, second = first.detach(), second.detach()
+        g2 = torch.autograd.grad(share.weight * second, self.trained, materialize_grads=True)
+        d1, d2 = share.summed(g1), share.summed(g2)
+        distance = share.mean(fosc(ball, points.detach(), slope * share.whole(len(y))).mean())
+        k1, k2, k3 = self._weights(distance, d1, d2)
+        first, second = share.mean(first.detach()), share.mean(second.detach())
         value = k1 * first + k2 * second + k3 * second**2
-        steps = [k1 * p + (k2 + 2 * k3 * second) * q for p, q in zip(g1, g2, strict=True)]
+        steps = [k1 * p + (k2 + 2 * k3 * second) * q for p, q in zip(d1, d2, strict=True)]
         seen = {"train_attack_error": clean_error(logits, y), "fosc": distance, "loss_attacked": first}
         seen |= {"loss_bound": second, "weight_attacked": k1, "weight_bound": k2}
         return Step(with_gradients(value, self.trained, steps), seen | self.proved(bound))
 
-    def _weights(self, distance: Tensor, g1: list[Tensor], g2: tuple[Tensor, ...]) -> list[Tensor]:
+    def _weights(self, distance: Tensor, g1: Sequence[Tensor], g2: Sequence[Tensor]) -> list[Tensor]:
         """(k_1, k_2, k_3), of the gradients before; these are for the next step."""
         none = torch.zeros_like(distance)
         if self.own.weights is Weights.FIXED:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from absdomain.attack import Loss, adam, ascend, cross_entropy, margin_loss
 from absdomain.region import Region
 from absdomain.trainers.fields import Named, refused
+from absdomain.trainers.parallel import current
 
 
 class Attack(ABC):
@@ -42,7 +43,7 @@ class Fgsm(Attack):
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
     ) -> Tensor:
         with evaluating(model):
-            begin = region.sample(1)[0] if start is None else start
+            begin = current().point(region) if start is None else start
             return ascend(model, region, labels, steps=1, rate=self.rate, start=begin, loss=loss or cross_entropy)
 
 
@@ -67,7 +68,7 @@ class Signs(Attack):
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
     ) -> Tensor:
         with evaluating(model):
-            points = region.sample(1)[0] if start is None else start
+            points = current().point(region) if start is None else start
             rate, ends = self.rate, (*self.drops, self.steps)
             for begin, end in zip((0, *self.drops), ends, strict=True):
                 steps, ascended = end - begin, loss or cross_entropy
@@ -91,7 +92,7 @@ class Adam(Attack):
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
     ) -> Tensor:
         with evaluating(model):
-            begin = region.sample(1)[0] if start is None else start
+            begin = current().point(region) if start is None else start
             rate, ascended = self.rate, loss or margin_loss
             return adam(model, region, labels, steps=self.steps, rate=rate, start=begin, loss=ascended)
 

@@ -1,7 +1,9 @@
 """CROWN-IBP: linear relaxation over interval bounds early in the training, interval bounds at its end.
 
 Zhang et al., "Towards Stable and Efficient Training of Verifiably Robust Neural Networks", section 3 and appendix A,
-with the weight beta on the linear relaxation, as in the public code (the text's eq. (9) has 1 - beta).
+with the weight beta on the linear relaxation, as in the public code. The text's eq. (9) has it on the interval bounds,
+going from 0 to 1, which is the same; with the appendix's schedule, from 1 to 0, eq. (9) would begin with intervals and
+end with the relaxation: that is this method on the domain mix(box, deeppoly.guided(by=box)).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from absdomain.trainers.certified import Certified, worst_margins
 from absdomain.trainers.fields import refused
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step, clean_error
+from absdomain.trainers.parallel import current
 from absdomain.trainers.stabilise import Initialisation, ibp
 
 
@@ -87,7 +88,8 @@ class ExpIBP(Expressive):
 
     def combine(self, lower: Tensor, logits: Tensor, y: Tensor) -> Tensor:
         alpha, tiny = self.settings.alpha, torch.finfo(logits.dtype).tiny  # a power of 0 has no gradient
-        bound, attacked = self.settings.loss(lower), functional.cross_entropy(logits, y)
+        mean = current().mean  # a power of means is no mean
+        bound, attacked = mean(self.settings.loss(lower)), mean(functional.cross_entropy(logits, y))
         return bound.clamp(min=tiny) ** alpha * attacked.clamp(min=tiny) ** (1 - alpha)
 
 

@@ -1,8 +1,10 @@
 """The training loop: epochs of steps, one row of metrics each, resumed exactly after any interruption.
 
+In several processes (`trainers.parallel`) each one runs this loop; the first one reads and writes the folder.
 All that a step depends on is in the checkpoint or derived from (seed, epoch, batch): the weights, the optimiser's
 state, torch's random state, the order of the images. So a run that is killed and started again ends with the same
-weights, on a CPU bit for bit, given the same number of threads, which the run's config keeps.
+weights, on a CPU bit for bit, given the same number of threads, which the run's config keeps. Several processes end
+with those weights up to rounding, as does a run that goes on with another number of them.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -18,14 +21,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from absdomain._device import chosen
 from absdomain.data import Images, load
+from absdomain.parallel import World
+from absdomain.precision import set_tf32
 from absdomain.trainers.augment import augment
 from absdomain.trainers.folder import Config, append_metrics, locked, settle
 from absdomain.trainers.method import read
 from absdomain.trainers.objective import Step, clean_error, verified_error
+from absdomain.trainers.parallel import Share
 from absdomain.trainers.recipe import Recipe, Values
 from absdomain.trainers.schedules import Moment
-from absdomain.trainers.session import HeldOut, Session, start
+from absdomain.trainers.session import Session, start
 from absdomain.trainers.spikes import Buffers, gradient_trouble, left_out, loss_trouble, taken
 
 
@@ -75,28 +82,34 @@ def train(
     device: str = "cpu",
     on_step: Callable[[StepMetrics], None] | None = None,
     checkpoint_seconds: float = 30.0,
+    world: World | None = None,
 ) -> Iterator[Metrics]:
     """Train by the recipe in the folder `out`, or resume what was begun there; one Metrics per finished epoch.
 
     The folder gets config.json, metrics.jsonl, a checkpoint (every `checkpoint_seconds` and after each epoch) and at
     the end model.safetensors. A finished run yields nothing. The test images are never read. Seeds torch's global
-    random state and sets the number of threads to that of the run.
+    random state, and sets the number of threads to that of the run and whether CUDA computes in TF32 to what the recipe
+    says, for the whole process. `device` "auto" is CUDA where there is some.
+
+    Processes of one `world` train together, by default those that torchrun has started (`World.here`): each calls this
+    with the same arguments and gets the same rows, but for their seconds. `World()` trains in this process alone.
 
     Raises RunError for a folder that holds another run, Diverged when losses or gradients stay unusable, and DataError,
     RecipeError and CheckpointError as their files do.
     """
-    folder = Path(out)
+    folder, world = Path(out), World.here() if world is None else world
     recipe = replace(recipe, trainer=str(read(recipe.trainer)))
-    full = load(recipe.data, "train", data_dir=data_dir)
+    full = world.ahead(lambda: load(recipe.data, "train", data_dir=data_dir))
     if recipe.validation >= len(full):
         raise recipe.refuse("validation", f"there are {len(full)} training images, hold out fewer")
     if recipe.images is not None and recipe.images + recipe.validation > len(full):
         raise recipe.refuse("images", f"there are {len(full)} and {recipe.validation} are held out, take fewer")
     digest = hashlib.sha256(full.pixels.numpy().tobytes() + full.labels.numpy().tobytes()).hexdigest()
     wanted = Config(recipe, full.shape, full.classes, digest, torch.get_num_threads(), torch.__version__)
-    config = settle(folder, wanted)
+    config = world.once(lambda: settle(folder, wanted))
     torch.set_num_threads(config.threads)
-    return _train(folder, recipe, full, torch.device(device), on_step, checkpoint_seconds)
+    set_tf32(recipe.tf32)
+    return _train(folder, recipe, full, torch.device(chosen(device)), world, on_step, checkpoint_seconds)
 
 
 def _train(
@@ -104,11 +117,13 @@ def _train(
     recipe: Recipe,
     full: Images,
     device: torch.device,
+    world: World,
     on_step: Callable[[StepMetrics], None] | None,
     checkpoint_seconds: float,
 ) -> Iterator[Metrics]:
-    with locked(folder):
-        session = start(folder, recipe, full, device)
+    with ExitStack() as held:
+        world.once(lambda: held.enter_context(locked(folder)))
+        session = start(folder, recipe, full, device, world)
         session.restore()
         while session.position.epoch < recipe.epochs:
             _epoch(session, on_step, checkpoint_seconds)
@@ -133,7 +148,7 @@ def _epoch(session: Session, on_step: Callable[[StepMetrics], None] | None, chec
         position.batch += 1
         position.seconds += now - clock
         clock = now
-        if now - saved > checkpoint_seconds:
+        if session.world.once(lambda late=now - saved > checkpoint_seconds: late):  # type: ignore[misc]
             _save(session)
             saved = now
         if on_step is not None:
@@ -150,16 +165,18 @@ def _step(session: Session, step: int, x: Tensor, y: Tensor) -> StepMetrics:
     """One step of the optimiser, or none where that would harm: then the objective stays as it was."""
     recipe, position, objective = session.recipe, session.position, session.objective
     before = Buffers(objective.buffers())
-    result: Step = objective(x, y)
-    loss = result.loss.item()
+    share = Share.of(session.world, len(y))
+    with share.taken():
+        result: Step = session.model(share.rows(x), share.rows(y))
+    loss, seen = share.numbers(result)
     trouble = loss_trouble(recipe, position, loss)
     if trouble is None:
         session.optimiser.zero_grad()
-        result.loss.backward()
+        share.backward(result.loss)
         trouble = gradient_trouble(recipe, objective.parameters())
     if trouble is None:
         session.optimiser.step()
-        metrics = _step_metrics(session, step, loss, result.metrics)
+        metrics = _step_metrics(session, step, loss, seen)
         taken(position, loss)
         position.see(metrics.more)
         return metrics
@@ -172,6 +189,7 @@ def _step(session: Session, step: int, x: Tensor, y: Tensor) -> StepMetrics:
 
 
 def _batch(session: Session, order: Tensor) -> tuple[Tensor, Tensor]:
+    """The images and labels of the present step, of all processes together."""
     recipe, position = session.recipe, session.position
     rows = order[position.batch * recipe.batch : (position.batch + 1) * recipe.batch]
     x, y = session.images[rows]
@@ -192,7 +210,7 @@ def _finish_epoch(session: Session) -> Metrics:
     with torch.no_grad():
         used, held_out = objective.values, session.batches_held_out(EVALUATION_BATCH)
         radius = used.eps if recipe.eps_eval is None else recipe.eps_eval
-        clean, verified = _evaluate(session, held_out, radius)
+        clean, verified = _evaluate(session, radius)
         _set(session, step)
         reported = objective.epoch_end(held_out)
     row = Metrics(
@@ -206,10 +224,10 @@ def _finish_epoch(session: Session) -> Metrics:
         seconds=position.seconds + time.monotonic() - started,
         eps_eval=radius,
         skipped=position.skipped,
-        more={name: total / count for name, (total, count) in position.seen.items()} | reported,
+        more={name: total / count for name, (total, count) in position.seen.items()} | reported | session.norms,
     )
     _check(session)
-    size = append_metrics(session.folder, asdict(row), position.metrics_size)
+    size = session.world.once(lambda: append_metrics(session.folder, asdict(row), position.metrics_size))
     session.position = position.next_epoch(row.seconds, size)
     session.save()
     return row
@@ -226,20 +244,21 @@ def _save(session: Session) -> None:
     session.save()
 
 
-def _evaluate(session: Session, held_out: HeldOut, eps: float) -> tuple[float | None, float | None]:
+def _evaluate(session: Session, eps: float) -> tuple[float | None, float | None]:
     """(clean, verified) error on the held-out images, the second at the radius."""
     objective, count = session.objective, len(session.held_out)
     if count == 0:
         return None, None
     objective.set(**objective.values._replace(eps=eps)._asdict())
-    clean = verified = 0.0
-    bounded = True
-    for x, y in held_out:
+    clean = verified = unbounded = 0.0
+    for x, y in session.own_held_out(EVALUATION_BATCH):
         clean += clean_error(objective.network(x), y).item() * len(y)
         lower = objective.lower(x, y)
-        bounded = lower is not None
+        unbounded += lower is None
         verified += verified_error(lower).item() * len(y) if lower is not None else 0.0
-    return clean / count, verified / count if bounded else None
+    sums = torch.tensor([clean, verified, unbounded], dtype=torch.float64, device=session.device)
+    clean, verified, unbounded = session.world.sum(sums).tolist()
+    return clean / count, None if unbounded else verified / count
 
 
 EVALUATION_BATCH = 500
@@ -248,8 +267,7 @@ EVALUATION_BATCH = 500
 SHOWN = ("clean_error", "verified_error")
 
 
-def _step_metrics(session: Session, step: int, loss: float, metrics: dict[str, Tensor]) -> StepMetrics:
-    seen = {name: value.item() for name, value in metrics.items()}
+def _step_metrics(session: Session, step: int, loss: float, seen: dict[str, float]) -> StepMetrics:
     return StepMetrics(
         epoch=session.position.epoch + 1,
         step=step + 1,

@@ -106,8 +106,11 @@ def revised(template: Recipe, **given: Any) -> Recipe:
     """The template with the given fields; the phases that are not given themselves stretch with given["epochs"].
 
     The options in given["trainer"] join the template's, or for another method those of its own recipe for the data.
+    A training radius that is given is the one to certify, too, unless another is given.
     """
     text = given.pop("trainer", template.trainer)
+    if "eps" in given:
+        given = {"eps_eval": None} | given
     method, options = _parsed(text)
     if _parsed(template.trainer)[0].name != method.name:
         template = replace(template, trainer=method.template(template.data).lasting(template.epochs).trainer)

@@ -42,6 +42,7 @@ class Objective(nn.Module, ABC):
     values: Values = Values(0.0, 1.0, 0.0)  # the same as floats; not for `forward`, which would be compiled each time
     with_bound: bool = False  # kappa < 1
     with_nominal: bool = True  # kappa > 0, or the network has statistics that only a nominal pass updates
+    takes_turns: bool = False  # some steps have no gradient for some of the parameters
 
     def __init__(self, network: nn.Module, *, l1: float = 0.0) -> None:
         super().__init__()

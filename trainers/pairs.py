@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 from absdomain.region import Region
-from absdomain.trainers.attacks import Attack, evaluating
+from absdomain.trainers.attacks import evaluating
 from absdomain.trainers.folder import build_network
 from absdomain.trainers.method import Setup
 from absdomain.trainers.objective import clean_error
@@ -19,7 +20,10 @@ def partner(setup: Setup[Any]) -> nn.Module:
     return made.to(setup.example.device)
 
 
-def transfer_error(attack: Attack, source: nn.Module, target: nn.Module, region: Region, labels: Tensor) -> Tensor:
+Finder = Callable[[nn.Module, Region, Tensor], Tensor]  # an attack: points of the region
+
+
+def transfer_error(attack: Finder, source: nn.Module, target: nn.Module, region: Region, labels: Tensor) -> Tensor:
     """The share of points found by an attack on `source` that `target` misclassifies, (); both in evaluation mode.
 
     With one module as both it is that module's own error under the attack.

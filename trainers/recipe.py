@@ -67,6 +67,8 @@ class Recipe:
     images: int | None = None  # training images, drawn from the others by the seed; None: all of them
     seed: int = 0
     dtype: str = "float32"
+    norms: bool = False  # note each layer's norm induced by l_inf after each epoch
+    tf32: bool = False  # let CUDA round float32 products to TF32: quicker, but bounds in training are then estimates
 
     def __post_init__(self) -> None:
         for name, allowed, remedy in RULES:

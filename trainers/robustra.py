@@ -99,6 +99,8 @@ class Robustra(WongKolter):
     nothing to the cross-entropy: the pair (x, j) leaves the loss, and is counted as `train_infeasible`.
     """
 
+    takes_turns = True
+
     def __init__(
         self,
         network: nn.Module,
@@ -258,6 +260,7 @@ CIFAR10 = replace(
     WK_CIFAR10,
     trainer="robustra",
     domain="dual",
+    eps_start=0.01 * 0.225,  # 0.01 of images divided by .225
     lr=1e-3,
     epochs=MNIST.epochs,
     ramp=MNIST.ramp,

@@ -11,11 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from absdomain.data import Images
+from absdomain.graph import Graph
+from absdomain.lowering import to_graph
+from absdomain.norms import induced_norms
+from absdomain.parallel import ALONE, World
 from absdomain.trainers import checkpoints
 from absdomain.trainers.folder import build_network, model_path
 from absdomain.trainers.method import read
 from absdomain.trainers.objective import Objective
 from absdomain.trainers.recipe import Recipe
+from absdomain.trainers.statistics import synchronise
 
 
 @dataclass
@@ -62,7 +67,16 @@ class Session:
     objective: Objective
     optimiser: torch.optim.Optimizer
     device: torch.device
+    world: World
+    model: nn.Module  # the objective as it is called
     position: Position = field(default_factory=Position)
+    layers: Graph | None = None  # of the live network, where the recipe asks for norms
+
+    @property
+    def norms(self) -> dict[str, float]:
+        """{ norm.LAYER -> the layer's present norm induced by l_inf }; empty where the recipe does not ask."""
+        noted = {} if self.layers is None else induced_norms(self.layers)
+        return {f"norm.{name}": norm for name, norm in noted.items()}
 
     @property
     def batches(self) -> int:
@@ -75,11 +89,14 @@ class Session:
         return all(bool(tensor.isfinite().all()) for tensor in self.objective.state_dict().values())
 
     def save(self) -> None:
-        """Commit weights, optimiser, random state and position."""
-        checkpoints.save(self.folder, _tensors(self), asdict(self.position))
+        """Commit weights, optimiser, random state and position: the first process's, as all have the same."""
+        self.world.once(lambda: checkpoints.save(self.folder, _tensors(self), asdict(self.position)))
 
     def save_models(self) -> None:
         """Write the weights of the objective's models that are not yet written, at the end of the training."""
+        self.world.once(self._write_models)
+
+    def _write_models(self) -> None:
         for name, model in self.objective.models.items():
             path = model_path(self.folder, name)
             if not path.exists():
@@ -89,12 +106,22 @@ class Session:
         """The held-out images as the objective takes them."""
         return HeldOut(self.held_out, size, self.device, self.recipe.torch_dtype)
 
+    def own_held_out(self, size: int) -> HeldOut:
+        """Those of them that this process looks at."""
+        rows = torch.arange(self.world.rank, len(self.held_out), self.world.size)
+        return replace(self.batches_held_out(size), images=self.held_out.select(rows, self.held_out.split))
+
     def restore(self) -> None:
         """Go to where the folder's checkpoint was made; stay at the start without one."""
-        found = checkpoints.load(self.folder)
+        found = self.world.once(lambda: checkpoints.load(self.folder))
         if found is None:
             return
         tensors, numbers = found
+        if self.device.type == "cuda" and "random.cuda" not in tensors:
+            raise checkpoints.CheckpointError(
+                f"{self.folder / checkpoints.STATE}: made on another device than {self.device}, so without its random "
+                "state; go on with --device cpu, or use another folder"
+            )
         try:
             _set_tensors(self, tensors)
             self.position = Position(**numbers)
@@ -121,7 +148,7 @@ class HeldOut:
         return math.ceil(len(self.images) / self.size)
 
 
-def start(folder: Path, recipe: Recipe, full: Images, device: torch.device) -> Session:
+def start(folder: Path, recipe: Recipe, full: Images, device: torch.device, world: World = ALONE) -> Session:
     """The training at its beginning: network and data drawn from the recipe's seed."""
     method = read(recipe.trainer)
     torch.manual_seed(recipe.seed)
@@ -131,7 +158,21 @@ def start(folder: Path, recipe: Recipe, full: Images, device: torch.device) -> S
         images = replace(images.holdout(recipe.images, recipe.seed)[1], split=images.split)
     example = images[:1][0].to(device, recipe.torch_dtype)
     objective = method.build(network, example, full.classes, recipe)
-    return Session(folder, recipe, images, held_out, objective, _optimiser(recipe, objective), device)
+    optimiser = _optimiser(recipe, objective)
+    layers = to_graph(network, example) if recipe.norms else None  # as it is, not yet synchronised
+    model = _called(objective, world)
+    return Session(folder, recipe, images, held_out, objective, optimiser, device, world, model, layers=layers)
+
+
+def _called(objective: Objective, world: World) -> nn.Module:
+    """The objective itself; in several processes with one gradient and, in training mode, the statistics of the batch.
+
+    Its buffers are the first process's at each call.
+    """
+    if world.alone:
+        return objective
+    synchronise(objective)
+    return nn.parallel.DistributedDataParallel(objective, find_unused_parameters=objective.takes_turns)
 
 
 def _optimiser(recipe: Recipe, objective: nn.Module) -> torch.optim.Optimizer:
@@ -158,6 +199,12 @@ def _tensors(session: Session) -> dict[str, Tensor]:
 def _stored(name: str) -> str:
     """The network's tensors are `model.*`, what the objective has beside them `objective.*`."""
     return f"model.{name.removeprefix(NETWORK)}" if name.startswith(NETWORK) else OWN + name
+
+
+def saved_weights(folder: Path) -> dict[str, Tensor]:
+    """The state of the network in a folder's last checkpoint; empty where there is none yet."""
+    tensors, _ = checkpoints.load(folder) or ({}, {})
+    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
 
 
 def _set_tensors(session: Session, tensors: dict[str, Tensor]) -> None:

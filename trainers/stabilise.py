@@ -22,6 +22,7 @@ from absdomain.kinds import Affine
 from absdomain.ops import ReLU
 from absdomain.region import Region
 from absdomain.trainers.fields import Named
+from absdomain.trainers.parallel import current
 
 TOLERANCE = 0.5  # tau: a ratio above it costs nothing
 SMALLEST = 1e-6  # the radius whose boxes are penalised before eps grows
@@ -59,8 +60,9 @@ def regulariser(graph: Graph, region: Region) -> Tensor:
 
 def tightness(first: Bounds, boxes: Sequence[Bounds]) -> Tensor:
     """mean over layers of max(tau - r_0 / r_i, 0) / tau, r the mean radius of a layer's box, r_0 of `first`; ()."""
-    start, tiny = first.radius.mean(), torch.finfo(first.lower.dtype).tiny
-    ratios = torch.stack([start / box.radius.mean().clamp(min=tiny) for box in boxes])
+    mean, tiny = current().mean, torch.finfo(first.lower.dtype).tiny
+    start = mean(first.radius.mean())
+    ratios = torch.stack([start / mean(box.radius.mean()).clamp(min=tiny) for box in boxes])
     return functional.relu(TOLERANCE - ratios).mean() / TOLERANCE
 
 
@@ -74,11 +76,13 @@ def balance(boxes: Sequence[Bounds]) -> Tensor:
 
 
 def _imbalance(box: Bounds) -> Tensor:
-    centre, dtype = box.centre, box.lower.dtype
+    centre, dtype, share = box.centre, box.lower.dtype, current()
     active, inactive = (box.lower > 0).to(dtype), (box.upper < 0).to(dtype)
-    spread = (centre - centre.mean()) ** 2
-    pairs = ((centre * active).sum(), -(centre * inactive).sum()), ((spread * active).sum(), (spread * inactive).sum())
-    both = active.amax() * inactive.amax()  # 0 or 1
+    spread = (centre - share.mean(centre.mean())) ** 2
+    sums = (centre * active).sum(), -(centre * inactive).sum(), (spread * active).sum(), (spread * inactive).sum()
+    first, second, third, fourth = map(share.total, sums)
+    pairs = (first, second), (third, fourth)
+    both = (share.total(active.amax()) * share.total(inactive.amax())).clamp(max=1)  # 0 or 1
     tiny = torch.finfo(dtype).tiny
     ratios = [torch.minimum(a, b) / torch.maximum(a, b).clamp(min=tiny) for a, b in pairs]
     return both * functional.relu(TOLERANCE - torch.stack(ratios)).sum() / TOLERANCE

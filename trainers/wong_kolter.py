@@ -41,9 +41,12 @@ class WongKolter(Certified):
         clip: tuple[float, float] | None = (0.0, 1.0),
         l1: float = 0.0,
         settings: Settings = USUAL,
+        eps_end: float = 0.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(network, example, domain, classes=classes, clip=clip, l1=l1, settings=settings)
+        super().__init__(
+            network, example, domain, classes=classes, clip=clip, l1=l1, settings=settings, eps_end=eps_end
+        )
         self.drawn, self.seed = domain, seed
         exact = throughout(domain, "projections", None)
         self.exact = exact if exact.guarantee is Guarantee.SOUND else parse("box")
@@ -81,6 +84,7 @@ def objective(setup: Setup[Settings]) -> Objective:
         clip=setup.clip,
         l1=recipe.l1,
         settings=setup.settings,
+        eps_end=recipe.eps,
         seed=recipe.seed,
     )
 

@@ -23,7 +23,7 @@ def _softmax(call: Call, x: Value, axis: int, *dtype: Any) -> Activation:
 
 @lowers("aten.log_softmax.int", "aten._log_softmax.default")
 def _log_softmax(call: Call, x: Value, axis: int, *dtype: Any) -> Activation:
-    """-log(1 + sum over j != i of exp(x_j - x_i))."""
+    """-log(1 + sum over j != i of exp(x_j - x_i)); logits so far apart that exp overflows are refused by the check."""
     cast(call, x)
     return _moved_back(call, scaled(call, call.apply(ops.Log(floor=1.0), _odds(call, x, axis)), -1), axis)
 

@@ -1,4 +1,4 @@
-"""`absdomain compare`: which images either, both or only one of two networks certifies."""
+"""`absdomain compare`: which images two networks certify, and what an attack on one of them does to the other."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from absdomain import _options as option
+from absdomain._console import progress
 from absdomain.commands.runs import check_of, subject_of, use
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from absdomain._study import Check
     from absdomain.verdict import Verdict
 
 CAVEAT = (
     "No ensemble certificate: which of the two to trust is known from the true label alone, "
     "so that no classifier has the error of `either`."
 )
+BATCH = 100  # images that are attacked at once
 NAMES = ("first", "second", "both", "either", "only first", "only second", "neither")
 
 
@@ -34,6 +39,7 @@ def compare(
     restarts: option.Restarts = 2,
     subset: option.Subset = None,
     seed: option.Seed = 0,
+    transfer: Annotated[bool, typer.Option(help="Attack each network with the points of the other.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     data_dir: option.DataDir = None,
     threads: option.Threads = None,
@@ -41,12 +47,14 @@ def compare(
     """Certify the same test images with two networks, and say what either, both or only one of them certifies.
 
     Of all images, and of those that both classify correctly (Boopathy et al. 2021, table 7). What either certifies is
-    no ensemble's certificate. eps and clipping are by default those of RUN1's training.
+    no ensemble's certificate. Then each one's error at the points that PGD finds worst for the other (Li et al. 2019,
+    section 4). eps and clipping are by default those of RUN1's training.
 
     `absdomain compare runs/ibp runs/singleprop --eps 0.3`
     """
     from absdomain._study import judged
     from absdomain.data import load
+    from absdomain.verdict import summarise
 
     use(threads)
     subjects = subject_of(first, None, None, model1), subject_of(second, None, None, model2)
@@ -58,10 +66,17 @@ def compare(
     images, labels = load(subjects[0].data, "test", data_dir=data_dir)[: check.subset]
     found = [judged(subject, check, images, labels, check.folder(subject)) for subject in subjects]
     shares = {"all": counted(*found), "correct by both": counted(*_correct(*found))}
+    seen = [summarise(verdicts) for verdicts in found]
+    errors = {name: {"clean": each.clean_error, "pgd": each.pgd_error} for name, each in zip(NAMES, seen, strict=False)}
+    if transfer and check.steps:
+        networks = [subject.network for subject in subjects]
+        for name, (own, other) in zip(NAMES, (networks, networks[::-1]), strict=False):
+            errors[name]["transfer"] = transferred(other, own, check, images, labels)
     if as_json:
-        typer.echo(json.dumps({"eps": check.eps, "note": CAVEAT, **shares}))
+        typer.echo(json.dumps({"eps": check.eps, "note": CAVEAT, **shares, "errors": errors}))
         return
     _show(shares, f"certified at eps {check.eps:g}: {first} ({model1}), {second} ({model2})")
+    _show_errors(errors)
 
 
 def counted(first: Sequence[Verdict], second: Sequence[Verdict]) -> dict[str, float]:
@@ -85,6 +100,49 @@ def _correct(first: Sequence[Verdict], second: Sequence[Verdict]) -> tuple[list[
     """The verdicts on images that both classify correctly."""
     kept = [(a, b) for a, b in zip(first, second, strict=True) if a.correct and b.correct]
     return [a for a, _ in kept], [b for _, b in kept]
+
+
+def transferred(source: nn.Module, target: nn.Module, check: Check, images: Tensor, labels: Tensor) -> float:
+    """The percentage of images that `target` gets wrong at the points of their balls that PGD finds worst for `source`.
+
+    PGD with the check's steps and restarts, which does not stop where `source` errs first.
+    """
+    import math
+
+    import torch
+
+    from absdomain.attack import pgd
+    from absdomain.region import Linf, Region
+    from absdomain.trainers.pairs import transfer_error
+
+    generator = torch.Generator().manual_seed(check.seed)
+
+    def worst(model: nn.Module, region: Region, y: Tensor) -> Tensor:
+        found = pgd(model, region, y, steps=check.steps, restarts=check.restarts, goal=-math.inf, generator=generator)
+        return found.points
+
+    wrong = 0.0
+    with progress("transfer", len(labels)) as show:
+        for first in range(0, len(labels), BATCH):
+            x, y = images[first : first + BATCH], labels[first : first + BATCH]
+            region = Linf(x, check.eps, clip=check.region)
+            wrong += transfer_error(worst, source, target, region, y).item() * len(y)
+            show(first + len(y), f"{wrong:.0f} wrong")
+    return 100 * wrong / len(labels)
+
+
+def _show_errors(errors: dict[str, dict[str, float | None]]) -> None:
+    from rich.table import Table
+
+    from absdomain._report import show
+
+    table = Table("error of, %", title="what PGD finds", title_justify="left")
+    for column in ("clean", "PGD on itself", "PGD on the other"):
+        table.add_column(column, justify="right")
+    for name, row in errors.items():
+        cells = (row.get(key) for key in ("clean", "pgd", "transfer"))
+        table.add_row(name, *("" if value is None else f"{value:.2f}" for value in cells))
+    show(table)
 
 
 def _show(shares: dict[str, dict[str, float]], title: str) -> None:

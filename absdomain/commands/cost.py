@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from absdomain import _timing
+from absdomain._timing import Work
 from absdomain.data import Images
 from absdomain.trainers import Moment, Natural, Objective, Recipe, read
 from absdomain.trainers.folder import build_network
@@ -24,8 +26,23 @@ class Cost:
     memory_ratio: float
 
 
+class Steps(NamedTuple):
+    """A natural step of a recipe's network, and a step of its method; each may be repeated."""
+
+    natural: Work
+    method: Work
+
+
 def cost(recipe: Recipe, images: Images, *, seconds: float = 2.0) -> Cost:
-    """One loss and its gradients on the recipe's first batch, on the CPU, in the middle of the ramp of its radius.
+    """What `steps` take, in turn for so many seconds."""
+    works = steps(recipe, images)
+    times = _timing.interleaved(works, seconds=seconds, least=3)
+    peaks = [_timing.peak_memory(work) for work in works]
+    return Cost(times[1], peaks[1], times[1] / times[0], peaks[1] / peaks[0])
+
+
+def steps(recipe: Recipe, images: Images) -> Steps:
+    """Steps on the recipe's first batch, on the CPU, in the middle of the ramp of its radius.
 
     There every term of the usual losses is present. What a method learns from held-out images, it learns of the batch.
     """
@@ -42,12 +59,16 @@ def cost(recipe: Recipe, images: Images, *, seconds: float = 2.0) -> Cost:
     with torch.no_grad():
         method.eval().epoch_end([(x, y)])
     method.set(**now)
-    works = [lambda o=o: _step(o, x, y) for o in (plain.train(), method.train())]
-    times = _timing.interleaved(works, seconds=seconds, least=3)
-    peaks = [_timing.peak_memory(work) for work in works]
-    return Cost(times[1], peaks[1], times[1] / times[0], peaks[1] / peaks[0])
+    return Steps(stepping(plain.train(), x, y), stepping(method.train(), x, y))
 
 
-def _step(objective: Objective, x: Tensor, y: Tensor) -> None:
-    objective.zero_grad()
-    objective(x, y).loss.backward()
+def stepping(objective: Objective, x: Tensor, y: Tensor) -> Work:
+    """One step of training: loss, gradients, Adam, at a rate that hardly moves the weights: every repeat is alike."""
+    optimiser = torch.optim.Adam(objective.parameters(), lr=1e-9)
+
+    def work() -> None:
+        optimiser.zero_grad()
+        objective(x, y).loss.backward()
+        optimiser.step()
+
+    return work

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +15,7 @@ from absdomain.commands.runs import subject_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from absdomain.graph import Graph, Node
-    from absdomain.kinds import Affine
+    from absdomain.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -66,26 +64,21 @@ def inspect(
 
 def weighed(graph: Graph, threshold: float) -> list[Weighed]:
     """The layers with weights, in order."""
-    found = []
-    for node, op, weight in _layers(graph):
+    from absdomain.norms import induced_norms, weighted
+
+    found, norms = [], induced_norms(graph)
+    for node, op, weight in weighted(graph):
         size = weight.abs()
-        ones = [weight.new_ones(1, *graph.nodes[arg].shape) for arg in node.args]
         few = (size < threshold * size.max()).double().mean().item()
-        found.append(Weighed(node.name, type(op).__name__, weight.numel(), few, op.modulus(*ones).max().item()))
+        found.append(Weighed(node.name, type(op).__name__, weight.numel(), few, norms[node.name]))
     return found
-
-
-def _layers(graph: Graph) -> Iterator[tuple[Node, Affine, Tensor]]:
-    from absdomain.kinds import Affine
-
-    for node in graph.nodes:
-        if isinstance(node.op, Affine) and node.op.weight is not None:
-            yield node, node.op, node.op.weight
 
 
 def filters(graph: Graph) -> Tensor:
     """The first layer's weights as pictures (N, C, H, W) or (N, H, W): kernels, or the rows of a dense layer."""
-    weight = next(weight for _, op, weight in _layers(graph) if not op.diagonal)
+    from absdomain.norms import weighted
+
+    weight = next(weight for _, op, weight in weighted(graph) if not op.diagonal)
     return weight if weight.dim() == 4 else weight.reshape(-1, *graph.input.shape)
 
 

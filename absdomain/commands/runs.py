@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from absdomain._console import progress
+from absdomain._console import progress, speaks
 
 if TYPE_CHECKING:
     from absdomain._study import Check, Subject
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def recipe_of(preset: str | None, options: dict[str, Any]) -> Recipe:
     """The preset, or the trainer's own recipe for the data, with those of the options that are given and its fields."""
+    from absdomain.data import names
     from absdomain.registry import find
     from absdomain.trainers import Recipe, read
     from absdomain.trainers.method import revised
@@ -27,17 +29,23 @@ def recipe_of(preset: str | None, options: dict[str, Any]) -> Recipe:
             raise ValueError(f"--preset {preset}: is a {type(template).__name__}, not a Recipe; ask who registered it")
         return revised(template, **given)
     if "data" not in given:
-        raise ValueError("train: which data? Give --data (digits, mnist, fashion-mnist, cifar10), or a --preset")
+        raise ValueError(f"train: which data? Give --data ({', '.join(names())}), or a --preset")
     return read(given.setdefault("trainer", "crown-ibp")).recipe(**given)
 
 
-def train_in(recipe: Recipe, folder: Path, data_dir: Path | None, device: str) -> None:
-    """Train with progress on stderr, and draw the curves."""
+def train_in(
+    recipe: Recipe,
+    folder: Path,
+    data_dir: Path | None,
+    device: str,
+    after: Callable[[Metrics], None] = lambda row: None,
+) -> None:
+    """Train with progress on stderr, call `after` when an epoch is committed, and draw the curves."""
     from absdomain import _plots
     from absdomain.trainers import read_metrics, train
 
     held_out = ""
-    with progress(f"train {recipe.network}", recipe.epochs, lines=recipe.epochs) as show:
+    with progress(f"train {recipe.network}", recipe.epochs, lines=min(recipe.epochs, 100)) as show:
 
         def on_step(step: StepMetrics) -> None:
             if step.step % 10 == 0:
@@ -47,6 +55,9 @@ def train_in(recipe: Recipe, folder: Path, data_dir: Path | None, device: str) -
         for row in train(recipe, folder, data_dir=data_dir, device=device, on_step=on_step):
             held_out = _rates("held out", row)
             show(row.epoch, f"loss {row.loss:.3f}  eps {row.eps:.4g}  {held_out}")
+            after(row)
+    if not speaks():
+        return
     title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
     _plots.training(folder / "training.png", read_metrics(folder), title)
 
@@ -56,16 +67,17 @@ def _rates(where: str, row: StepMetrics | Metrics) -> str:
     return where + "".join(f" {name} {100 * error:.2f} %" for name, error in parts if error is not None)
 
 
-def use(threads: int | None, device: str = "cpu") -> None:
-    """Set the number of threads; ValueError for a device that is not there."""
+def use(threads: int | None, device: str = "cpu") -> str:
+    """Set the number of threads, and float32 to its own precision; the device meant. ValueError if it is not there."""
     import torch
+
+    from absdomain._device import chosen
+    from absdomain.precision import set_tf32
 
     if threads is not None:
         torch.set_num_threads(threads)
-    try:
-        torch.zeros((), device=device)
-    except (RuntimeError, AssertionError) as reason:
-        raise ValueError(f"--device {device}: cannot be used here ({reason}); use cpu") from reason
+    set_tf32(False)
+    return chosen(device)
 
 
 def subject_of(run: Path | None, weights: Path | None, data: str | None, model: str = "model") -> Subject:

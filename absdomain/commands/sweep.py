@@ -65,7 +65,7 @@ def sweep(
     cost: Annotated[bool, typer.Option("--cost/--no-cost", help="Time a step beside a natural one.")] = True,
     out: Annotated[Path, typer.Option(help="The sweep's folder.")] = Path("runs/sweep"),
     data_dir: option.DataDir = None,
-    device: option.Device = "cpu",
+    device: option.Device = "auto",
     threads: option.Threads = None,
 ) -> None:
     """Train presets with several seeds and budgets, certify each, and write one table with its plots.
@@ -77,7 +77,7 @@ def sweep(
     """
     from absdomain.commands import sweep_table
 
-    use(threads, device)
+    device = use(threads, device)
     asked = {"steps": steps, "restarts": restarts, "subset": subset, "curve": 0, "cascade": True}
     results: list[Result] = []
     for job in jobs(presets, seeds, budget or [1.0], out):

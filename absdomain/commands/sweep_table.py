@@ -1,33 +1,43 @@
-"""What a sweep found: the table over seeds, and the plots."""
+"""What a sweep found: the table over seeds, beside what is published, and the plots."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import isclose
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 from absdomain import _plots_sweep as plots
+from absdomain.commands.runs import recipe_of
 
 if TYPE_CHECKING:
     from absdomain.commands.sweep import Result
+    from absdomain.trainers.presets.result import Result as Published
 
 Group = tuple[str, int, float]  # preset, epochs, certified radius
 HEAD = (
     "preset", "epochs", "eps", "seeds", "clean", "PGD", "verified: best", "median", "worst", "mean",
-    "s/epoch", "step time", "step memory",
+    "published: clean", "PGD", "verified", "s/epoch", "step time", "step memory",
 )  # fmt: skip
 
 
 def write(out: Path, results: Sequence[Result], costs: Mapping[str, Mapping[str, Any]]) -> None:
     """table.md and the plots that the results allow."""
     groups = grouped(results)
-    rows = [_row(group, members, costs.get(group[0])) for group, members in groups.items()]
+    known = {group: published(group[0], group[2]) for group in groups}
+    rows = [_row(group, members, known[group], costs.get(group[0])) for group, members in groups.items()]
     lines = [HEAD, tuple("---" for _ in HEAD), *rows]
     notes = "Errors in %; mean and deviation over seeds; a step's time and peak memory in those of a natural step.\n"
+    sources = [_source(result) for results in known.values() for result in results]
+    if sources:
+        notes += "\nPublished, in the order of the columns, all of whole schedules:\n\n" + "".join(
+            dict.fromkeys(sources)
+        )
     diverged = [f"- {r.preset}, {r.epochs} epochs, seed {r.seed}: {r.diverged}\n" for r in results if r.diverged]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    (out / "table.md").write_text(f"{table}\n{notes}" + "".join(dict.fromkeys(diverged)))
+    lost = "\nDiverged:\n\n" + "".join(dict.fromkeys(diverged)) if diverged else ""
+    (out / "table.md").write_text(f"{table}\n{notes}{lost}")
     _draw(out, groups, costs)
 
 
@@ -39,7 +49,27 @@ def grouped(results: Sequence[Result]) -> dict[Group, list[Result]]:
     return groups
 
 
-def _row(group: Group, members: Sequence[Result], cost: Mapping[str, Any] | None) -> tuple[str, ...]:
+def published(preset: str, eps: float) -> list[Published]:
+    """What the papers publish of the preset as it is, at the radius: of its own network, or else of its family."""
+    from absdomain.trainers.presets.published import RESULTS
+
+    found = [result for result in RESULTS if result.preset == preset and isclose(result.radius, eps, rel_tol=1e-6)]
+    if not found:
+        return []
+    recipe = recipe_of(preset, {})
+    found = [result for result in found if result.recipe == recipe]
+    return [result for result in found if result.network == recipe.network] or found
+
+
+def _source(result: Published) -> str:
+    """A line that says where a published result stands, and of what it is."""
+    remark = f"; {result.remark}" if result.remark else ""
+    return f"- {result.preset}, eps {result.eps}: {result.paper}, {result.place}, {result.network}{remark}\n"
+
+
+def _row(
+    group: Group, members: Sequence[Result], known: Sequence[Published], cost: Mapping[str, Any] | None
+) -> tuple[str, ...]:
     preset, epochs, eps = group
     verified, lost = _values(members, "verified"), sum(m.diverged is not None for m in members)
     edges = [f"{f(verified):.2f}" if verified else "-" for f in (min, median, max)]
@@ -52,10 +82,18 @@ def _row(group: Group, members: Sequence[Result], cost: Mapping[str, Any] | None
         _mean(_values(members, "pgd")),
         *edges,
         _mean(verified),
+        *_cells(known),
         _mean(_values(members, "epoch_seconds")),
         f"{cost['time_ratio']:.2f}" if cost else "-",
         f"{cost['memory_ratio']:.2f}" if cost else "-",
     )
+
+
+def _cells(known: Sequence[Published]) -> Iterator[str]:
+    """Clean, PGD and verified error of each published result, several of them apart by semicolons."""
+    for errors in ([(r.clean,) for r in known], [(r.pgd,) for r in known], [r.verified for r in known]):
+        told = [" / ".join("-" if error is None else f"{error:.2f}" for error in group) or "-" for group in errors]
+        yield "; ".join(told) if set(told) - {"-"} else "-"
 
 
 def _values(members: Sequence[Result], name: str) -> list[float]:

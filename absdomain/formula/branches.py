@@ -26,29 +26,40 @@ class Branch:
 
 def branches(expression: Any, x: Any, low: Any, high: Any) -> list[Branch]:
     """The branches of f between low and high, in order. ValueError: f is not defined or not continuous somewhere."""
+    spans, points = _split(expression, x, low, high)
     found = []
-    for a, b, given in _split(expression, x, low, high):
+    for a, b, given in spans:
         _check_known(given)
-        exact = sympy.nsimplify(given, rational=True).rewrite((sympy.tanh, sympy.sinh, sympy.cosh), sympy.exp)
+        exact = _exact(given)
         _check_regular(exact, x, a, b)
         found.append(Branch(a, b, given, exact))
     for one, other in pairwise(found):
-        _check_continuous(one, other, x)
+        _check_continuous(one.exact, other.exact, x, one.high, ("on the left", "on the right"))
+    for place, given in points:
+        for branch in found:
+            if branch.low <= place <= branch.high:
+                _check_continuous(branch.exact, _exact(given), x, place, ("beside it", "at the point itself"))
     return found
 
 
-def _split(expression: Any, x: Any, low: Any, high: Any) -> list[tuple[Any, Any, Any]]:
-    """(low, high, smooth expression) from left to right."""
+def _exact(e: Any) -> Any:
+    """With rational numbers for decimals, and exponentials for hyperbolic functions."""
+    return sympy.nsimplify(e, rational=True).rewrite((sympy.tanh, sympy.sinh, sympy.cosh), sympy.exp)
+
+
+def _split(expression: Any, x: Any, low: Any, high: Any) -> tuple[list[tuple[Any, Any, Any]], list[tuple[Any, Any]]]:
+    """(low, high, smooth expression) from left to right, and (x, expression) for points that stand alone."""
     whole = expression.rewrite((sympy.Abs, sympy.Max, sympy.Min), sympy.Piecewise)
     if not whole.has(sympy.Piecewise):
-        return [(low, high, expression)]
+        return [(low, high, expression)], []
     folded = sympy.piecewise_fold(whole)
     try:
         pairs = folded.as_expr_set_pairs(sympy.Interval(low, high))
     except NotImplementedError as error:
-        raise ValueError(f"from_sympy: the conditions of {folded} cannot be solved for {x}: {error}") from error
+        raise _unsolved(folded, str(error).strip()) from error
+    pieces = [(piece, part) for part, where in pairs for piece in _pieces(where, folded)]
     spans = sorted(
-        ((span.inf, span.sup, part) for part, where in pairs for span in _intervals(where)),
+        ((piece.inf, piece.sup, part) for piece, part in pieces if not piece.is_FiniteSet),
         key=lambda one: sympy.N(one[0], 30),
     )
     reached = low
@@ -58,13 +69,23 @@ def _split(expression: Any, x: Any, low: Any, high: Any) -> list[tuple[Any, Any,
         reached = b
     if reached != high:
         raise ValueError(f"from_sympy: {expression} is not defined between {reached} and {high}")
-    return spans
+    return spans, [(place, part) for piece, part in pieces if piece.is_FiniteSet for place in piece]
 
 
-def _intervals(where: Any) -> list[Any]:
-    """The intervals of a set of numbers; single points, at which a continuous f is known anyway, are left out."""
+def _pieces(where: Any, expression: Any) -> list[Any]:
+    """The intervals and the finite sets of which a set of numbers is made."""
     parts = where.args if isinstance(where, sympy.Union) else (where,)
-    return [part for part in parts if isinstance(part, sympy.Interval)]
+    for part in parts:
+        if not (part.is_Interval or part.is_FiniteSet):
+            raise _unsolved(expression, f"they hold in {part}")
+    return [part for part in parts if part is not sympy.S.EmptySet]
+
+
+def _unsolved(expression: Any, found: str) -> ValueError:
+    return ValueError(
+        f"from_sympy: sympy cannot solve the conditions of {expression}: {found}. Give a sympy.Piecewise whose breaks "
+        "are numbers"
+    )
 
 
 def _check_known(e: Any) -> None:
@@ -102,12 +123,12 @@ def _check_sign(base: Any, x: Any, low: Any, high: Any, *, whole: bool) -> None:
                          "domain=(low, high)")  # fmt: skip
 
 
-def _check_continuous(one: Branch, other: Branch, x: Any) -> None:
-    """Both branches have one value where they meet."""
-    left, right = (sympy.N(part.exact.subs(x, one.high), 60) for part in (one, other))
+def _check_continuous(one: Any, other: Any, x: Any, place: Any, where: tuple[str, str]) -> None:
+    """Both expressions have one value at the place; `where` says for a message where each holds."""
+    left, right = (sympy.N(part.subs(x, place), 60) for part in (one, other))
     gap = sympy.Abs(left - right)
     if not (left.is_finite and right.is_finite and bool(gap <= _EQUAL * (1 + sympy.Abs(left)))):
         raise ValueError(
-            f"from_sympy: the formula is not continuous at {x} = {sympy.N(one.high, 6)}, where it is "
-            f"{sympy.N(left, 6)} on the left and {sympy.N(right, 6)} on the right"
+            f"from_sympy: the formula is not continuous at {x} = {sympy.N(place, 6)}, where it is "
+            f"{sympy.N(left, 6)} {where[0]} and {sympy.N(right, 6)} {where[1]}"
         )

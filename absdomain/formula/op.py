@@ -13,10 +13,11 @@ from torch import Tensor
 
 from absdomain.formula.branches import Branch, branches
 from absdomain.formula.functions import Curve, compiled
+from absdomain.formula.given import ends, of_symbol, places
 from absdomain.formula.signs import Signs, Unproved, signs
 from absdomain.kinds import Bracketed
 
-_GRID = 2001  # points at which inflection points that are given are held against f''
+_NEAR = 1e-9  # relative: an inflection that is given may be rounded; the place itself is found
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,7 @@ class Formula(Bracketed):
     breaks: tuple[float, ...]  # type: ignore[misc]
     bends: tuple[int, ...]  # type: ignore[misc]
     domain: tuple[float, float]  # type: ignore[misc]
+    inflections: tuple[sympy.Expr, ...] | None = None  # as they were given
     lemma = "formula"
 
     def __call__(self, *xs: Tensor) -> Tensor:
@@ -57,7 +59,8 @@ class Formula(Bracketed):
 
     def __repr__(self) -> str:
         limits = "" if self.domain == (-torch.inf, torch.inf) else f", domain={self.domain}"
-        return f"Elementwise.from_sympy(sympy.sympify({str(self.expression)!r}){limits})"
+        helped = "" if self.inflections is None else f", inflections=sympy.sympify({str(list(self.inflections))!r})"
+        return f"Elementwise.from_sympy(sympy.sympify({str(self.expression)!r}){helped}{limits})"
 
 
 def formula(
@@ -69,69 +72,44 @@ def formula(
     """The elementwise op x -> expression(x); see `Elementwise.from_sympy`.
 
     The breaks are the ends of the formula's branches and the points where f'' changes its sign, each to the last bit.
+    Inflections that are given are not believed: that f'' keeps its sign between them is shown, stretch by stretch.
     Raises ValueError where f is not continuous, a function is not known, or the sign of f'' cannot be shown.
     """
-    if not isinstance(expression, sympy.Expr):
-        raise ValueError(f"from_sympy: {expression!r} is a {type(expression).__name__}; give a sympy expression, for "
-                         "example of x = sympy.Symbol('x')")  # fmt: skip
-    symbols = expression.free_symbols
-    if len(symbols) != 1:
-        raise ValueError(f"from_sympy: {expression} has {len(symbols)} symbols; it must have one")
-    low, high = domain
-    if not low < high:
-        raise ValueError(f"from_sympy: the domain is ({low}, {high}); its ends must be in order")
     x = sympy.Symbol("x", real=True)
-    parts = branches(expression.subs(symbols.pop(), x), x, sympy.sympify(low), sympy.sympify(high))
-    bent = [_bent(part, x, inflections) for part in parts]
-    ends = [float(part.low) for part in parts] + [float(parts[-1].high)]
-    marks, bends = _joined(ends, bent)
+    given = of_symbol(expression, x)
+    low, high = ends(domain)
+    parts = branches(given, x, low, high)
+    known = None if inflections is None else tuple(places(inflections))
+    bent = [_bent(part, x, known) for part in parts]
+    marks = [float(part.low) for part in parts] + [float(parts[-1].high)]
+    breaks, bends = _joined(marks, bent)
     arcs = tuple(
         Arc(a, b, compiled(part.given), compiled(sympy.diff(part.given, x)))
-        for (a, b), part in zip(pairwise(ends), parts, strict=True)
+        for (a, b), part in zip(pairwise(marks), parts, strict=True)
     )
-    return Formula(expression, arcs, marks, bends, (float(low), float(high)))
+    return Formula(expression, arcs, breaks, bends, (float(low), float(high)), known)
 
 
-def _bent(branch: Branch, x: Any, inflections: Sequence[float] | None) -> Signs:
-    """The signs of f'' on a branch."""
+def _bent(branch: Branch, x: Any, known: tuple[Any, ...] | None) -> Signs:
+    """The signs of f'' on a branch: shown between the inflections that are given, which must be all."""
     second = sympy.diff(branch.exact, x, 2)
+    inside = [p for p in known or () if branch.low < p < branch.high]
     try:
-        if inflections is not None:
-            return _given(second, branch, x, sorted(inflections))
-        return signs(second, x, branch.low, branch.high)
+        found = signs(second, x, branch.low, branch.high, inside)
     except Unproved as error:
         raise ValueError(
-            f"from_sympy: it cannot be shown where {branch.exact} is convex: {error}. Give inflections=[...] if you "
-            "know them, or domain=(low, high) to bound the range"
+            f"from_sympy: it cannot be shown where {branch.exact} is convex: {error}. Give inflections=[...], all and "
+            "exactly (sympy.pi, not 3.14), or domain=(low, high) to bound the range"
         ) from error
-
-
-def _given(second: Any, branch: Branch, x: Any, inflections: Sequence[float]) -> Signs:
-    """The signs between the inflection points of the user, whose word is taken after a look at many points.
-
-    Far out nothing can be looked at: there the sign must be shown.
-    """
-    roots = [sympy.N(p, 17) for p in inflections if branch.low < p < branch.high]
-    near = [*roots, *(end for end in (branch.low, branch.high) if end.is_finite)] or [sympy.Integer(0)]
-    left, right = (min(near) - 1, max(near) + 1)
-    f = sympy.lambdify(x, second, "mpmath")
-    ends = [max(branch.low, left), *roots, min(branch.high, right)]
-    found = [_seen(f, float(a), float(b)) for a, b in pairwise(ends)]
-    for a, b, seen in ((branch.low, left, found[0]), (right, branch.high, found[-1])):
-        if not (a.is_finite and b.is_finite) and signs(second, x, a, b).signs not in ((seen,), (0,)):
-            raise Unproved(f"f'' changes its sign between {a} and {b}, beyond the inflections that are given")
-    return Signs(tuple(roots), tuple(found))
-
-
-def _seen(second: Any, a: float, b: float) -> int:
-    """The sign of f'' at many points between a and b."""
-    values = [(p, second(p)) for p in (a + (b - a) * (i + 0.5) / _GRID for i in range(_GRID))]
-    most = max(abs(v) for _, v in values)
-    seen = {1 if v > 0 else -1: p for p, v in values if abs(v) > 1e-12 * most}
-    if len(seen) > 1:
-        raise ValueError(f"from_sympy: f'' is positive at {seen[1]:.6g} and negative at {seen[-1]:.6g}, but the "
-                         "inflections that are given have none between them")  # fmt: skip
-    return next(iter(seen), 0)
+    given = [float(p) for p in inside]
+    for root in found.roots if known is not None else ():
+        at = float(root)
+        if not any(abs(at - p) <= _NEAR * (1 + abs(at)) for p in given):
+            raise ValueError(
+                f"from_sympy: f'' changes its sign at {x} = {at:.10g}, which is not among the inflections "
+                f"that are given ({', '.join(map(str, inside)) or 'none here'}); add it"
+            )
+    return found
 
 
 def _joined(ends: list[float], bent: list[Signs]) -> tuple[tuple[float, ...], tuple[int, ...]]:

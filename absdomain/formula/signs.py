@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd, lcm
@@ -18,7 +19,10 @@ _CORES = (10, 40, 160)  # beyond this distance from 0 a sign is shown to stay
 _PARTS = 1000  # intervals into which the core may be cut
 _CUT = sympy.Rational(4871, 10000)  # of an interval: not the middle, where formulas like to have their roots
 _DEPTH = 14  # derivatives that are taken to show a sign far out
+_FLAT = 4  # derivatives that are taken to show a sign next to an end, where h may be flat,
+_TINY = sympy.Rational(1, 10**6)  # in intervals of no less than this part of the whole
 _DIGITS = 45
+_ZERO = 1e-25  # an enclosure of a point that holds 0 and is so narrow is 0
 
 
 class Unproved(ValueError):
@@ -39,7 +43,7 @@ class Signs:
 
     def at(self, x: Any) -> int:
         """The sign near x, which is no root."""
-        return self.signs[sum(1 for root in self.roots if root < x)]
+        return self.signs[bisect_left(self.roots, x)]
 
     def times(self, other: Signs) -> Signs:
         """The signs of the product."""
@@ -48,15 +52,16 @@ class Signs:
         return _merged(roots, signs)
 
 
-def signs(h: Any, x: Any, low: Any, high: Any) -> Signs:
+def signs(h: Any, x: Any, low: Any, high: Any, cuts: Sequence[Any] = ()) -> Signs:
     """The signs of h(x) for low < x < high. Unproved: says of which factor, and where.
 
     Factors: those whose sign sympy derives, polynomials with rational coefficients (real root isolation), and others
-    by interval arithmetic. A factor in a denominator must not vanish.
+    by interval arithmetic. A factor in a denominator must not vanish. Between `cuts`, in increasing order, each stretch
+    is shown by itself: more can be, if they are roots.
     """
     found = Signs.constant(1)
     for base, power in factors(h, x):
-        part = _factor(base, x, low, high)
+        part = _stretches(base, x, [low, *cuts, high])
         if part.roots and power.is_negative:
             raise Unproved(f"{h} is infinite at {x} = {sympy.N(part.roots[0], 6)}")
         if not (power.is_Integer and power % 2 == 0):
@@ -99,6 +104,20 @@ def _common(coefficients: list[Any]) -> Any:
     return sympy.Rational(gcd(*(c.p for c in coefficients)), lcm(*(c.q for c in coefficients)))
 
 
+def _stretches(base: Any, x: Any, ends: list[Any]) -> Signs:
+    """The signs of a factor, stretch by stretch."""
+    roots: list[Any] = []
+    found: list[int] = []
+    for a, b in pairwise(ends):
+        try:
+            part = _factor(base, x, a, b)
+        except Unproved as error:
+            raise Unproved(f"{error}, where {a} < {x} < {b}") from error
+        roots += [*part.roots, b]
+        found += part.signs
+    return _merged(roots[:-1], found)
+
+
 def _factor(base: Any, x: Any, low: Any, high: Any) -> Signs:
     given = _given(base)
     if given is not None:
@@ -130,35 +149,37 @@ def _of_polynomial(polynomial: Any, low: Any, high: Any) -> Signs:
 
 def _scanned(h: Any, x: Any, low: Any, high: Any) -> Signs:
     """The core cut into intervals, and the tails."""
-    for core in _CORES:
+    whole = (_OO,) if low > -_OO and high < _OO else ()  # no tails
+    for core in (*_CORES, *whole):
+        if whole and (low >= core or high <= -core):
+            continue  # a larger one holds it
         left = _tail(h.subs(x, -x), x, core, _DEPTH) if low < -core else 0
         right = _tail(h, x, core, _DEPTH) if high > core else 0
         if left is None or right is None:
             continue
-        cuts = list(_cut(h, x, max(low, -core), min(high, core)))
-        roots, found = [b for _, b, _ in cuts[:-1]], [sign for *_, sign in cuts]
-        if left:
-            roots, found = [sympy.Integer(-core), *roots], [left, *found]
-        if right:
-            roots, found = [*roots, sympy.Integer(core)], [*found, right]
-        return _merged(roots, found)
+        a, b = (sympy.sympify(end) for end in (max(low, -core), min(high, core)))
+        parts = [(low, min(high, -core), left)] if left else []
+        parts += _cut(h, x, a, b) if a < b else []
+        parts += [(max(low, core), high, right)] if right else []
+        return _merged([sympy.sympify(end) for _, end, _ in parts[:-1]], [sign for *_, sign in parts])
     raise Unproved(f"the sign of {h} cannot be shown for large |{x}|")
 
 
 def _cut(h: Any, x: Any, low: Any, high: Any) -> Iterator[tuple[Any, Any, int]]:
     """(a, b, sign) from left to right."""
-    slope, waiting, parts = sympy.diff(h, x), [(sympy.sympify(low), sympy.sympify(high))], 0
+    curves = [sympy.diff(h, x, k) for k in range(_FLAT + 1)]
+    waiting, parts = [(low, high)], 0
     while waiting:
         a, b = waiting.pop()
         parts += 1
         if parts > _PARTS:
             raise Unproved(f"the sign of {h} cannot be shown near {x} = {sympy.N(a, 6)}; it may vanish too often")
-        span = _span(a, b)
-        sign = _sign(enclosed(h, span))
+        sign = _sign(enclosed(h, _span(a, b)))
         if sign is not None:
             yield a, b, sign
             continue
-        rises = _sign(enclosed(slope, span))
+        outer = (a == low or b == high) and b - a > _TINY * (high - low)
+        rises = _throughout(curves[1:] if outer else curves[1:2], a, b)
         if rises:
             yield from _crossed(h, x, a, b, rises)
         else:
@@ -166,10 +187,30 @@ def _cut(h: Any, x: Any, low: Any, high: Any) -> Iterator[tuple[Any, Any, int]]:
             waiting += [(middle, b), (a, middle)]
 
 
+def _throughout(curves: list[Any], a: Any, b: Any) -> int | None:
+    """The sign, weakly, of curves[0] from a to b; the others are its derivatives, of use where it is 0 at an end."""
+    sign = _sign(enclosed(curves[0], _span(a, b)))
+    if sign is not None or len(curves) == 1:
+        return sign
+    rises, first, last = _throughout(curves[1:], a, b), _at(curves[0], a), _at(curves[0], b)
+    if rises is None or first is None or last is None:
+        return None
+    return rises if first * rises >= 0 else -rises if last * rises <= 0 else None
+
+
+def _at(h: Any, p: Any) -> int | None:
+    """The sign at p; 0 where h cannot be told from 0 to 40 digits, and None where it may not be defined."""
+    value = enclosed(h, _span(p, p))
+    sign = _sign(value)
+    return 0 if sign is None and value.delta < _ZERO else sign
+
+
 def _crossed(h: Any, x: Any, a: Any, b: Any, rises: int) -> Iterator[tuple[Any, Any, int]]:
     """A monotone stretch: one sign, or a root in it, found by bisection."""
-    at_a, at_b = (_sign(enclosed(h, _span(p, p))) or 0 for p in (a, b))
-    if at_a * rises >= 0:  # an end that cannot be told from 0 to 40 digits is a root
+    at_a, at_b = _at(h, a), _at(h, b)
+    if at_a is None or at_b is None:
+        raise Unproved(f"{h} may not be defined at {x} = {sympy.N(a if at_a is None else b, 6)}")
+    if at_a * rises >= 0:  # an end where h cannot be told from 0 is a root
         yield a, b, rises
     elif at_b * rises <= 0:
         yield a, b, -rises

@@ -39,8 +39,9 @@ class Elementwise(Nonlinear):
     ) -> Elementwise:
         """x -> expression(x), for a sympy expression in one symbol: everything else is derived (absdomain.formula).
 
-        inflections: where f'' changes its sign, if that cannot be found. domain: the x for which the formula is meant;
-        a box that leaves it has an infinite band. Errors: ValueError, with what cannot be shown and where.
+        inflections: where f'' changes its sign, all such places, if they cannot be found; that it keeps its sign
+        between them is shown, or the formula refused. domain: the x for which the formula is meant; a box that leaves
+        it has an infinite band. Errors: ValueError, with what cannot be shown and where.
         """
         from absdomain.formula import formula
 

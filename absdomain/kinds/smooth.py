@@ -7,6 +7,7 @@ from functools import reduce
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.bounds import Bounds
@@ -48,6 +49,21 @@ class Smooth(Elementwise):
         run = torch.where(narrow, 1.0, box.width)  # masked before dividing: 0 * inf has a NaN gradient
         rise = self(box.upper) - self(box.lower)
         return self.tempered((torch.where(narrow, self._tangent(box.centre), rise / run),), boxes)
+
+    def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
+        return self._known(_finite(self._bound(slopes[0], boxes[0], 1), slopes[0]), boxes[0], -torch.inf)
+
+    def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
+        return self._known(-_finite(self._bound(slopes[0], boxes[0], -1), slopes[0]), boxes[0], torch.inf)
+
+    def _bound(self, slope: Tensor, box: Bounds, side: int) -> Tensor:
+        """A lower bound of side (f(x) - slope x) over the box; inf where it overflows."""
+        return reduce(torch.minimum, [side * gap for gap in self._gaps(slope, box)])
+
+    def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
+        """As of any op; where f is larger than every float, from the largest one to inf, and so below."""
+        image, most = super().image(boxes), torch.finfo(boxes[0].lower.dtype).max
+        return Bounds(F.hardtanh(image.lower, -torch.inf, most), F.hardtanh(image.upper, -most, torch.inf))
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Slopes of the convex and of the concave hull over the middle of the box: the least area between two lines."""
@@ -148,15 +164,17 @@ class Bracketed(Smooth):
         return (*self._marks(box), *(x for t in ends for x in torch.lerp(low, high, t)))
 
     def _bound(self, slope: Tensor, box: Bounds, side: int) -> Tensor:
-        """A lower bound of side (f(x) - slope x) over the box."""
         gaps = [side * (self(p) - slope * p) for p in self._marks(box)]
         pieces = self._pieces(box, (side,))
         if pieces is not None:
             gaps += least(self, self.derivative, slope, *pieces[:2], side)
         return reduce(torch.minimum, gaps)
 
-    def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        return self._known(self._bound(slopes[0], boxes[0], 1), boxes[0], -torch.inf)
 
-    def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        return self._known(-self._bound(slopes[0], boxes[0], -1), boxes[0], torch.inf)
+def _finite(bound: Tensor, slope: Tensor) -> Tensor:
+    """A lower bound of f(x) - slope x that is not inf, which no number is: where it overflows it is the largest float.
+
+    So at slope 0; at others slope x may be what overflows, and nothing is known.
+    """
+    known = torch.where(slope == 0, torch.full_like(bound, torch.finfo(bound.dtype).max), -torch.inf)
+    return torch.where(bound == torch.inf, known, bound)

@@ -24,6 +24,8 @@ from absdomain.ops import Reshape
 from absdomain.region import Region
 from absdomain.spec import Spec
 
+_SAMPLES = 64  # points at which values are held against bounds
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -65,17 +67,18 @@ class Comparison:
 def compare(domains: Sequence[AnyDomain], graph: Graph, region: Region, spec: Spec | None = None) -> Comparison:
     """Differential testing: the domains' bounds of every node agree with each other as far as theorems say.
 
-    At every node the bounds of a sound domain hold the value at the centre, those of two overlap, and lie within each
-    other where a theorem orders them (`absdomain.laws.orderings`); with a specification, C f(x) + d fused into the last
-    op is never looser than apart. Raises LawBroken with the values. The result has the measures of Boopathy et al. 2021
-    (section 5, approximation error): metric 1, |z_nom - (z_U + z_L) / 2|, metric 2, the same over z_U - z_L, and the
-    widths; as means, where the paper sums, so that layers compare. Give a positive radius: over a point all agree.
+    At every node the bounds of a sound domain hold the values at the centre and at 64 points of the region, half of
+    them extreme, those of two overlap, and lie within each other where a theorem orders them
+    (`absdomain.laws.orderings`); with a specification, C f(x) + d fused into the last op is never looser than apart.
+    Raises LawBroken with the values. The result has the measures of Boopathy et al. 2021 (section 5, approximation
+    error): metric 1, |z_nom - (z_U + z_L) / 2|, metric 2, the same over z_U - z_L, and the widths; as means, where the
+    paper sums, so that layers compare. Over a point all domains agree, and metric 2 is NaN.
     """
     if not domains:
         raise ValueError("compare: give at least one domain")
     whole = graph if spec is None else spec.to(region.centre).of(graph)
     traces = [domain.propagate(whole, region, keep=True) for domain in domains]
-    sizes, values = witnesses.magnitudes(Example(whole, region)), witnesses.activations(whole, region.centre[None])
+    sizes, values = witnesses.magnitudes(Example(whole, region)), _values(whole, region)
     order = [
         (one, other, name)
         for one, other in permutations(range(len(domains)), 2)
@@ -95,8 +98,8 @@ def compare(domains: Sequence[AnyDomain], graph: Graph, region: Region, spec: Sp
             _inside(found[one], found[other], rooms[one] + rooms[other], name, detail)
         for place in sound:
             detail = f"{domains[place]}: {node.name}"
-            at_most(found[place].lower, value[0], rooms[place], "lower <= f(centre)", detail)
-            at_most(value[0], found[place].upper, rooms[place], "f(centre) <= upper", detail)
+            at_most(found[place].lower, value[1:], rooms[place], "lower <= f(x)", detail)
+            at_most(value[1:], found[place].upper, rooms[place], "f(x) <= upper", detail)
         layers.append(tuple(_layer(bounds, value[0]) for bounds in found))
     if spec is not None:
         flat = graph if len(graph.output.shape) == 1 else graph.then(Reshape((prod(graph.output.shape),)))
@@ -105,6 +108,15 @@ def compare(domains: Sequence[AnyDomain], graph: Graph, region: Region, spec: Sp
     texts = tuple(map(str, domains))
     names = tuple(node.name for node in whole.nodes)
     return Comparison(texts, names, tuple(layers), tuple((texts[i], texts[j], name) for i, j, name in order))
+
+
+def _values(graph: Graph, region: Region) -> list[Tensor]:
+    """Each node at the centre, which may lie outside a region that is clipped, and at points of it, (P, B, *shape)."""
+    generator = torch.Generator(region.centre.device).manual_seed(0)
+    inside = region.sample(_SAMPLES, generator)
+    points = torch.cat([region.centre[None], region.project(region.centre)[None], inside]).detach()
+    single = [witnesses.activations(graph, x[None]) for x in points]  # a specification has rows for each sample
+    return [torch.cat(values) for values in zip(*single, strict=True)]
 
 
 def _overlap(one: Bounds, other: Bounds, room: Tensor, detail: str) -> None:

@@ -8,6 +8,7 @@ from random import Random
 
 import torch
 
+from absdomain.kinds import Affine
 from absdomain.laws import problems, promises
 from absdomain.laws.broken import Closest, LawBroken, watched
 from absdomain.laws.examples import Example
@@ -147,10 +148,27 @@ def _breach(law: DomainLaw, domain: AnyDomain, problem: Example, seed: str) -> L
     except (LawBroken, UnsupportedOp) as told:
         return told
     except Exception as error:  # a plug-in may fail in any way
-        raised = LawBroken(RAISES, f"{type(error).__name__}: {error}")
+        raised = LawBroken(RAISES, f"{type(error).__name__}: {error}{_failing(domain, problem)}")
         raised.__cause__ = error
         return raised
     return None
+
+
+def _failing(domain: AnyDomain, problem: Example) -> str:
+    """Where a domain that is carried over the graph fails, and by which step the elements there were made; or ""."""
+    made: list[tuple[object, str]] = []
+    for node in problem.graph.nodes:
+        given = [made[a] for a in node.args]
+        step = "lift" if node.op is None else f"{'affine' if isinstance(node.op, Affine) else 'relax'}({node.op})"
+        try:
+            e = domain.lift(problem.region) if node.op is None else domain.transfer(node.op, *(e for e, _ in given))
+            made.append((e, f"the {type(e).__name__} that {step} at node {node.name!r} gave"))
+            given, step = made[-1:], "bounds"
+            domain.bounds(e)
+        except Exception:
+            told = ", ".join(text for _, text in given)
+            return f"; raised by {step}" + (f", given {told}" if told else "")
+    return ""
 
 
 def _evaluates(problem: Example) -> bool:

@@ -144,7 +144,10 @@ def differentiable(domain: AnyDomain, problem: Example, rng: Random) -> None:
 
     inputs = [centre, radius, *weights(problem.graph)]
     held = [t.clone().requires_grad_() for t in inputs]
-    for gradient in torch.autograd.grad(ends(*held).sum(), held, allow_unused=True, materialize_grads=True):
+    total = ends(*held).sum()
+    remedy = "the bounds have no gradient; compute them without detach and no_grad, or declare differentiable = False"
+    holds(total.requires_grad, "bounds have gradients", remedy)
+    for gradient in torch.autograd.grad(total, held, allow_unused=True, materialize_grads=True):
         finite(gradient, "gradients of the bounds are finite")
     if size > 0:
         ways = [normal(rng, *t.shape) * t.abs().clamp(min=1e-3) for t in inputs]  # relative to each entry

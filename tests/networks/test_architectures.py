@@ -85,6 +85,7 @@ BY_HAND: dict[tuple[str, tuple[int, ...]], int] = {
     ("mlp-2x256", MNIST): 2 * 256,
     ("mlp-4x256", MNIST): 4 * 256,
     ("mlp-6x256", MNIST): 6 * 256,
+    ("toy", (1, 1, 2)): 3 * 100,
 }
 
 

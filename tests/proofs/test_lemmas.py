@@ -75,6 +75,11 @@ def test_the_command_fails_where_a_lemma_fails(monkeypatch: pytest.MonkeyPatch) 
     assert "mix" in done.output
 
 
-def test_an_unknown_lemma_is_an_error() -> None:
-    done = CliRunner().invoke(app, ["prove", "fermat"])
-    assert done.exit_code == 1
+@pytest.mark.parametrize(("name", "hint"), [
+    ("fermat", "there are"), ("Sqrt", "did you mean pow?"), ("deeppolly", "did you mean deeppoly"),
+])  # fmt: skip
+def test_an_unknown_lemma_is_no_failed_one(name: str, hint: str) -> None:
+    done = CliRunner().invoke(app, ["prove", "relu", name])
+    assert done.exit_code == 2
+    told = " ".join(done.output.replace("│", "").split())
+    assert f"no lemma is called {name!r}; {hint}" in told

@@ -102,6 +102,9 @@ def test_weights_at_the_edges() -> None:
     k1, k2, opposed = same.weights(second_first=False)
     torch.testing.assert_close(k1 * one.double() + k2 * one.double(), one.double())  # g_1 = g_2: the step is g
     assert not opposed
+    square = Moments(2, zero)
+    square.see(one, torch.tensor([4.0, -3.0]))
+    assert [floats(square, first) for first in (True, False)] == [(0.0, 1.0, True), (1.0, 0.0, True)]
     turned = Moments(2, zero)
     turned.see(one, -one)
     k1, k2, opposed = floats(turned, False)

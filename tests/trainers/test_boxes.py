@@ -147,6 +147,22 @@ def test_statistics_are_those_that_each_paper_takes(batch: tuple[Tensor, Tensor]
         assert network[2].num_batches_tracked == passes + 1
 
 
+def test_bounds_beside_an_attack_have_the_statistics_of_its_points(batch: tuple[Tensor, Tensor]) -> None:
+    x, y = batch
+    parts = (nn.Flatten(), nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 4))
+    network = nn.Sequential(*parts).double().train()
+    objective = built(MTLIBP, network, "mtl-ibp", alpha=1.0, attack=SHIFT)
+    found = points(network, x, y, SHIFT)
+    losses = [
+        robust_cross_entropy(objective.bound(objective.region(x), y, objective.statistics(at)[1])).item()
+        for at in (found, x)
+    ]
+    network[2].reset_running_stats()  # as they were when the points were found
+    found_again = of_seed(objective, x, y).loss.item()
+    assert abs(losses[0] - losses[1]) > 1e-4
+    assert found_again == pytest.approx(losses[0])
+
+
 def test_no_proof_is_shown_where_there_is_none(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     objective = built(MTLIBP, network, "mtl-ibp")
     objective.domain = parse("symbolic_gap")

@@ -30,13 +30,16 @@ def slope(network: nn.Module, x: Tensor, label: int) -> Tensor:
 
 def test_the_loss_is_the_papers() -> None:
     f, g = networks()
+    g[3].weight.data.neg_()  # so that some angles are obtuse  # type: ignore[index,operator,union-attr]
     x, y = torch.rand(5, 1, 2, 3, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0])
     objective = Cosine(f, g, Settings(weight=0.7))
     step = objective(x, y)
-    angles = torch.stack([
-        functional.cosine_similarity(slope(f, x[i : i + 1], int(y[i])), slope(g, x[i : i + 1], int(y[i])), dim=0).abs()
+    signed = torch.stack([
+        functional.cosine_similarity(slope(f, x[i : i + 1], int(y[i])), slope(g, x[i : i + 1], int(y[i])), dim=0)
         for i in range(5)
     ])  # fmt: skip
+    angles = signed.abs()
+    assert signed.min() < -0.1
     assert step.metrics["cosine"].item() == pytest.approx(angles.mean().item(), rel=1e-5)
     losses = functional.cross_entropy(f(x), y) + functional.cross_entropy(g(x), y)
     assert step.loss.item() == pytest.approx((losses + 0.7 * angles.mean()).item(), rel=1e-6)

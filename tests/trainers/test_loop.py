@@ -198,3 +198,14 @@ def test_test_images_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_more_held_out_than_there_are_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"validation: 5000 cannot be used; there are 1437 training images"):
         train(short(validation=5000), tmp_path)
+
+
+def test_a_checkpoint_of_another_device_is_refused(tmp_path: Path) -> None:
+    from absdomain.trainers.session import start
+
+    list(train(short(epochs=1, ramp=0.0), tmp_path))
+    session = start(tmp_path, short(epochs=1, ramp=0.0), load("digits", "train"), torch.device("cpu"))
+    session.restore()
+    session.device = torch.device("cuda")  # there need not be one: what is missing is seen before it is used
+    with pytest.raises(CheckpointError, match=r"made on another device than cuda.*--device cpu"):
+        session.restore()

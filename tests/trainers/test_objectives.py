@@ -109,6 +109,16 @@ def test_crown_ibp_mixes_its_bounds(network: nn.Module, batch: tuple[Tensor, Ten
         torch.testing.assert_close(ours, theirs)
 
 
+def test_a_mixture_the_other_way_round_weighs_the_intervals(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    x, y = batch
+    domain = parse("mix(box, deeppoly.guided(by=box))")
+    assert isinstance(domain, Mix)
+    objective = CrownIBP(network, x[:1], domain, classes=4)
+    objective.set(eps=0.1, kappa=0.0, beta=0.25)
+    expected = 0.25 * lower(network, x, y, "box") + 0.75 * lower(network, x, y, "crown-ibp")
+    torch.testing.assert_close(objective.lower(x, y), expected)
+
+
 def test_a_negligible_beta_is_ibp_bit_for_bit(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     x, y = batch
     objective = CrownIBP(network, x[:1], mixture(), classes=4)

@@ -24,6 +24,8 @@ def test_a_row_has_a_preset_or_a_reason(row: Result) -> None:
     assert all(0 < error <= 100 for error in row.verified)
     assert len(row.verified) in (0, 1, 3)
     assert list(row.verified) == sorted(row.verified)
+    known = [error for error in (row.clean, row.pgd, *row.verified) if error is not None]
+    assert known == sorted(known)
     assert row.clean is None or all(row.clean < error for error in row.verified)
     recipe = row.recipe
     if recipe is None:
@@ -34,8 +36,8 @@ def test_a_row_has_a_preset_or_a_reason(row: Result) -> None:
     own = row.network in ("small", "large", "medium", "wide") or recipe.network == row.network
     assert own, f"{recipe.network} is not {row.network}"
     certified, trained = number(row.eps), recipe.eps
-    assert certified <= trained * (1 + 1e-9) <= 4 * certified
-    assert recipe.certified_eps in (pytest.approx(certified), pytest.approx(0.4))
+    assert certified <= trained * (1 + 1e-9) <= 6.01 * certified  # SingleProp's networks are certified far below, too
+    assert certified <= recipe.certified_eps * (1 + 1e-9)
     assert row.preset.startswith(recipe.data)
     assert row.method.split("(")[0].removeprefix("natural-") in f"{row.preset} {recipe.trainer}"
 
@@ -45,9 +47,9 @@ def test_every_result_is_told_once() -> None:
     assert max(counts.values()) == 1
     papers = Counter(row.paper for row in RESULTS)
     assert {paper.split()[0]: count for paper, count in papers.items()} == {
-        "Gowal": 32, "Zhang": 77, "Boopathy": 15, "Li": 20, "Fan": 61
+        "Gowal": 55, "Zhang": 111, "Boopathy": 45, "Li": 34, "Fan": 61
     }  # fmt: skip
-    assert len(TRAINED) == len(RESULTS) - 14
+    assert len(TRAINED) == len(RESULTS) - 35
 
 
 def test_every_preset_of_a_paper_is_of_a_row() -> None:

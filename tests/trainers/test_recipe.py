@@ -36,8 +36,32 @@ def test_crown_ibp_on_mnist_is_the_papers_schedule() -> None:
 
 
 def test_ibp_on_mnist_moves_kappa_with_eps() -> None:
-    assert ibp.recipe(data="mnist").at(31 * 215, 215) == pytest.approx((0.15, 0.75, 0.0))
+    assert certified.recipe(data="mnist").at(31 * 215, 215) == pytest.approx((0.15, 0.75, 0.0))
     assert pure_ibp.recipe(data="mnist").at(31 * 215, 215) == pytest.approx((0.15, 0.0, 0.0))
+
+
+def test_ibp_has_the_schedules_of_its_paper() -> None:
+    """2K steps of warm-up and 10K of ramp, learning rate / 10 at 15K and 25K; on CIFAR-10 5K, 50K, 60K and 90K."""
+    for data, per_epoch, step, eps in (("mnist", 600, 1000, 0.3), ("cifar10", 1000, 5000, 8.8 / 255)):
+        recipe = ibp.recipe(data=data)
+        assert (recipe.clip, recipe.optimiser, recipe.lr, recipe.network) == (True, "adam", 1e-3, "gowal-small")
+        ramp = 10 * step
+        begin = ramp // 5 if data == "mnist" else step
+        assert recipe.at(begin, per_epoch) == (0.0, 1.0, 0.0)
+        assert recipe.at(begin + ramp // 2, per_epoch) == pytest.approx((eps / 2, 0.75, 0.0), abs=1e-6)
+        assert recipe.at(begin + ramp, per_epoch) == pytest.approx((eps, 0.5, 0.0))
+        rate, (first, second) = recipe.learning_rate(per_epoch), (15, 25) if data == "mnist" else (60, 90)
+        steps = [1000 * first - 1, 1000 * first, 1000 * second - 1, 1000 * second]
+        assert [rate(at) for at in steps] == pytest.approx([1e-3, 1e-4, 1e-4, 1e-5])
+    assert (recipe.epochs, recipe.batch, recipe.certified_eps) == (350, 50, 8 / 255)
+
+
+def test_a_training_radius_is_the_one_to_certify_unless_another_is_given() -> None:
+    own = ibp.recipe(data="cifar10")
+    assert own.eps == pytest.approx(1.1 * own.certified_eps)
+    assert ibp.recipe(data="cifar10", eps=0.02).certified_eps == 0.02
+    assert ibp.recipe(data="cifar10", eps=0.02, eps_eval=0.01).certified_eps == 0.01
+    assert ibp.recipe(data="cifar10", epochs=35).certified_eps == own.certified_eps
 
 
 def test_beta_end_one_keeps_the_linear_relaxation() -> None:

@@ -125,10 +125,15 @@ def test_the_second_network_may_be_trained_against_the_first_of_the_round_before
             for parameter in objective.network.parameters():
                 parameter.mul_(-0.5)
         losses[reference, "moved"] = objective(x, y).loss.item()
+        objective.set(eps=0.2, kappa=0.0, at=Moment(0, 1))
+        objective.epoch_end([])  # of the first network's turn, which ends no round
+        objective.set(eps=0.2, kappa=0.0, at=Moment(1, 1))
+        losses[reference, "second turn"] = objective(x, y).loss.item()
         objective.epoch_end([])
         losses[reference, "next round"] = objective(x, y).loss.item()
     current, last = Weights.CURRENT, Weights.LAST
     assert losses[last, "before"] == losses[last, "moved"] == losses[current, "before"]
+    assert losses[last, "second turn"] == losses[last, "before"]
     assert losses[last, "next round"] == losses[current, "next round"] == losses[current, "moved"]
     assert losses[current, "moved"] != losses[current, "before"]
 
@@ -152,6 +157,26 @@ def test_the_sides_are_seen_alike() -> None:
     assert seen[0]["partner_clean_error"] == pytest.approx(wrong)  # of the first 5
 
 
+def test_what_is_seen_has_no_projections() -> None:
+    """Half-spaces and verified errors of a pair that trains with estimated boxes are those of exact ones."""
+
+    def deep() -> nn.Module:
+        first, second, last = nn.Linear(6, 20), nn.Linear(20, 20), nn.Linear(20, 4)
+        return nn.Sequential(nn.Flatten(), first, nn.ReLU(), second, nn.ReLU(), last).double()
+
+    f, g = deep(), deep()
+    (x, y), seen, bounds = batch(), [], []
+    for domain in ("dual", "dual(projections=2)"):
+        objective = Robustra(f, g, x, parse(domain), classes=4, pair=Settings())
+        objective.set(eps=0.3, kappa=0.0)
+        found = objective.epoch_end([(x, y)])
+        seen.append({name: value for name, value in found.items() if "attack" not in name and "transfer" not in name})
+        bounds.append(objective.against(objective.first.graph, objective.second.graph, x, y).detach())
+    assert len(seen[0]) == 10
+    assert seen[0] == seen[1]
+    assert not torch.allclose(bounds[0], bounds[1], rtol=0.1)  # which the loss has
+
+
 class Corner(Attack):
     """The corner of the box to which the model's first weight points."""
 
@@ -169,11 +194,14 @@ def test_the_transfer_error_is_that_of_the_target_at_the_sources_points() -> Non
         return made
 
     first, second = step([1.0, 0.0]), step([0.0, 1.0])
-    x, y = torch.tensor([[0.0, 0.0], [0.0, 0.4], [0.0, 0.6]]), torch.tensor([1, 1, 0])
+    x, y = torch.tensor([[0.0, 0.0], [0.0, 0.4], [0.4, 0.6]]), torch.tensor([1, 1, 1])
     region = Linf(x, 0.2)
-    assert transfer_error(Corner(), second, first, region, y) == pytest.approx(1 / 3)  # only the last, wrong anyway
-    assert transfer_error(Corner(), first, second, region, y) == pytest.approx(1 / 3)  # (-.2, .4): no step of 2
-    assert transfer_error(Corner(), second, second, region, y) == pytest.approx(1 / 3)
+    errors = {
+        (a, b): transfer_error(Corner(), a, b, region, y).item() for a in (first, second) for b in (first, second)
+    }
+    assert errors[first, first] == pytest.approx(1 / 3)  # (.6, .4) is wrong of x_1 > 1/2
+    assert errors[second, second] == pytest.approx(2 / 3)  # (-.2, .6) and (.2, .8) of x_2 > 1/2
+    assert errors[first, second] == errors[second, first] == 0.0
     assert second.training
 
 

@@ -7,7 +7,7 @@ change it, or says why there is none. The papers select checkpoints by test erro
 from __future__ import annotations
 
 from absdomain.trainers.presets.result import Result
-from absdomain.trainers.presets.tables import boopathy, gowal, li
+from absdomain.trainers.presets.tables import baselines, boopathy, gowal, li
 from absdomain.trainers.presets.tables_mixtures import fan, zhang
 
-RESULTS: tuple[Result, ...] = (*gowal(), *zhang(), *boopathy(), *li(), *fan())
+RESULTS: tuple[Result, ...] = (*gowal(), *baselines(), *zhang(), *boopathy(), *li(), *fan())

@@ -12,10 +12,11 @@ from absdomain.trainers.recipe import Recipe
 
 @dataclass(frozen=True)
 class Result:
-    """One published result: clean and verified error of a method on a network at a radius.
+    """One published result: clean, attacked and verified error of a method on a network at a radius.
 
-    `verified` is one figure, or best, median and worst over networks or runs; empty where none is given. The preset
-    trains what `eps` is certified of; its own radius may be larger, as the paper's is.
+    `verified` is one figure, or best, median and worst over networks or runs; empty where none is given. `pgd` is by
+    200 steps (Gowal et al. with 10 restarts). The preset trains what `eps` is certified of; its own radius may be
+    larger, as the paper's is.
     """
 
     paper: str
@@ -29,10 +30,17 @@ class Result:
     preset: str = ""
     options: tuple[tuple[str, Any], ...] = ()  # fields of the recipe that differ from the preset's
     remark: str = ""  # why there is no preset, or how its outcome compares
+    pgd: float | None = None
 
     def without(self, reason: str) -> Result:
         """The same row, which no preset trains."""
         return replace(self, preset="", options=(), remark=reason)
+
+    @property
+    def radius(self) -> float:
+        """`eps` as a number."""
+        above, _, below = self.eps.partition("/")
+        return float(above) / float(below or 1)
 
     @property
     def recipe(self) -> Recipe | None:

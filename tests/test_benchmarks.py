@@ -1,0 +1,52 @@
+"""The benchmarks measure every method that is registered, against steps of the same run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from absdomain.registry import names
+from benchmarks.claims import CLAIMS
+from benchmarks.methods import BASES, drawn, measured, recipe_for
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_claims_are_of_methods_that_exist() -> None:
+    assert set(CLAIMS) <= set(names("trainers"))
+
+
+@pytest.mark.slow
+def test_a_step_of_every_method_is_measured() -> None:
+    recipes = {name: recipe_for(name, "mlp-2x100", 2) for name in names("trainers")}
+    rows = {row["name"]: row for row in measured(recipes, drawn(2), 0.0)}
+    assert set(rows) == set(names("trainers"))
+    assert all(row["ms"] > 0 and row["mib"] > 0 and set(row["times"]) == set(BASES) for row in rows.values())
+    assert all(rows[base]["times"][base] == rows[base]["memories"][base] == 1 for base in BASES)
+    for cheap, dear in (("natural", "pure-ibp"), ("pure-ibp", "crown-ibp"), ("fgsm", "pgd"), ("pgd", "trades")):
+        assert rows[cheap]["ms"] < rows[dear]["ms"], f"{dear} does all that {cheap} does"
+    assert rows["diffai"]["mib"] > 10 * rows["pure-ibp"]["mib"], "a zonotope holds hundreds of boxes"
+
+
+def test_the_table_of_some_methods(tmp_path: Path) -> None:
+    from benchmarks.__main__ import app
+    from benchmarks.output import MALLOC
+
+    asked = ["methods", "--network", "mlp-2x100", "--batch", "2", "--seconds", "0", "--trainer", "singleprop"]
+    done = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "rows.json")], env=MALLOC)
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == [*BASES, "singleprop"]
+    assert "2 x natural" in done.output
+    assert "Boopathy et al. 2021" in done.output
