@@ -171,15 +171,22 @@ def _joined(args: list[Expression], width: int) -> Expression:
 
 
 def _relaxed(built: Program, relaxation: Relaxation, z: Expression, *, pieces: bool) -> Expression:
-    """y = op(z) in the program's variables: its chord where that is exact, elsewhere a variable that is tied to z."""
+    """y = op(z) in the program's variables: its chord where that is exact, elsewhere a variable that is tied to z.
+
+    Where the band of the chord is narrow, a binary for y would stand beside coefficients so small that rounding decides
+    what the solver takes for feasible: there, y is on the chord but for a variable of the band's width.
+    """
     from scipy import sparse
 
     chord = relaxation.op.chord(relaxation.boxes)
     low, high = relaxation.band(chord)
     straight = relaxation.straight(low, high)
-    lines, bent = np.flatnonzero(straight), np.flatnonzero(~straight)
-    S = relaxation.rows(chord, lines)
-    line = Expression(S @ z.M, S @ z.k + (low[lines] + high[lines]) / 2)
+    near = relaxation.narrow(low, high) & ~straight if pieces else np.zeros_like(straight)
+    lines, bent = np.flatnonzero(straight | near), np.flatnonzero(~straight & ~near)
+    S, middle = relaxation.rows(chord, lines), (low + high) / 2
+    off = built.variables((low - middle)[near], (high - middle)[near])
+    extra = sparse.csr_array((np.ones(len(off)), (np.flatnonzero(near[lines]), off)), shape=(len(lines), built.width))
+    line = Expression(widened(S @ z.M, built.width) + extra, S @ z.k + middle[lines])
     if not len(bent):
         return line
     y = _tied(built, relaxation, z, bent, pieces=pieces)

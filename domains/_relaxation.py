@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from absdomain.domains._program import Program
 
+_NARROW = 1e-6  # far above the solver's tolerances, which are 1e-9
+
 
 @dataclass(frozen=True, eq=False)
 class Relaxation:
@@ -59,6 +61,13 @@ class Relaxation:
             return low == high
         unsettled = self.op.inner(self.ones, *(1.0 - s.to(b.lower) for s, b in zip(settled, self.boxes, strict=True)))
         return (low == high) | (flat(unsettled, 0) == 0)
+
+    def narrow(self, low: Array, high: Array) -> Mask:
+        """Where this band's width is next to nothing beside 1 and the sizes of y."""
+        image = self.op.image(self.boxes)
+        sizes = np.maximum(np.abs(flat(image.lower, 0)), np.abs(flat(image.upper, 0)))
+        narrow: Mask = high - low <= _NARROW * np.maximum(sizes, 1.0)
+        return narrow
 
 
 @dataclass(frozen=True, eq=False)

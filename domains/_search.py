@@ -63,7 +63,7 @@ class Search:
 
     def _minimum(self, entry: int, sign: float) -> float:
         found = self._searched(entry, sign, gap=0.0, target=-inf)
-        if found.value - found.bound <= _CLOSE * max(1.0, abs(found.value)):
+        if isfinite(found.value) and found.value - found.bound <= _CLOSE * max(1.0, abs(found.value)):
             return found.bound
         return max(found.bound, float(self.relaxed.minima(np.array([entry]), sign)[0]))
 

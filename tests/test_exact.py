@@ -19,7 +19,7 @@ from absdomain.kinds import Elementwise, PiecewiseLinear
 from absdomain.laws import LAWS, DomainLaw, Example, check_domain, drawing, optima, witnesses
 from absdomain.laws.examples import example
 from absdomain.lowering import UnsupportedOp
-from absdomain.ops import Dense, Max, ReLU
+from absdomain.ops import Add, Dense, LeakyReLU, Max, ReLU, Scale
 from absdomain.region import L2
 from absdomain.spec import halfspaces
 from tests.test_lp import BALL, MARGIN, problem, tensor, two_neurons
@@ -156,6 +156,35 @@ def test_exact_is_never_looser_than_lp_nor_beyond_a_point() -> None:
         values = witnesses.values(found, witnesses.points(found, Random(seed)))
         assert bool((exact[0] <= values + room * 1e-3).all())
         assert bool((exact[1] >= values - room * 1e-3).all())
+
+
+def test_barely_unstable_neurons_get_no_binaries() -> None:
+    """Found by `absdomain fuzz`: by binaries beside constants of 1e-9, an entry that reaches -3e-10 was above 0.0043."""
+    first = Dense(
+        tensor([[0.6727049737768569], [-0.3988160979257535], [-0.6653671880728343]]),
+        tensor([0.031175886947779653, -0.5977575498480543, -1.0560076405289782]),
+    )
+    weight = [
+        [-0.8025506398518465, 0.3616595021650799, -0.11128048504665168],
+        [-0.34727293752162336, 0.7883039769642176, -0.8349266604118566],
+        [-0.6260486926995072, -0.33777167689803317, -1.9239906823194397],
+    ]
+    second = Dense(tensor(weight), tensor([0.3163958694138099, -0.2942521858567891, 1.3902125506362029]))
+    nodes = [
+        Node("x", None, (), (1,)),
+        Node("z", first, (0,), (3,)),
+        Node("moved", Scale(bias=tensor([-0.031175893750640605, 0.9965708450690636, 0.2907488343512426])), (1,), (3,)),
+        Node("y", LeakyReLU(0.1), (2,), (3,)),
+        Node("w", second, (3,), (3,)),
+        Node("shifted", Scale(bias=tensor([-0.469147337468547, -0.835715464839476, -1.4027388511244676])), (4,), (3,)),
+        Node("r", ReLU(), (5,), (3,)),
+        Node("s", Add(), (3, 6), (3,)),
+    ]
+    graph, region = Graph(nodes), Linf(tensor([[1.0]]), 3.0, clip=(0.0, 1.0))
+    least = graph(torch.linspace(0, 1, 10001, dtype=torch.float64).unsqueeze(1)).amin(0)
+    lower = Exact().propagate(graph, region).lower[0]
+    assert (lower <= least).all()
+    torch.testing.assert_close(lower, least, rtol=0, atol=1e-5)
 
 
 def test_without_time_the_bound_is_that_of_the_relaxation() -> None:
