@@ -91,7 +91,7 @@ class Search:
     def _searched(self, entry: int, sign: float, *, gap: float, target: float) -> Found:
         """The solver's proven bound, less its tolerances, and its best point, evaluated by the network itself."""
         c, k = sign * self.exact.M[[entry]].toarray()[0], sign * float(self.exact.k[entry])
-        if not len(self.exact.integer):  # affine over the region
+        if not len(self.exact.integer):  # affine over the region, but for barely unstable entries
             bound = float(self.exact.minima(np.array([entry]), sign)[0])
             solved = self.exact.posed.solve(c, k)
             return self._at_point(Found(bound), entry, sign) if solved else Found(bound)

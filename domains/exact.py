@@ -25,7 +25,8 @@ class Exact(Domain[Activation]):
     over boxes that the linear relaxation gives. An entry that its boxes settle costs no binary (Tjeng et al. 2019,
     section 4). A bound is what HiGHS has proved, less its tolerances; never the value of a point. It has `timeout`
     seconds for each sample that is asked (None: no limit). Where they run out, or the tolerances multiply, the
-    bound is the better of what is proved and of the relaxation's (Gowal et al. 2018, section 5).
+    bound is the better of what is proved and of the relaxation's (Gowal et al. 2018, section 5). An entry whose chord
+    is off by no more than 1e-6 of max(1, |y|) is bounded by its chord: beside smaller numbers a binary is not reliable.
 
     `decide`, which certification asks, stops at the sign of the minimum and at the first entry below zero, and gives
     the point. UnsupportedOp: an op without pieces that its boxes do not settle, or a region that is no polyhedron.

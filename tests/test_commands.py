@@ -1,7 +1,8 @@
-"""Commands that look at several runs: sweep, compare, matrix, inspect, and the second network of a pair."""
+"""Commands that look at several runs: compare, matrix, inspect, and the second network of a pair."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from torch import nn
 
 from absdomain import to_graph
 from absdomain._study import Check
-from absdomain.commands import sweep_table
 from absdomain.commands.compare import counted, transferred
 from absdomain.commands.inspect import filters, weighed
-from absdomain.commands.sweep import Result, jobs
+from absdomain.commands.matrix import _used, drawn
 from absdomain.data import load
+from absdomain.trainers.natural import natural
+from absdomain.trainers.session import split
 from absdomain.verdict import Status, Verdict
 from tests.test_cli import call
 
@@ -118,6 +120,10 @@ def test_points_of_one_network_are_put_to_the_other() -> None:
     assert transferred(falling, rising, check, images, labels) == 0
     assert transferred(rising, falling, check, images, labels) == pytest.approx(100 / 3)
     assert transferred(falling, falling, check, images, labels) == 100
+    falling.double()  # as trained with --dtype float64
+    assert transferred(falling, falling, check, images, labels) == 100
+    assert transferred(falling, rising, check, images, labels) == 0
+    assert transferred(rising, falling, check, images, labels) == pytest.approx(100 / 3)
 
 
 # --- matrix
@@ -133,6 +139,7 @@ def test_the_matrix_has_both_splits_and_is_drawn_by_its_seed(ibp: Path, pair: Pa
     ]
     for row in rows:
         assert list(row["domains"]) == ["box", "fast-lin", "lp"]
+        assert row["clip"] is True
         assert row["clean"] <= row["pgd"] <= min(row["domains"].values())
         assert row["domains"]["lp"] <= row["domains"]["fast-lin"]
     assert "test images" in table
@@ -144,6 +151,29 @@ def test_the_matrix_has_both_splits_and_is_drawn_by_its_seed(ibp: Path, pair: Pa
     call(*ask, "--seed", "1")
     assert json.loads(Path("matrix.json").read_text()) == rows
     assert all(path.read_bytes() == content for path, content in verdicts.items())
+
+
+def test_a_part_of_a_split_is_drawn_by_the_seed() -> None:
+    test = load("digits", "test")
+    assert all(torch.equal(a, b) for a, b in zip(drawn(test, 9, 1), drawn(test, 9, 1), strict=True))
+    assert not torch.equal(drawn(test, 9, 1)[0], drawn(test, 9, 2)[0])
+    assert len(drawn(test, 10**6, 0)[1]) == len(test)
+
+
+def test_the_matrix_draws_of_what_was_trained_on() -> None:
+    """At the seed of the training, too, whose own permutation begins with what is held out."""
+    full = load("digits", "train")
+    full = replace(full, labels=torch.arange(len(full)))  # each image by its row
+    recipe = natural.recipe(data="digits", seed=0, validation=300, images=200)
+    trained, held_out = (set(part.labels.tolist()) for part in split(recipe, full))
+    assert (len(trained), len(held_out), len(trained & held_out)) == (200, 300, 0)
+    found = set(drawn(_used(recipe, full), 100, 0)[1].tolist())
+    assert len(found) == 100
+    assert found <= trained
+    others = set(drawn(_used(replace(recipe, images=None), full), 100, 0)[1].tolist())
+    assert not others & held_out
+    test = load("digits", "test")
+    assert _used(recipe, test) is test
 
 
 # --- inspect
@@ -168,102 +198,6 @@ def test_inspect_writes_the_pictures_and_the_numbers(ibp: Path) -> None:
     layers = json.loads((ibp / "inspected" / "layers.json").read_text())
     assert [layer["weights"] for layer in layers] == [6400, 10000, 1000]
     assert (ibp / "inspected" / "filters.png").stat().st_size > 1000
-
-
-# --- sweep
-
-
-def test_jobs_share_out_the_budget_and_go_seed_by_seed() -> None:
-    found = list(jobs(["digits-demo"], 2, [1.0, 0.05, 0.0], Path("out")))
-    assert [(job.recipe.seed, job.recipe.epochs) for job in found] == [(s, e) for s in (0, 1) for e in (80, 4, 2)]
-    assert found[1].recipe.ramp == pytest.approx(found[0].recipe.ramp / 20)
-    assert len({job.folder for job in found}) == 6
-
-
-@pytest.mark.slow
-def test_a_sweep_is_resumed_and_tabulated(tmp_path: Path) -> None:
-    ask = ["sweep", "digits-demo", "--budget", "0.02", "--budget", "0.05", "--subset", "10", *QUICK]
-    ask += ["--eps", "0.02", "--eps", "0.05", "--out", tmp_path / "s"]
-    call(*ask)
-    found = json.loads((tmp_path / "s/results.json").read_text())
-    assert [(row["epochs"], row["seed"], row["eps"]) for row in found] == [
-        (epochs, 0, eps) for epochs in (2, 4) for eps in (0.02, 0.05)
-    ]
-    assert all(row["clean"] <= row["pgd"] <= row["verified"] for row in found)
-    names = {path.name for path in (tmp_path / "s").iterdir() if path.is_file()}
-    assert names == {
-        "results.json", "table.md", "costs.json", "eps.png", "length.png", "cost.png",
-    }  # fmt: skip
-    costs = json.loads((tmp_path / "s/costs.json").read_text())["digits-demo"]
-    assert costs["time_ratio"] > 1  # a natural step is part of none of its bounds
-    models = {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("*.safetensors")}
-    text = call(*ask).stdout
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("*.safetensors")} == models
-    assert json.loads((tmp_path / "s/results.json").read_text()) == found
-    assert "verified: best" in text
-
-
-def test_the_table_has_best_median_worst_mean_and_deviation(tmp_path: Path) -> None:
-    def result(seed: int, verified: float | None, diverged: str | None = None, eps: float = 0.1) -> Result:
-        return Result("p", "ibp", 10, seed, eps, 0.1, 1.0, 2.0, verified, 3.0, diverged)
-
-    rows = [result(0, 10.0), result(1, 40.0), result(2, 16.0), result(3, None, "loss nan")]
-    sweep_table.write(tmp_path, rows, {"p": {"time_ratio": 2.5, "memory_ratio": 1.25}})
-    line = (tmp_path / "table.md").read_text().splitlines()[2]
-    assert [cell.strip() for cell in line.strip("|").split("|")] == [
-        "p", "10", "0.1", "4 (1 diverged)", "1.00 ± 0.00", "2.00 ± 0.00", "10.00", "16.00", "40.00", "22.00 ± 15.87",
-        "-", "-", "-", "3.00 ± 0.00", "2.50", "1.25",
-    ]  # fmt: skip
-    assert "Published" not in (tmp_path / "table.md").read_text()
-    assert "seed 3: loss nan" in (tmp_path / "table.md").read_text()
-    assert {path.name for path in tmp_path.iterdir()} == {"table.md", "seeds.png", "cost.png"}
-
-
-def test_published_errors_stand_beside_ours(tmp_path: Path) -> None:
-    """Of the preset as it is, at the certified radius; of its own network where the paper has that."""
-    known = {
-        ("mnist-0.4-ibp-gowal-large", 0.4): (
-            "1.66; -; -",
-            "10.34; -; -",
-            "14.88; 15.01; 16.33",
-        ),  # by MIP, IBP, 10 runs
-        ("mnist-0.4-ibp-gowal-large", 0.3): ("1.66; -", "6.12; -", "8.05; 8.21"),
-        ("mnist-0.4-ibp-gowal-large", 0.35): ("-", "-", "-"),
-        ("cifar10-8-255-advibp-dm-small", 8 / 255): ("57.88", "66.52", "70.31"),
-        ("mnist-0.3-crown-ibp-B", 0.3): ("3.20", "-", "10.60"),  # of B itself, not of models A to J
-        ("mnist-0.1-crown-ibp-P", 0.1): ("1.05", "-", "5.63"),  # without the L1 penalty of the other row
-        ("digits-demo", 0.1): ("-", "-", "-"),
-    }
-    rows = [Result(name, "ibp", 10, 0, eps, eps, 1.0, 2.0, 3.0, 4.0) for name, eps in known]
-    sweep_table.write(tmp_path, rows, {})
-    head, _, *lines = (tmp_path / "table.md").read_text().splitlines()
-    place = [cell.strip() for cell in head.strip("|").split("|")].index("published: clean")
-    for cells, line in zip(known.values(), lines, strict=False):
-        assert tuple(cell.strip() for cell in line.strip("|").split("|"))[place : place + 3] == cells
-    sources = [line for line in lines if line.startswith("- ")]
-    assert "- mnist-0.3-crown-ibp-B, eps 0.3: Zhang et al. 2020, table 5, crown-ibp-B; mean of 5 runs" in sources
-    assert len(sources) == 8
-
-
-def test_the_best_training_radius_is_taken_at_each_radius() -> None:
-    rows = [
-        Result(preset, "ibp", 10, 0, train, eps, 0.0, 0.0, error)
-        for preset, train, errors in (("a", 0.1, (5.0, 50.0)), ("b", 0.2, (9.0, 20.0)))
-        for eps, error in zip((0.1, 0.2), errors, strict=True)
-    ]
-    rows.append(Result("c", "pgd", 10, 0, 0.1, 0.1, 0.0, 0.0, 1.0))
-    groups = sweep_table.grouped(rows)
-    assert sweep_table.best_over_training(groups) == {"ibp": {0.1: 5.0, 0.2: 20.0}}
-    assert sweep_table.by_radius(groups)["a, 10 epochs"] == {0.1: [5.0], 0.2: [50.0]}
-
-
-def test_a_part_of_a_split_is_drawn_by_the_seed() -> None:
-    from absdomain.commands.matrix import drawn
-
-    test = load("digits", "test")
-    assert all(torch.equal(a, b) for a, b in zip(drawn(test, 9, 1), drawn(test, 9, 1), strict=True))
-    assert not torch.equal(drawn(test, 9, 1)[0], drawn(test, 9, 2)[0])
-    assert len(drawn(test, 10**6, 0)[1]) == len(test)
 
 
 @pytest.mark.parametrize("command", ["sweep", "compare", "matrix", "inspect", "toy"])

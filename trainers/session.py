@@ -148,14 +148,20 @@ class HeldOut:
         return math.ceil(len(self.images) / self.size)
 
 
+def split(recipe: Recipe, full: Images) -> tuple[Images, Images]:
+    """(the images a training takes its steps on, those held out to watch it), of the data set's training images."""
+    images, held_out = full.holdout(recipe.validation, recipe.seed)
+    if recipe.images is not None and recipe.images < len(images):
+        images = replace(images.holdout(recipe.images, recipe.seed)[1], split=images.split)
+    return images, held_out
+
+
 def start(folder: Path, recipe: Recipe, full: Images, device: torch.device, world: World = ALONE) -> Session:
     """The training at its beginning: network and data drawn from the recipe's seed."""
     method = read(recipe.trainer)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe, full.shape, full.classes).to(device)
-    images, held_out = full.holdout(recipe.validation, recipe.seed)
-    if recipe.images is not None and recipe.images < len(images):
-        images = replace(images.holdout(recipe.images, recipe.seed)[1], split=images.split)
+    images, held_out = split(recipe, full)
     example = images[:1][0].to(device, recipe.torch_dtype)
     objective = method.build(network, example, full.classes, recipe)
     optimiser = _optimiser(recipe, objective)

@@ -105,7 +105,8 @@ def _correct(first: Sequence[Verdict], second: Sequence[Verdict]) -> tuple[list[
 def transferred(source: nn.Module, target: nn.Module, check: Check, images: Tensor, labels: Tensor) -> float:
     """The percentage of images that `target` gets wrong at the points of their balls that PGD finds worst for `source`.
 
-    PGD with the check's steps and restarts, which does not stop where `source` errs first.
+    PGD with the check's steps and restarts, which does not stop where `source` errs first. Each network is given points
+    of its own dtype.
     """
     import math
 
@@ -117,16 +118,20 @@ def transferred(source: nn.Module, target: nn.Module, check: Check, images: Tens
 
     generator = torch.Generator().manual_seed(check.seed)
 
+    def ball(x: Tensor, network: nn.Module) -> Region:
+        own = next((p.dtype for p in network.parameters()), x.dtype)
+        return Linf(x.to(own), check.eps, clip=check.region)
+
     def worst(model: nn.Module, region: Region, y: Tensor) -> Tensor:
         found = pgd(model, region, y, steps=check.steps, restarts=check.restarts, goal=-math.inf, generator=generator)
-        return found.points
+        theirs = ball(x, target)  # rounded to another dtype, a point may lie outside
+        return theirs.project(found.points.to(theirs.centre.dtype))
 
     wrong = 0.0
     with progress("transfer", len(labels)) as show:
         for first in range(0, len(labels), BATCH):
             x, y = images[first : first + BATCH], labels[first : first + BATCH]
-            region = Linf(x, check.eps, clip=check.region)
-            wrong += transfer_error(worst, source, target, region, y).item() * len(y)
+            wrong += transfer_error(worst, source, target, ball(x, source), y).item() * len(y)
             show(first + len(y), f"{wrong:.0f} wrong")
     return 100 * wrong / len(labels)
 

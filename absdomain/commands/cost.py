@@ -34,10 +34,15 @@ class Steps(NamedTuple):
 
 
 def cost(recipe: Recipe, images: Images, *, seconds: float = 2.0) -> Cost:
-    """What `steps` take, in turn for so many seconds."""
-    works = steps(recipe, images)
-    times = _timing.interleaved(works, seconds=seconds, least=3)
-    peaks = [_timing.peak_memory(work) for work in works]
+    """What `steps` take, in turn for so many seconds; on one thread, as processor time counts that of all."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        works = steps(recipe, images)
+        times = _timing.interleaved(works, seconds=seconds, least=3)
+        peaks = [_timing.peak_memory(work) for work in works]
+    finally:
+        torch.set_num_threads(threads)
     return Cost(times[1], peaks[1], times[1] / times[0], peaks[1] / peaks[0])
 
 

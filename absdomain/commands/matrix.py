@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from absdomain.data import Images
+    from absdomain.trainers import Recipe
 
 # Box, the zero slope, Fast-Lin, CROWN and the linear program, each on its own boxes.
 DOMAINS = ("box", "deeppoly(slopes=zero)", "fast-lin", "crown", "lp")
 SPLITS = ("test", "train")
+STREAM = 1  # of the seed's random streams; trainings draw what they hold out from the seed's own
 
 
 def matrix(
@@ -41,8 +43,9 @@ def matrix(
 ) -> None:
     """Certify each run with each domain, on images of the test and of the training split: a table of verified errors.
 
-    A row is a network, a column a domain; eps is by default that of each training. The split on which a network was
-    trained shows how much of its proofs is learnt by heart. The same command again resumes.
+    A row is a network, a column a domain; eps and clipping are by default those of each training. Images of the
+    training split are drawn from those that the network was trained on: they show how much of its proofs is learnt by
+    heart. The same command again resumes.
 
     `absdomain matrix runs/ibp runs/wong-kolter --subset 100 --seed 1`
     """
@@ -53,20 +56,21 @@ def matrix(
     use(threads)
     rows = []
     for run in runs:
-        subject = subject_of(run, None, None, model)
+        subject, recipe = subject_of(run, None, None, model), _recipe(run)
         check = check_of(
             subject, eps, clip, domain or list(DOMAINS),
             steps=steps, restarts=restarts, subset=subset, seed=seed, curve=0,
         )  # fmt: skip
         for split in SPLITS:
-            images, labels = drawn(load(subject.data, split, data_dir=data_dir), subset, seed)
+            images, labels = drawn(_used(recipe, load(subject.data, split, data_dir=data_dir)), subset, seed)
             folder = check.folder(subject)
-            verdicts = judged(subject, check, images, labels, folder.with_name(f"{split}-{seed}-{folder.name}"))
+            verdicts = judged(subject, check, images, labels, folder.with_name(f"{split}-seed{seed}-{folder.name}"))
             summary, spelt = summarise(verdicts), check.spelling()
             errors = {spelt.get(name, name): error for name, error in summary.domains.items()}
             clean, pgd = summary.clean_error, summary.pgd_error
-            row = {"run": str(run), "trained": _method(run), "split": split, "eps": check.eps, "clean": clean}
-            rows.append(row | {"images": len(labels), "pgd": pgd, "domains": errors, "timeouts": summary.timeouts})
+            row = {"run": str(run), "trained": recipe.trainer, "split": split, "eps": check.eps, "clip": check.clip}
+            row |= {"clean": clean, "images": len(labels), "pgd": pgd}
+            rows.append(row | {"domains": errors, "timeouts": summary.timeouts})
     out.write_text(json.dumps(rows, indent=1) + "\n")
     _show(rows)
     typer.echo(f"numbers: {out}")
@@ -74,15 +78,26 @@ def matrix(
 
 def drawn(images: Images, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """`count` images and labels drawn by the seed, in file order; all of them where there are no more."""
-    return images[:] if count >= len(images) else images.holdout(count, seed)[1][:]
+    import numpy as np
+    import torch
+
+    order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM,))).permutation(len(images))
+    return images.select(torch.from_numpy(order[:count]).sort().values, images.split)[:]
 
 
-def _method(run: Path) -> str:
+def _used(recipe: Recipe, images: Images) -> Images:
+    """Of a training split, the images that the recipe's training takes its steps on; any other split as it is."""
+    from absdomain.trainers.session import split
+
+    return split(recipe, images)[0] if images.split == "train" else images
+
+
+def _recipe(run: Path) -> Recipe:
     from absdomain.trainers.folder import read_config
 
     config = read_config(run)
     assert config is not None  # its network has been read
-    return config.recipe.trainer
+    return config.recipe
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
@@ -94,9 +109,10 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
         chosen = [row for row in rows if row["split"] == split]
         names = list(dict.fromkeys(name for row in chosen for name in row["domains"]))
         title = f"verified error, %: {chosen[0]['images']} {split} images a network"
-        table = Table("trained with", "run", "eps", "clean", "PGD", *names, title=title, title_justify="left")
+        table = Table("trained with", "run", "eps", "clip", "clean", "PGD", *names, title=title, title_justify="left")
         for row in chosen:
             pgd = "" if row["pgd"] is None else f"{row['pgd']:.2f}"
+            clipped = "yes" if row["clip"] else "no"
             cells = [f"{row['domains'][name]:.2f}" if name in row["domains"] else "" for name in names]
-            table.add_row(row["trained"], row["run"], f"{row['eps']:g}", f"{row['clean']:.2f}", pgd, *cells)
+            table.add_row(row["trained"], row["run"], f"{row['eps']:g}", clipped, f"{row['clean']:.2f}", pgd, *cells)
         show(table)

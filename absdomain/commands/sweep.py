@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ class Result:
     seed: int
     train_eps: float
     eps: float
+    clip: bool  # whether a perturbed image stays in [0, 1]
     clean: float | None = None
     pgd: float | None = None
     verified: float | None = None
@@ -70,12 +72,14 @@ def sweep(
 ) -> None:
     """Train presets with several seeds and budgets, certify each, and write one table with its plots.
 
-    Each training has a folder of its own; the same command again resumes, and what is finished is not done again. The
-    sweep's folder gets table.md, results.json and the plots. Epochs are rounded to an even number, as a pair needs.
+    Each training has a folder of its own; the same command again resumes: no epoch is trained and no image judged
+    twice. The sweep's folder gets table.md, results.json and the plots. Epochs are rounded to an even number, as a pair
+    needs.
 
     `absdomain sweep mnist-0.3-crown-ibp-B mnist-0.3-pure-ibp-B --seeds 3 --budget 0.1 --budget 0.3`
     """
     from absdomain.commands import sweep_table
+    from absdomain.trainers.checkpoints import write_atomically
 
     device = use(threads, device)
     asked = {"steps": steps, "restarts": restarts, "subset": subset, "curve": 0, "cascade": True}
@@ -85,27 +89,38 @@ def sweep(
         results += _results(job, eps, domain, asked, data_dir, device)
     costs = _costs(presets, data_dir, out) if cost else {}
     sweep_table.write(out, results, costs)
-    (out / "results.json").write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+    numbers = json.dumps([asdict(result) for result in results], indent=1) + "\n"
+    write_atomically(out / "results.json", numbers.encode())
     typer.echo((out / "table.md").read_text())
     typer.echo(f"table, numbers and plots: {out}")
 
 
 def jobs(presets: list[str], seeds: int, budgets: list[float], out: Path) -> Iterator[Job]:
-    """All trainings, seed by seed, so that an interrupted sweep has all methods."""
+    """All trainings, once each, seed by seed, so that an interrupted sweep has all methods.
+
+    Budgets whose epochs round to the same number are one training. BadParameter for a budget that is none.
+    """
+    for budget in budgets:
+        if not 0 < budget < math.inf:
+            raise typer.BadParameter(f"{budget} is no share of the epochs; give one above 0", param_hint="--budget")
+    made: set[Path] = set()
     for seed in range(seeds):
         for budget in budgets:
             for preset in presets:
                 whole = recipe_of(preset, {}).epochs
                 epochs = whole if budget == 1 else max(2, 2 * round(budget * whole / 2))
                 recipe = recipe_of(preset, {"epochs": epochs, "seed": seed})
-                yield Job(preset, recipe, out / f"{preset}-epochs{epochs}-seed{seed}")
+                job = Job(preset, recipe, out / f"{preset}-epochs{epochs}-seed{seed}")
+                if job.folder not in made:
+                    made.add(job.folder)
+                    yield job
 
 
 def _results(
     job: Job, radii: list[float] | None, domains: list[str] | None, asked: dict[str, Any], data_dir: Path | None,
     device: str,
 ) -> Iterator[Result]:  # fmt: skip
-    """Train, unless that is done; certify at each radius, unless that is done."""
+    """Train and certify at each radius, once each; both go on from what the folder has."""
     from absdomain.trainers import Diverged, read_metrics
 
     recipe = job.recipe
@@ -115,25 +130,24 @@ def _results(
         train_in(recipe, job.folder, data_dir, device)
     except Diverged as reason:
         failure = str(reason)
-    for eps in radii or [recipe.certified_eps]:
+    for eps in dict.fromkeys(radii or [recipe.certified_eps]):
         if failure is not None:
-            yield Result(*what, eps, diverged=failure)
+            yield Result(*what, eps, recipe.clip, diverged=failure)
             continue
         found = _certified(job.folder, eps, domains, asked, data_dir, device)
         seconds = read_metrics(job.folder)[-1]["seconds"] / recipe.epochs
-        yield Result(*what, eps, found["clean_error"], found["pgd_error"], found["verified_error"], seconds)
+        errors = found["clean_error"], found["pgd_error"], found["verified_error"]
+        yield Result(*what, eps, found["clip"], *errors, seconds)
 
 
 def _certified(
     run: Path, eps: float, domains: list[str] | None, asked: dict[str, Any], data_dir: Path | None, device: str
 ) -> dict[str, Any]:
+    """As in results.json, made anew from the verdicts in the folder: they are refused if of another network or data."""
     from absdomain._study import study
 
     subject = subject_of(run, None, None)
     check = check_of(subject, eps, None, domains, **asked)
-    done = check.folder(subject) / "results.json"
-    if done.exists():
-        return dict(json.loads(done.read_text()))
     return study(subject, check, data_dir=data_dir, device=device).results
 
 
@@ -141,6 +155,7 @@ def _costs(presets: list[str], data_dir: Path | None, out: Path) -> dict[str, An
     """What a step of each preset costs, measured once and kept."""
     from absdomain.commands.cost import cost
     from absdomain.data import load
+    from absdomain.trainers.checkpoints import write_atomically
 
     path = out / "costs.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
@@ -150,5 +165,5 @@ def _costs(presets: list[str], data_dir: Path | None, out: Path) -> dict[str, An
         if known.get(preset, {}).get("recipe") != key:
             found = cost(recipe, load(recipe.data, "train", data_dir=data_dir))
             known[preset] = {**asdict(found), "recipe": key}
-            path.write_text(json.dumps(known, indent=1) + "\n")
+            write_atomically(path, (json.dumps(known, indent=1) + "\n").encode())
     return {preset: known[preset] for preset in presets}

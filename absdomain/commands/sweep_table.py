@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Group = tuple[str, int, float]  # preset, epochs, certified radius
 HEAD = (
-    "preset", "epochs", "eps", "seeds", "clean", "PGD", "verified: best", "median", "worst", "mean",
+    "preset", "epochs", "eps", "clip", "seeds", "clean", "PGD", "verified: best", "median", "worst", "mean",
     "published: clean", "PGD", "verified", "s/epoch", "step time", "step memory",
 )  # fmt: skip
 
@@ -77,6 +77,7 @@ def _row(
         preset,
         str(epochs),
         f"{eps:.4g}",
+        " / ".join(sorted({"yes" if m.clip else "no" for m in members})),
         f"{len(members)}" + (f" ({lost} diverged)" if lost else ""),
         _mean(_values(members, "clean")),
         _mean(_values(members, "pgd")),
