@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -143,13 +144,19 @@ class Journals:
     def _gathered(self) -> dict[int, Verdict]:
         """What is in the file, into which the parts have been moved: for the first process."""
         assert self._own is not None
-        for path in sorted(self.path.parent.glob(_part(self.path, "*").name)):
+        for path in _parts(self.path):
             with closing(Journal(path, self.config)) as part:
                 self.append(verdict for index, verdict in part.verdicts.items() if index not in self._own.verdicts)
             path.unlink()
         return dict(self._own.verdicts)
 
 
-def _part(path: Path, number: int | str) -> Path:
+def _part(path: Path, number: int) -> Path:
     """The file of another process than the first."""
     return path.with_name(f"{path.name}.part{number}")
+
+
+def _parts(path: Path) -> list[Path]:
+    """Those of them that are there; a name that only begins like one, such as a copy's, is somebody else's."""
+    name = re.compile(re.escape(path.name) + r"\.part[0-9]+")
+    return sorted(found for found in path.parent.iterdir() if name.fullmatch(found.name))

@@ -95,10 +95,10 @@ def certify(
     chosen = tuple(map(parse, CASCADE)) if domains is None else tuple(domains)
     regions = _regions(eps, clip, region)
     _check_data(images, labels)
-    _check_numbers(margin, dtype, images.device)
     _check_sound(chosen, regions(images[:1]))
     original = copy.deepcopy(model).eval().requires_grad_(False)
     exact = copy.deepcopy(original).to(dtype)
+    _check_numbers(margin, dtype, _device(exact))
     example = images[:1].to(_device(exact), dtype)
     classes = _classes(exact, example, labels)
     prover = Prover(
@@ -119,6 +119,7 @@ def certify(
         if not world.alone:
             raise ValueError(f"certify: {world.size} processes tell each other their verdicts in a file; give `file`")
         return _run(prover, images, labels, batch, None, world)
+    _check_batch(batch, world)
     config = {
         "region": _described([regions(part) for part in images.split(100)]),
         "domains": [str(domain) for domain in chosen],
@@ -155,8 +156,10 @@ def _run(
                 journal.append(fresh)
             seen |= {verdict.index for verdict in fresh}
             yield from fresh
-        if journal is not None:
-            yield from (verdict for index, verdict in sorted(journal.all().items()) if index not in seen)
+        everything = {} if journal is None else journal.all()
+        others = [verdict for index, verdict in sorted(everything.items()) if index not in seen]
+        yield from others
+        _check_complete(seen | {verdict.index for verdict in others}, len(images), journal)
 
 
 def model_hash(model: nn.Module) -> str:
@@ -215,6 +218,24 @@ def _check_numbers(margin: float | None, dtype: torch.dtype, device: torch.devic
         raise ValueError(f"certify: {dtype} is too coarse for a proof; use torch.float64")
     if dtype is torch.float32 and device.type != "cpu":
         raise ValueError(f"certify: float32 on {device} may be computed in TF32, whose rounding is not allowed for")
+
+
+def _check_batch(batch: int, world: World) -> None:
+    """The processes share the batches by number, so that with other batches some images would belong to nobody."""
+    first = world.once(lambda: batch)
+    if batch != first:
+        raise ValueError(f"certify: batch {batch} in process {world.rank}, {first} in the first; give all the same")
+
+
+def _check_complete(given: set[int], samples: int, journal: Journals | None) -> None:
+    """Each of the images has its verdict: an error over fewer would look like any other."""
+    wrong = sorted(given ^ set(range(samples)))
+    if wrong:
+        place = "certify" if journal is None else str(journal.path)
+        raise RuntimeError(
+            f"{place}: {len(wrong)} of {samples} images have no verdict or do not exist, the first {wrong[0]}; give "
+            "all processes the same arguments and a folder that all of them see, and certify again to continue"
+        )
 
 
 def _check_data(images: Tensor, labels: Tensor) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds import Op, Shape
+from absdomain.precision import no_autocast
 
 if TYPE_CHECKING:
     import networkx
@@ -102,7 +103,7 @@ class Graph:
         """
         from absdomain.rewrite import fuse
 
-        with torch.no_grad():
+        with torch.no_grad(), no_autocast():
             fused = fuse(self)
             return Graph([node if node.op is None else replace(node, op=node.op.freeze()) for node in fused.nodes])
 

@@ -6,7 +6,8 @@ would break bounds by far more, and say nothing.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -16,6 +17,16 @@ def own_dtype(like: Tensor) -> AbstractContextManager[object]:
     """Where an autocast is active on the tensor's device, a context without it."""
     kind = like.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
+@contextmanager
+def no_autocast() -> Iterator[None]:
+    """A context without any autocast, for work on tensors of devices not yet known."""
+    with ExitStack() as left:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                left.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 def set_tf32(allowed: bool) -> None:

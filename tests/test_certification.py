@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain import L2, Bounds, Guarantee, Linf, UnsupportedOp, margins, to_graph
-from absdomain._journal import JournalError
+from absdomain._journal import Journal, JournalError, Journals
 from absdomain.algebra import parse
 from absdomain.attack import Pgd, inside, margin
 from absdomain.certification import (
@@ -26,6 +26,7 @@ from absdomain.certification import (
     summarise,
 )
 from absdomain.domains import Box, DeepPoly
+from absdomain.parallel import ALONE, World
 
 BOX, DEEP = Box(), DeepPoly()
 
@@ -318,6 +319,12 @@ def test_a_network_without_logits_is_refused(images: Tensor, labels: Tensor) -> 
         certify(nn.Conv2d(2, 2, 1), images, labels, eps=0.1)
 
 
+def test_float32_is_refused_where_the_model_is_whatever_holds_the_images(net: nn.Module, images: Tensor) -> None:
+    labels = torch.zeros(30, dtype=torch.int64)
+    with pytest.raises(ValueError, match="float32 on meta may be computed in TF32"):
+        certify(net.to("meta"), images, labels, eps=0.1, dtype=torch.float32)
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -403,6 +410,45 @@ def test_a_damaged_file_is_refused_with_its_line(call: Any, tmp_path: Path, line
     file.write_bytes(b"{}\n")
     with pytest.raises(JournalError, match=r"r\.jsonl:1: not a results file"):
         call()
+
+
+def test_parts_are_found_by_their_exact_names(call: Any, tmp_path: Path) -> None:
+    path, (verdict, *_) = tmp_path / "eps[1].jsonl", list(call(file=None))
+    part, copy = (path.with_name(path.name + end) for end in (".part1", ".part1.bak"))
+    copy.write_text("somebody else's")
+    journal = Journal(part, {})
+    journal.append([verdict])
+    journal.close()
+    assert list(Journals(path, {}, ALONE).done) == [verdict.index]
+    assert not part.exists()
+    assert copy.read_text() == "somebody else's"
+
+
+class Deaf(World):
+    """Of two processes the first, to which the other never says anything."""
+
+    def once(self, work: Any) -> Any:
+        return work()
+
+    def wait(self) -> None:
+        pass
+
+
+def test_verdicts_that_another_process_did_not_give_are_missed(call: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"r\.jsonl: 14 of 30 images have no verdict .* the first 7; give all"):
+        list(call(world=Deaf(0, 2)))
+
+
+class Second(World):
+    """Of two processes the second; the first says 7."""
+
+    def once(self, work: Any) -> Any:
+        return 7
+
+
+def test_processes_with_other_batches_are_refused(call: Any) -> None:
+    with pytest.raises(ValueError, match="batch 5 in process 1, 7 in the first"):
+        call(world=Second(1, 2), batch=5)
 
 
 def test_a_verdict_goes_to_json_and_back() -> None:

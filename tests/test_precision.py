@@ -59,9 +59,11 @@ def test_an_autocast_leaves_gradients_of_bounds_as_they_are(model: nn.Module, ba
 def test_an_autocast_leaves_certificates_as_they_are(
     model: nn.Module, batch: tuple[Tensor, Tensor], dtype: torch.dtype
 ) -> None:
-    expected = [verdict.to_json() for verdict in certify(model, *batch, eps=0.001, dtype=dtype)]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert [verdict.to_json() for verdict in certify(model, *batch, eps=0.001, dtype=dtype)] == expected
+    joined = nn.Sequential(nn.Flatten(), nn.Linear(36, 9), nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 4))  # by `freeze`
+    for network in (model, joined):
+        expected = [verdict.to_json() for verdict in certify(network, *batch, eps=0.001, dtype=dtype)]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert [verdict.to_json() for verdict in certify(network, *batch, eps=0.001, dtype=dtype)] == expected
 
 
 @pytest.fixture
