@@ -30,7 +30,8 @@ class Recipe:
     kappa_end, in `ramp` epochs: step by step, or in stairs of `stair` epochs, of which the first stands at the start
     and the ramp's last at the end. beta = 1 - (eps now / eps) (1 - beta_end), or 0 if beta_end is None.
     The learning rate is multiplied by `decay` at each milestone. A step whose loss or gradient is not finite, or whose
-    loss exceeds `spike` times the running mean of the losses, is left out; more than `patience` in a row end the run.
+    loss is more than (spike - 1) |m| above the running mean m of the losses, is left out; more than `patience` in a row
+    end the run.
     """
 
     data: str = "digits"

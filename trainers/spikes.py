@@ -12,6 +12,7 @@ from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.session import Position
 
 MEMORY = 0.9  # of the running mean of the losses
+FLOOR = 1e-3  # below it, no loss is called far above another
 
 
 class Buffers:
@@ -31,8 +32,11 @@ def loss_trouble(recipe: Recipe, position: Position, loss: float) -> str | None:
     """Why a step with this loss must not be taken; None if it may."""
     if not math.isfinite(loss):
         return f"the loss is {loss}"
-    if recipe.spike is not None and position.level is not None and loss > recipe.spike * position.level:
-        return f"the loss is {loss:.4g}, more than spike {recipe.spike:g} times its running mean {position.level:.4g}"
+    if recipe.spike is None or position.level is None:
+        return None
+    size = max(abs(position.level), FLOOR)  # a hinge loss may be negative, or near 0
+    if loss - position.level > (recipe.spike - 1) * size:
+        return f"the loss is {loss:.4g}, too far above its mean {position.level:.4g} for spike {recipe.spike:g}"
     return None
 
 

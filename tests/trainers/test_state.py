@@ -34,6 +34,8 @@ from absdomain.trainers import (
 )
 from absdomain.trainers.fields import Epochs
 from absdomain.trainers.schedules import START
+from absdomain.trainers.session import Position
+from absdomain.trainers.spikes import loss_trouble
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ KINDS: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, Any], str]] = {
     "nan": (lambda loss: loss * math.nan, {}, "the loss is nan"),
     "infinite": (lambda loss: loss + math.inf, {}, "the loss is inf"),
     "gradient": (Poison.apply, {}, r"the gradient's norm is (nan|inf)"),
-    "spike": (lambda loss: 1e4 * loss, {"spike": 100.0}, r"the loss is .*, more than spike 100 times its running mean"),
+    "spike": (lambda loss: 1e4 * loss, {"spike": 100.0}, r"the loss is .*, too far above its mean .* for spike 100"),
 }
 
 
@@ -251,6 +253,12 @@ def test_a_spike_is_taken_unless_the_recipe_has_a_limit(tmp_path: Path) -> None:
     HARM[4] = lambda loss: 1e4 * loss
     (row,) = train(HARMED.recipe(epochs=1), tmp_path)
     assert row.skipped == 0
+
+
+@pytest.mark.parametrize(("level", "loss", "harm"), [(-50, -50, False), (0, 1e-9, False), (-1, 2, True), (1, 3, True)])
+def test_a_spike_is_told_by_its_height_above_losses_of_any_sign(level: float, loss: float, harm: bool) -> None:
+    recipe = replace(HARMED.recipe(), spike=2.0)
+    assert bool(loss_trouble(recipe, Position(level=level), loss)) is harm
 
 
 def test_too_many_harmful_steps_in_a_row_end_the_run_with_its_reason(tmp_path: Path) -> None:
