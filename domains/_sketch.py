@@ -87,8 +87,8 @@ class Sketch:
             own = own.index_put((place, sample, entry), wide[sample, entry])
             rows[Source(_sum)] = own.view(*own.shape[:2], *radius.shape[1:])
         if wide.shape[1] > many:
-            drawn = self.chance.cauchy(radius) * (wide * ~few).view_as(radius)
-            rows[self.shared] = drawn + rows[self.shared] if self.shared in rows else drawn
+            drawn, size = self.chance.cauchy(radius), (wide * ~few).view_as(radius)
+            rows[self.shared] = torch.addcmul(rows[self.shared], drawn, size) if self.shared in rows else drawn * size
         return replace(self, rows=rows)
 
 
@@ -136,11 +136,21 @@ def _image(centre: Tensor, linear: Callable[..., Tensor], args: tuple[Sketch, ..
         return replace(args[0], centre=centre)
     counts = [next(len(e.rows[source]) for e in args if source in e.rows) for source in sources]
     inputs = [
-        torch.cat([e.rows.get(s, e.centre.new_zeros(n, *e.centre.shape)) for s, n in zip(sources, counts, strict=True)])
+        _joined([e.rows.get(s, e.centre.new_zeros(n, *e.centre.shape)) for s, n in zip(sources, counts, strict=True)])
         for e in args
     ]
-    images = torch.vmap(linear)(*inputs).split(counts)
-    return replace(args[0], centre=centre, rows=dict(zip(sources, images, strict=True)))
+    images = torch.vmap(linear)(*inputs)
+    return replace(args[0], centre=centre, rows=dict(zip(sources, _parts(images, counts), strict=True)))
+
+
+def _joined(rows: list[Tensor]) -> Tensor:
+    """All rows in one tensor; a single part is not copied, for it is large."""
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+def _parts(rows: Tensor, counts: list[int]) -> tuple[Tensor, ...]:
+    """The opposite; the gradient of a single part is not copied, either."""
+    return (rows,) if len(counts) == 1 else rows.split(counts)
 
 
 def _diagonal(radius: Tensor) -> Tensor:
@@ -169,5 +179,7 @@ def _root_mean_square(rows: Tensor) -> Tensor:
 
 def _median(rows: Tensor) -> Tensor:
     """An estimate of |w|_1 from Cauchy projections of w: the median, between the two middle ones of an even number."""
-    ordered = rows.abs().sort(0).values
-    return (ordered[(len(rows) - 1) // 2] + ordered[len(rows) // 2]) / 2
+    middle = [(len(rows) - 1) // 2, len(rows) // 2]
+    with torch.no_grad():  # the two are all that a gradient reaches
+        index = rows.abs().topk(middle[1] + 1, 0, largest=False, sorted=True).indices[middle]
+    return rows.gather(0, index).abs().mean(0)
