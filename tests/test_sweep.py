@@ -35,6 +35,8 @@ def test_jobs_share_out_the_budget_and_go_seed_by_seed() -> None:
     assert [(job.recipe.seed, job.recipe.epochs) for job in found] == [(s, e) for s in (0, 1) for e in (80, 4, 2)]
     assert found[1].recipe.ramp == pytest.approx(found[0].recipe.ramp / 20)
     assert len({job.folder for job in found}) == 6
+    assert {job.recipe.images for job in found} == {None}
+    assert next(jobs(["digits-demo"], 1, [1.0], Path("out"), images=500)).recipe.images == 500
 
 
 def test_a_sweep_trains_and_certifies_nothing_twice() -> None:
@@ -105,7 +107,7 @@ def test_a_sweep_is_resumed_and_tabulated(tmp_path: Path) -> None:
 
 def test_the_table_has_best_median_worst_mean_and_deviation(tmp_path: Path) -> None:
     def result(seed: int, verified: float | None, diverged: str | None = None, eps: float = 0.1) -> Result:
-        return Result("p", "ibp", 10, seed, eps, 0.1, True, 1.0, 2.0, verified, 3.0, diverged)
+        return Result("p", "ibp", 10, seed, eps, 0.1, True, None, 1.0, 2.0, verified, 3.0, diverged)
 
     rows = [result(0, 10.0), result(1, 40.0), result(2, 16.0), result(3, None, "loss nan")]
     sweep_table.write(tmp_path, rows, {"p": {"time_ratio": 2.5, "memory_ratio": 1.25}})
@@ -134,7 +136,7 @@ def test_published_errors_stand_beside_ours(tmp_path: Path) -> None:
         ("mnist-0.1-crown-ibp-P", 0.1): ("1.05", "-", "5.63"),  # without the L1 penalty of the other row
         ("digits-demo", 0.1): ("-", "-", "-"),
     }
-    rows = [Result(name, "ibp", 10, 0, eps, eps, True, 1.0, 2.0, 3.0, 4.0) for name, eps in known]
+    rows = [Result(name, "ibp", 10, 0, eps, eps, True, None, 1.0, 2.0, 3.0, 4.0) for name, eps in known]
     sweep_table.write(tmp_path, rows, {})
     head, _, *lines = (tmp_path / "table.md").read_text().splitlines()
     place = [cell.strip() for cell in head.strip("|").split("|")].index("published: clean")
@@ -147,11 +149,11 @@ def test_published_errors_stand_beside_ours(tmp_path: Path) -> None:
 
 def test_the_best_training_radius_is_taken_at_each_radius() -> None:
     rows = [
-        Result(preset, "ibp", 10, 0, train, eps, True, 0.0, 0.0, error)
+        Result(preset, "ibp", 10, 0, train, eps, True, None, 0.0, 0.0, error)
         for preset, train, errors in (("a", 0.1, (5.0, 50.0)), ("b", 0.2, (9.0, 20.0)))
         for eps, error in zip((0.1, 0.2), errors, strict=True)
     ]
-    rows.append(Result("c", "pgd", 10, 0, 0.1, 0.1, True, 0.0, 0.0, 1.0))
+    rows.append(Result("c", "pgd", 10, 0, 0.1, 0.1, True, None, 0.0, 0.0, 1.0))
     groups = sweep_table.grouped(rows)
     assert sweep_table.best_over_training(groups) == {"ibp": {0.1: 5.0, 0.2: 20.0}}
     assert sweep_table.by_radius(groups)["a, 10 epochs"] == {0.1: [5.0], 0.2: [50.0]}

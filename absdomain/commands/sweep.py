@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +39,7 @@ class Result:
     train_eps: float
     eps: float
     clip: bool  # whether a perturbed image stays in [0, 1]
+    images: int | None  # trained on; None: all
     clean: float | None = None
     pgd: float | None = None
     verified: float | None = None
@@ -54,6 +56,15 @@ def sweep(
             help="Share of the preset's epochs, all phases in proportion; may be given again. Default: 1.",
             rich_help_panel=option.SCHEDULE,
             show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Train on so many images, drawn by the seed. Default: the preset's.",
+            show_default=False,
+            rich_help_panel=option.SCHEDULE,
         ),
     ] = None,
     eps: Annotated[
@@ -84,7 +95,7 @@ def sweep(
     device = use(threads, device)
     asked = {"steps": steps, "restarts": restarts, "subset": subset, "curve": 0, "cascade": True}
     results: list[Result] = []
-    for job in jobs(presets, seeds, budget or [1.0], out):
+    for job in jobs(presets, seeds, budget or [1.0], out, images):
         typer.echo(f"{job.folder}", err=True)
         results += _results(job, eps, domain, asked, data_dir, device)
     costs = _costs(presets, data_dir, out) if cost else {}
@@ -95,7 +106,7 @@ def sweep(
     typer.echo(f"table, numbers and plots: {out}")
 
 
-def jobs(presets: list[str], seeds: int, budgets: list[float], out: Path) -> Iterator[Job]:
+def jobs(presets: list[str], seeds: int, budgets: list[float], out: Path, images: int | None = None) -> Iterator[Job]:
     """All trainings, once each, seed by seed, so that an interrupted sweep has all methods.
 
     Budgets whose epochs round to the same number are one training. BadParameter for a budget that is none.
@@ -109,7 +120,7 @@ def jobs(presets: list[str], seeds: int, budgets: list[float], out: Path) -> Ite
             for preset in presets:
                 whole = recipe_of(preset, {}).epochs
                 epochs = whole if budget == 1 else max(2, 2 * round(budget * whole / 2))
-                recipe = recipe_of(preset, {"epochs": epochs, "seed": seed})
+                recipe = recipe_of(preset, {"epochs": epochs, "seed": seed, "images": images})
                 job = Job(preset, recipe, out / f"{preset}-epochs{epochs}-seed{seed}")
                 if job.folder not in made:
                     made.add(job.folder)
@@ -124,7 +135,7 @@ def _results(
     from absdomain.trainers import Diverged, read_metrics
 
     recipe = job.recipe
-    what = (job.preset, recipe.trainer, recipe.epochs, recipe.seed, recipe.eps)
+    of_job = partial(Result, job.preset, recipe.trainer, recipe.epochs, recipe.seed, recipe.eps, images=recipe.images)
     failure = None
     try:
         train_in(recipe, job.folder, data_dir, device)
@@ -132,12 +143,12 @@ def _results(
         failure = str(reason)
     for eps in dict.fromkeys(radii or [recipe.certified_eps]):
         if failure is not None:
-            yield Result(*what, eps, recipe.clip, diverged=failure)
+            yield of_job(eps=eps, clip=recipe.clip, diverged=failure)
             continue
         found = _certified(job.folder, eps, domains, asked, data_dir, device)
         seconds = read_metrics(job.folder)[-1]["seconds"] / recipe.epochs
-        errors = found["clean_error"], found["pgd_error"], found["verified_error"]
-        yield Result(*what, eps, found["clip"], *errors, seconds)
+        errors = {"clean": found["clean_error"], "pgd": found["pgd_error"], "verified": found["verified_error"]}
+        yield of_job(eps=eps, clip=found["clip"], epoch_seconds=seconds, **errors)
 
 
 def _certified(

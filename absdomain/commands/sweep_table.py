@@ -24,11 +24,16 @@ HEAD = (
 
 def write(out: Path, results: Sequence[Result], costs: Mapping[str, Mapping[str, Any]]) -> None:
     """table.md and the plots that the results allow."""
+    from absdomain.trainers.checkpoints import write_atomically
+
     groups = grouped(results)
     known = {group: published(group[0], group[2]) for group in groups}
     rows = [_row(group, members, known[group], costs.get(group[0])) for group, members in groups.items()]
     lines = [HEAD, tuple("---" for _ in HEAD), *rows]
     notes = "Errors in %; mean and deviation over seeds; a step's time and peak memory in those of a natural step.\n"
+    images = sorted({r.images for r in results if r.images is not None})
+    if images:
+        notes += f"Trained on {' or '.join(map(str, images))} images.\n"
     sources = [_source(result) for results in known.values() for result in results]
     if sources:
         notes += "\nPublished, in the order of the columns, all of whole schedules:\n\n" + "".join(
@@ -37,7 +42,7 @@ def write(out: Path, results: Sequence[Result], costs: Mapping[str, Mapping[str,
     diverged = [f"- {r.preset}, {r.epochs} epochs, seed {r.seed}: {r.diverged}\n" for r in results if r.diverged]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     lost = "\nDiverged:\n\n" + "".join(dict.fromkeys(diverged)) if diverged else ""
-    (out / "table.md").write_text(f"{table}\n{notes}{lost}")
+    write_atomically(out / "table.md", f"{table}\n{notes}{lost}".encode())
     _draw(out, groups, costs)
 
 

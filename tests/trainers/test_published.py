@@ -63,6 +63,7 @@ def test_every_preset_of_a_paper_is_of_a_row() -> None:
         "mnist-0.3-ibp-gowal-small",
         "mnist-0.3-ibp-gowal-medium",
         "mnist-0.3-ibp-gowal-large",
+        "mnist-0.3-pure-ibp-A",
         "cifar10-8-255-ibp-gowal-small",
         "cifar10-8-255-ibp-gowal-medium",
     }

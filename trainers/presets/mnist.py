@@ -41,6 +41,8 @@ CROWN_IBP_A_03, CROWN_IBP_F_03, CROWN_IBP_J_03 = (
     crown_ibp.recipe(data="mnist", network=f"crown-ibp-{model}", eps=0.3) for model in "AFJ"
 )
 
+PURE_IBP_A_03 = pure_ibp.recipe(data="mnist", network="crown-ibp-A", eps=0.3)  # beside CROWN-IBP's, for its stability
+
 # The ICLR version's model, with the nominal loss and a smooth ramp. Its code drops every second half-batch's gradient
 # by mistake; here each step takes one whole batch.
 CROWN_IBP_DM_LARGE_04, CROWN_IBP_DM_LARGE_01 = (
