@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def read_config(folder: Path) -> Config | None:
 def settle(folder: Path, wanted: Config) -> Config:
     """The config under which a run goes on: the folder's own, if there is one, else `wanted`, which is written.
 
-    Thread count and torch version stay the run's; anything else that differs is refused.
+    Thread count and torch version stay the run's; anything else that differs is refused. A run that goes on with
+    another torch than it began with is warned of, as rounding may differ.
     """
     present = read_config(folder)
     if present is None:
@@ -74,6 +76,12 @@ def settle(folder: Path, wanted: Config) -> Config:
     if differing:
         changes = ", ".join(f"{name} {old[name]!r}, now {new[name]!r}" for name in differing)
         raise RunError(f"{folder}: holds a run with {changes}; ask for the same to resume it, or use another folder")
+    if present.torch != wanted.torch and not model_path(folder).exists():
+        warnings.warn(
+            f"{folder}: begun with torch {present.torch}, goes on with {wanted.torch}: its weights may differ from "
+            "those of a run without interruption; install that version, or train anew, to have the same",
+            stacklevel=2,
+        )
     return present
 
 

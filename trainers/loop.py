@@ -71,7 +71,10 @@ class Metrics:
 
 
 class Diverged(RuntimeError):
-    """Too many steps in a row had to be left out, or weights are not finite; the last good weights are saved."""
+    """Too many steps in a row had to be left out, or weights are not finite; the last good weights are saved.
+
+    The same training again says so again.
+    """
 
 
 def train(
@@ -125,6 +128,9 @@ def _train(
         world.once(lambda: held.enter_context(locked(folder)))
         session = start(folder, recipe, full, device, world)
         session.restore()
+        if session.position.diverged is not None:  # another draw of an attack may do no harm, and be another training
+            _set(session, session.position.epoch * session.batches + session.position.batch)
+            raise Diverged(_diverged(session, session.position.diverged))
         while session.position.epoch < recipe.epochs:
             _epoch(session, on_step, checkpoint_seconds)
             yield _finish_epoch(session)
@@ -183,6 +189,7 @@ def _step(session: Session, step: int, x: Tensor, y: Tensor) -> StepMetrics:
     before.restore()
     left_out(position)
     if position.streak > recipe.patience:
+        position.diverged = trouble
         _save(session)
         raise Diverged(_diverged(session, trouble))
     return replace(_step_metrics(session, step, loss, {}), skipped=trouble)

@@ -36,6 +36,7 @@ class Position:
     streak: int = 0  # of them, those in a row up to now, over epochs
     level: float | None = None  # running mean of the losses, over epochs
     seen: dict[str, tuple[float, int]] = field(default_factory=dict)  # sum and count in this epoch of what steps saw
+    diverged: str | None = None  # why the training has ended before its time
 
     def next_epoch(self, seconds: float, metrics_size: int) -> Position:
         """The start of the next epoch."""

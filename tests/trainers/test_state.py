@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -270,11 +271,22 @@ def test_too_many_harmful_steps_in_a_row_end_the_run_with_its_reason(tmp_path: P
     assert not (tmp_path / "model.safetensors").exists()
     _, tensors, state = checkpoint(tmp_path)
     assert all(tensor.isfinite().all() for tensor in tensors.values())
-    assert (state["epoch"], state["streak"]) == (1, 4)
-    with pytest.raises(Diverged):  # again, at once
+    assert (state["epoch"], state["streak"], state["diverged"]) == (1, 4, "the loss is nan")
+    HARM.clear()  # as another draw of an attack may do
+    with pytest.raises(Diverged, match=r"the loss is nan at epoch 2, batch 2 .*after 4 steps in a row"):
         list(train(recipe, tmp_path))
-    HARM.clear()
-    assert len(list(train(replace(recipe), tmp_path))) == 2  # the state was sound
+
+
+def test_another_torch_version_is_warned_of(tmp_path: Path) -> None:
+    recipe = HARMED.recipe(epochs=2)
+    next(train(recipe, tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"torch": "1.0"}))
+    with pytest.warns(UserWarning, match=r"begun with torch 1\.0, goes on with"):
+        list(train(recipe, tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(train(recipe, tmp_path)) == []  # a finished run has nothing to go on with
 
 
 def test_weights_that_are_not_numbers_never_become_a_model(tmp_path: Path) -> None:
