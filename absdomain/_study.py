@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from absdomain import _measure, _plots
 from absdomain._console import progress
 from absdomain._landscape import landscape
+from absdomain._writing import write_json
 from absdomain.algebra import AnyDomain, parse
 from absdomain.attack import Pgd
 from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
@@ -113,7 +114,7 @@ def study(
     results = _results(subject, check, summary, folder)
     if not world.first:
         return Outcome(summary, folder, results)
-    _write(folder / "results.json", results)
+    write_json(folder / "results.json", results)
     _draw(subject, check, model, images.to(device), labels.to(device), folder, batch)
     _draw_missed(subject, check, model, images.to(device), seen, folder)
     return Outcome(summary, folder, results)
@@ -147,7 +148,7 @@ def judged(
         world=world,
     )
     if world.first:
-        _write(folder / "config.json", {"network": subject.name, "data": subject.data, **asdict(check)})
+        write_json(folder / "config.json", {"network": subject.name, "data": subject.data, **asdict(check)})
     return sorted(_watched(verdicts, len(labels)), key=lambda verdict: verdict.index)
 
 
@@ -199,11 +200,11 @@ def _draw(
             for point in found:
                 points.append(point)
                 show(len(points), f"eps {point.eps:g}")
-        _write(folder / "curve.json", [asdict(point) for point in points])
+        write_json(folder / "curve.json", [asdict(point) for point in points])
         _plots.errors(folder / "errors.png", points, check.eps, f"{title} (the first {count})")
     layers = layers_of(model, check, images[:DRAWN])
     if layers:
-        _write(folder / "layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
+        write_json(folder / "layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
         _plots.widths(folder / "widths.png", layers, f"{title}, eps {check.eps:g} (the first {DRAWN})")
 
 
@@ -252,8 +253,3 @@ def margins_of(model: nn.Module, check: Check, image: Tensor, label: Tensor) -> 
 def _labelled(text: str, domain: AnyDomain) -> str:
     """The user's spelling, with a word where a bound is no proof."""
     return text if domain.guarantee is Guarantee.SOUND else f"{text} ({domain.guarantee.name.lower()})"
-
-
-def _write(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")

@@ -9,32 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+
+from absdomain._writing import write_atomically, write_json
 
 STATE = "state.json"
 
 
 class CheckpointError(ValueError):
     """A checkpoint's file is missing or damaged; the text has the file, the finding and the remedy."""
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old content or the new one, even after a kill or a power cut."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)  # the rename itself
-    finally:
-        os.close(descriptor)
 
 
 def pack(tensors: dict[str, Tensor]) -> bytes:
@@ -51,7 +37,7 @@ def save(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> N
     path = folder / f"checkpoint-{digest[:16]}.safetensors"
     write_atomically(path, content)
     state = {"tensors": path.name, "sha256": digest, **numbers}
-    write_atomically(folder / STATE, json.dumps(state, indent=1).encode())
+    write_json(folder / STATE, state)
     for stale in [*folder.glob("checkpoint-*.safetensors"), *folder.glob(".checkpoint-*.tmp")]:
         if stale != path:
             stale.unlink()

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from absdomain._writing import write_json
 from absdomain.data import statistics
 from absdomain.normalise import Normalise
 from absdomain.registry import find
-from absdomain.trainers.checkpoints import CheckpointError, write_atomically
+from absdomain.trainers.checkpoints import CheckpointError
 from absdomain.trainers.recipe import Recipe
 
 CONFIG, METRICS = "config.json", "metrics.jsonl"
@@ -68,8 +69,7 @@ def settle(folder: Path, wanted: Config) -> Config:
     """
     present = read_config(folder)
     if present is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / CONFIG, json.dumps(wanted.to_json(), indent=1).encode())
+        write_json(folder / CONFIG, wanted.to_json())
         return wanted
     old, new = (config.to_json() | config.recipe.to_json() for config in (present, wanted))
     differing = [name for name in new if name not in ("recipe", "threads", "torch") and old[name] != new[name]]

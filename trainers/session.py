@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from absdomain._writing import write_atomically
 from absdomain.data import Images
 from absdomain.graph import Graph
 from absdomain.lowering import to_graph
@@ -101,7 +102,7 @@ class Session:
         for name, model in self.objective.models.items():
             path = model_path(self.folder, name)
             if not path.exists():
-                checkpoints.write_atomically(path, checkpoints.pack(model.state_dict()))
+                write_atomically(path, checkpoints.pack(model.state_dict()))
 
     def batches_held_out(self, size: int) -> HeldOut:
         """The held-out images as the objective takes them."""

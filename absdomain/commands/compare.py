@@ -24,7 +24,8 @@ CAVEAT = (
     "so that no classifier has the error of `either`."
 )
 BATCH = 100  # images that are attacked at once
-NAMES = ("first", "second", "both", "either", "only first", "only second", "neither")
+PAIR = ("first", "second")
+NAMES = (*PAIR, "both", "either", "only first", "only second", "neither")
 
 
 def compare(
@@ -54,7 +55,6 @@ def compare(
     """
     from absdomain._study import judged
     from absdomain.data import load
-    from absdomain.verdict import summarise
 
     use(threads)
     subjects = subject_of(first, None, None, model1), subject_of(second, None, None, model2)
@@ -66,11 +66,10 @@ def compare(
     images, labels = load(subjects[0].data, "test", data_dir=data_dir)[: check.subset]
     found = [judged(subject, check, images, labels, check.folder(subject)) for subject in subjects]
     shares = {"all": counted(*found), "correct by both": counted(*_correct(*found))}
-    seen = [summarise(verdicts) for verdicts in found]
-    errors = {name: {"clean": each.clean_error, "pgd": each.pgd_error} for name, each in zip(NAMES, seen, strict=False)}
+    errors = {name: _found(verdicts) for name, verdicts in zip(PAIR, found, strict=True)}
     if transfer and check.steps:
         networks = [subject.network for subject in subjects]
-        for name, (own, other) in zip(NAMES, (networks, networks[::-1]), strict=False):
+        for name, (own, other) in zip(PAIR, (networks, networks[::-1]), strict=True):
             errors[name]["transfer"] = transferred(other, own, check, images, labels)
     if as_json:
         typer.echo(json.dumps({"eps": check.eps, "note": CAVEAT, **shares, "errors": errors}))
@@ -94,6 +93,14 @@ def counted(first: Sequence[Verdict], second: Sequence[Verdict]) -> dict[str, fl
         "neither": sum(not (a or b) for a, b in pairs),
     }
     return {"images": len(pairs)} | {name: 100 * count / max(1, len(pairs)) for name, count in each.items()}
+
+
+def _found(verdicts: Sequence[Verdict]) -> dict[str, float | None]:
+    """What an attack finds of one network, in percent."""
+    from absdomain.verdict import summarise
+
+    summary = summarise(verdicts)
+    return {"clean": summary.clean_error, "pgd": summary.pgd_error}
 
 
 def _correct(first: Sequence[Verdict], second: Sequence[Verdict]) -> tuple[list[Verdict], list[Verdict]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from absdomain import _options as option
+from absdomain._writing import write_json
 from absdomain.commands.runs import subject_of
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def inspect(
     graph = frozen(subject.network, load(subject.data, "test", data_dir=data_dir)[:1][0])
     rows = weighed(graph, threshold)
     folder = out or subject.folder / "inspected"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "layers.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    write_json(folder / "layers.json", [asdict(row) for row in rows])
     _plots.filters(folder / "filters.png", filters(graph), f"{subject.name}: the first layer")
     _show(rows, f"{subject.name} on {subject.data}", threshold)
     typer.echo(f"filters and numbers: {folder}")

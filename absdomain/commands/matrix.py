@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from absdomain import _options as option
+from absdomain._writing import write_json
 from absdomain.commands.runs import check_of, subject_of, use
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from absdomain._study import Check, Subject
     from absdomain.data import Images
     from absdomain.trainers import Recipe
 
@@ -49,31 +50,43 @@ def matrix(
 
     `absdomain matrix runs/ibp runs/wong-kolter --subset 100 --seed 1`
     """
-    from absdomain._study import judged
-    from absdomain.data import load
-    from absdomain.verdict import summarise
-
     use(threads)
     rows = []
     for run in runs:
-        subject, recipe = subject_of(run, None, None, model), _recipe(run)
+        subject = subject_of(run, None, None, model)
         check = check_of(
             subject, eps, clip, domain or list(DOMAINS),
             steps=steps, restarts=restarts, subset=subset, seed=seed, curve=0,
         )  # fmt: skip
-        for split in SPLITS:
-            images, labels = drawn(_used(recipe, load(subject.data, split, data_dir=data_dir)), subset, seed)
-            folder = check.folder(subject)
-            verdicts = judged(subject, check, images, labels, folder.with_name(f"{split}-seed{seed}-{folder.name}"))
-            summary, spelt = summarise(verdicts), check.spelling()
-            errors = {spelt.get(name, name): error for name, error in summary.domains.items()}
-            clean, pgd = summary.clean_error, summary.pgd_error
-            row = {"run": str(run), "trained": recipe.trainer, "split": split, "eps": check.eps, "clip": check.clip}
-            row |= {"clean": clean, "images": len(labels), "pgd": pgd}
-            rows.append(row | {"domains": errors, "timeouts": summary.timeouts})
-    out.write_text(json.dumps(rows, indent=1) + "\n")
+        rows += [_row(run, subject, check, split, subset, data_dir) for split in SPLITS]
+    write_json(out, rows)
     _show(rows)
     typer.echo(f"numbers: {out}")
+
+
+def _row(run: Path, subject: Subject, check: Check, split: str, count: int, data_dir: Path | None) -> dict[str, Any]:
+    """One network's errors on `count` images of a split; verdicts that its folder has are not made again."""
+    from absdomain._study import judged
+    from absdomain.data import load
+    from absdomain.verdict import summarise
+
+    recipe = _recipe(run)
+    images, labels = drawn(_used(recipe, load(subject.data, split, data_dir=data_dir)), count, check.seed)
+    folder = check.folder(subject)
+    verdicts = judged(subject, check, images, labels, folder.with_name(f"{split}-seed{check.seed}-{folder.name}"))
+    summary, spelt = summarise(verdicts), check.spelling()
+    return {
+        "run": str(run),
+        "trained": recipe.trainer,
+        "split": split,
+        "eps": check.eps,
+        "clip": check.clip,
+        "clean": summary.clean_error,
+        "images": len(labels),
+        "pgd": summary.pgd_error,
+        "domains": {spelt.get(name, name): error for name, error in summary.domains.items()},
+        "timeouts": summary.timeouts,
+    }
 
 
 def drawn(images: Images, count: int, seed: int) -> tuple[Tensor, Tensor]:

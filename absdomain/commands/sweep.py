@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from absdomain import _options as option
+from absdomain._writing import write_json
 from absdomain.commands.runs import check_of, recipe_of, subject_of, train_in, use
 
 if TYPE_CHECKING:
@@ -90,7 +91,6 @@ def sweep(
     `absdomain sweep mnist-0.3-crown-ibp-B mnist-0.3-pure-ibp-B --seeds 3 --budget 0.1 --budget 0.3`
     """
     from absdomain.commands import sweep_table
-    from absdomain.trainers.checkpoints import write_atomically
 
     device = use(threads, device)
     asked = {"steps": steps, "restarts": restarts, "subset": subset, "curve": 0, "cascade": True}
@@ -100,8 +100,7 @@ def sweep(
         results += _results(job, eps, domain, asked, data_dir, device)
     costs = _costs(presets, data_dir, out) if cost else {}
     sweep_table.write(out, results, costs)
-    numbers = json.dumps([asdict(result) for result in results], indent=1) + "\n"
-    write_atomically(out / "results.json", numbers.encode())
+    write_json(out / "results.json", [asdict(result) for result in results])
     typer.echo((out / "table.md").read_text())
     typer.echo(f"table, numbers and plots: {out}")
 
@@ -166,7 +165,6 @@ def _costs(presets: list[str], data_dir: Path | None, out: Path) -> dict[str, An
     """What a step of each preset costs, measured once and kept."""
     from absdomain.commands.cost import cost
     from absdomain.data import load
-    from absdomain.trainers.checkpoints import write_atomically
 
     path = out / "costs.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
@@ -176,5 +174,5 @@ def _costs(presets: list[str], data_dir: Path | None, out: Path) -> dict[str, An
         if known.get(preset, {}).get("recipe") != key:
             found = cost(recipe, load(recipe.data, "train", data_dir=data_dir))
             known[preset] = {**asdict(found), "recipe": key}
-            write_atomically(path, (json.dumps(known, indent=1) + "\n").encode())
+            write_json(path, known)
     return {preset: known[preset] for preset in presets}

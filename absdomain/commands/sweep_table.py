@@ -9,6 +9,7 @@ from statistics import mean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 from absdomain import _plots_sweep as plots
+from absdomain._writing import write_atomically
 from absdomain.commands.runs import recipe_of
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ HEAD = (
 
 def write(out: Path, results: Sequence[Result], costs: Mapping[str, Mapping[str, Any]]) -> None:
     """table.md and the plots that the results allow."""
-    from absdomain.trainers.checkpoints import write_atomically
-
     groups = grouped(results)
     known = {group: published(group[0], group[2]) for group in groups}
     rows = [_row(group, members, known[group], costs.get(group[0])) for group, members in groups.items()]

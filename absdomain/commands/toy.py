@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from absdomain import _options as option
+from absdomain._writing import write_atomically, write_json
 from absdomain.commands.runs import recipe_of, train_in, use
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def toy(
         raise ValueError(f"--moment {chosen[-1]}: the training ends after {recipes['ibp'].epochs} epochs")
     found = _drawn(recipes, out, chosen, points[index : index + 1][0], eps, domain or DOMAINS)
     rows = [_row(name, epoch, shown) for name, shots in found.items() for epoch, shown in shots.items()]
-    (out / "toy.json").write_text(json.dumps(rows, indent=1) + "\n")
+    write_json(out / "toy.json", rows)
     label = int(points.labels[index])
     _plots_toy.polytopes(out / "toy.png", found, f"point {index}, class {label}, eps {eps:g}: axes are the two logits")
     _show(rows)
@@ -109,7 +109,7 @@ def trained(recipe: Recipe, folder: Path, epochs: Sequence[int]) -> dict[int, di
     """{ epoch -> the weights after so many epochs }; the folder keeps each as `epoch-N.safetensors`."""
     from safetensors.torch import load_file
 
-    from absdomain.trainers.checkpoints import pack, write_atomically
+    from absdomain.trainers.checkpoints import pack
     from absdomain.trainers.folder import model_path
     from absdomain.trainers.session import saved_weights
 
