@@ -71,12 +71,12 @@ def fgsm(
     """project(x_0 + rate * steepest(grad loss(f(x_0), y))), one gradient (Goodfellow et al. 2015).
 
     x_0 is `start` (B, *shape), or the region's centre. `steepest` has the region's own size, so that rate 1 is
-    epsilon * sign(grad) in an unclipped L-infinity ball, and rate 1.25 from a random start is the usual one-step attack
-    of adversarial training.
+    epsilon * sign(grad) in an L-infinity ball, and rate 1.25 from a random start is the usual one-step attack of
+    adversarial training.
     """
     origin = _centre(region) if start is None else start.detach()
     _, gradient = _probe(model, origin, labels, loss)
-    return _evaluated(model, region.project(origin + rate * _steepest(region, gradient)), labels)
+    return _evaluated(model, region.project(origin + rate * region.steepest(gradient)), labels)
 
 
 def pgd(
@@ -112,7 +112,7 @@ def pgd(
             best = best.improved(rows, tried, margins)
             gradient = torch.zeros_like(points).index_copy(0, rows, slopes)
             pace = rate * (1 + math.cos(math.pi * step / max(steps, 1))) / 2
-            points = region.project(points + pace * _steepest(region, gradient))
+            points = region.project(points + pace * region.steepest(gradient))
     return best
 
 
@@ -134,7 +134,7 @@ def ascend(
     points = start.detach()
     for _ in range(steps):
         _, gradient = _probe(model, points, labels, loss)
-        points = region.project(points + rate * _steepest(region, gradient))
+        points = region.project(points + rate * region.steepest(gradient))
     return points
 
 
@@ -218,23 +218,6 @@ def _probe(model: Network, points: Tensor, labels: Tensor, loss: Loss) -> tuple[
         logits = model(x)
         (gradient,) = torch.autograd.grad(loss(logits, labels).sum(), x)
     return margin(logits.detach(), labels), gradient
-
-
-FAR = 2.0**20  # in radii: from so far away the projection of a gradient onto a ball is its steepest point
-
-
-def _steepest(region: Region, gradient: Tensor) -> Tensor:
-    """Half of argmax - argmin of <gradient, x> over the region, (B, *shape): one step across it, in its own geometry.
-
-    For an L-infinity ball this is epsilon * sign(gradient), or half of what clipping leaves of each pixel's range; for
-    an L2 ball epsilon * gradient / |gradient|. Projecting two far points gives it for any region.
-    """
-    size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
-    box = region.box()
-    reach = FAR * (box.upper - box.lower).detach().max() / 2
-    far = gradient / size.view(-1, *[1] * (gradient.ndim - 1)) * reach
-    centre = _centre(region)
-    return (region.project(centre + far) - region.project(centre - far)) / 2
 
 
 def _centre(region: Region) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from absdomain.attack import Pgd, fgsm, inside, margin, margin_loss, pgd, rounded_towards
+from absdomain.attack import Pgd, ascend, fgsm, inside, margin, margin_loss, pgd, rounded_towards
 from absdomain.region import L1, L2, Interval, Linf, Region
 
 REGIONS: dict[str, Callable[[Tensor], Region]] = {
@@ -57,6 +57,23 @@ def test_an_affine_network_is_attacked_exactly(name: str, images: Tensor) -> Non
     worst = far.flatten(1) @ c + d  # a linear function is smallest at the projection of a far point
     torch.testing.assert_close(found.margin, worst, atol=2e-4, rtol=0)
     assert (found.margin >= worst - 1e-6).all()
+
+
+@pytest.mark.parametrize("rate", [1.0, 1.25])
+def test_a_step_is_as_long_as_the_ball_before_the_clip(rate: float) -> None:
+    """A black, a white and a grey pixel: x + rate eps sign(g), then cut, from wherever in the ball it starts."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor([[-1.0, -1.0, 1.0], [1.0, 1.0, -1.0]]))
+    x, start = torch.tensor([[0.0, 1.0, 0.5]]), torch.tensor([[0.1, 0.8, 0.6]])
+    region, labels = Linf(x, 0.3, clip=(0.0, 1.0)), torch.tensor([0])
+    for begin in (x, start):
+        moved = (begin + rate * 0.3 * torch.tensor([1.0, 1.0, -1.0])).clamp(0, 1)
+        expected = torch.minimum(torch.maximum(moved, x - 0.3), x + 0.3)
+        found = fgsm(net, region, labels, rate=rate, start=begin)
+        torch.testing.assert_close(found.points, expected)
+    reached = ascend(net, region, labels, steps=40, rate=1 / 30, start=x)
+    torch.testing.assert_close(reached, torch.tensor([[0.3, 1.0, 0.2]]))  # more than the radius in all
 
 
 def test_pgd_is_at_least_as_strong_as_the_nominal_point_and_repeats(net: nn.Module, images: Tensor) -> None:

@@ -14,6 +14,9 @@ from absdomain.kinds import Affine
 from absdomain.rows import Rows
 
 
+FAR = 2.0**20  # in radii: from so far away the projection of a gradient onto a ball is its steepest point
+
+
 class Region(ABC):
     """A set of inputs per sample, known by its support function `minimum`, from which every domain takes its bounds.
 
@@ -52,6 +55,17 @@ class Region(ABC):
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
         """A point of the region near x, (..., B, *shape): the nearest where the radius is the same along all axes."""
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """A step of the region's own size along which <gradient, x> grows most, (B, *shape): what attacks take.
+
+        Half of argmax - argmin over the region: epsilon * gradient / |gradient| in an L2 ball.
+        """
+        size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
+        box, centre = self.box(), self.centre.detach()
+        reach = FAR * (box.upper - box.lower).detach().max() / 2
+        far = gradient / size.view(-1, *[1] * (gradient.ndim - 1)) * reach
+        return (self.project(centre + far) - self.project(centre - far)) / 2
 
     @abstractmethod
     def constraints(self, x: Any, sample: int) -> list[Any]:

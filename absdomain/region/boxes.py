@@ -90,3 +90,7 @@ class Linf(Box):
 
     def box(self) -> Bounds:
         return self._box
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """radius * sign(gradient), of the whole ball: the clip cuts where a step ends, and not its length."""
+        return (self.radius * gradient.sign()).detach()
