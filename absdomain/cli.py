@@ -88,6 +88,8 @@ def train(
     batch: Annotated[int | None, _hint("Images per step.", SCHEDULE)] = None,
     optimiser: Annotated[str | None, _hint("adam or sgd.", SCHEDULE)] = None,
     lr: Annotated[float | None, _hint("Learning rate.", SCHEDULE)] = None,
+    spike: Annotated[float | None, _hint("Leave out a step whose loss is so many times the mean.", SCHEDULE)] = None,
+    patience: Annotated[int | None, _hint("So many in a row may be left out. Default: 3.", SCHEDULE)] = None,
     validation: Annotated[int | None, _hint("Training images held out to watch the run.", SCHEDULE)] = None,
     images: Annotated[int | None, _hint("Train on so many images, drawn by the seed. Default: all.", SCHEDULE)] = None,
     seed: Annotated[int | None, _hint("Seed of all randomness. Default: 0.", METHOD)] = None,

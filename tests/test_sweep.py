@@ -54,9 +54,10 @@ def test_a_sweep_refuses_a_budget_that_is_no_share(budget: float) -> None:
 def test_a_sweep_reads_no_results_of_other_weights(tmp_path: Path) -> None:
     recipe = natural.recipe(data="toy", eps_eval=0.01, epochs=2)
     job, asked = Job("p", recipe, tmp_path / "j"), {"steps": 1, "restarts": 1, "curve": 0, "cascade": True}
+    asked |= {"clip": None, "domains": ["box"]}
 
     def results() -> list[Result]:
-        return list(_results(job, [0.01, 0.02, 0.01], ["box"], asked, None, "cpu"))
+        return list(_results(job, [0.01, 0.02, 0.01], asked, None, "cpu"))
 
     first = results()
     assert [(row.eps, row.clip) for row in first] == [(0.01, False), (0.02, False)]  # the toy's recipe does not clip
@@ -153,7 +154,8 @@ def test_the_best_training_radius_is_taken_at_each_radius() -> None:
         for preset, train, errors in (("a", 0.1, (5.0, 50.0)), ("b", 0.2, (9.0, 20.0)))
         for eps, error in zip((0.1, 0.2), errors, strict=True)
     ]
+    rows.append(Result("d", "ibp on mnist", 10, 0, 0.3, 0.1, True, None, 0.0, 0.0, 1.0))  # nor is another data set's
     rows.append(Result("c", "pgd", 10, 0, 0.1, 0.1, True, None, 0.0, 0.0, 1.0))
     groups = sweep_table.grouped(rows)
-    assert sweep_table.best_over_training(groups) == {"ibp": {0.1: 5.0, 0.2: 20.0}}
+    assert sweep_table.best_over_training(groups) == {"ibp, 10 epochs": {0.1: 5.0, 0.2: 20.0}}
     assert sweep_table.by_radius(groups)["a, 10 epochs"] == {0.1: [5.0], 0.2: [50.0]}

@@ -140,6 +140,10 @@ def test_the_command_draws_and_writes_the_areas(tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "t/toy.png").stat().st_size > 5000
     call(*ask)
     assert json.loads((tmp_path / "t/toy.json").read_text()) == rows
+    for name in ("epoch-4", "model"):  # killed just after the last epoch's commit
+        (tmp_path / f"t/ibp/{name}.safetensors").unlink()
+    call(*ask)
+    assert json.loads((tmp_path / "t/toy.json").read_text()) == rows
     error = call(*ask, "--moment", "3", code=1).stderr
     assert "epoch-3.safetensors: was not kept as the training went; give another --out" in " ".join(error.split())
     assert "the training ends after 4 epochs" in call(*ask, "--moment", "5", code=1).stderr

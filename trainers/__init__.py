@@ -12,7 +12,7 @@ from absdomain.trainers.certified import Certified
 from absdomain.trainers.checkpoints import CheckpointError
 from absdomain.trainers.crown_ibp import CrownIBP
 from absdomain.trainers.fields import RecipeError
-from absdomain.trainers.folder import RunError, load_run, read_metrics
+from absdomain.trainers.folder import RunError, load_run, models_in, read_metrics
 from absdomain.trainers.loop import Diverged, Metrics, StepMetrics, train
 from absdomain.trainers.losses import hinge, robust_cross_entropy, softplus
 from absdomain.trainers.method import Method, Setup, read
@@ -46,6 +46,7 @@ __all__ = [
     "clean_error",
     "hinge",
     "load_run",
+    "models_in",
     "read",
     "read_metrics",
     "robust_cross_entropy",

@@ -20,15 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from absdomain.algebra import AnyDomain, Mix
+from absdomain.algebra import AnyDomain
 from absdomain.attack import fosc
 from absdomain.region import Linf
 from absdomain.trainers import certified
 from absdomain.trainers.attacks import AttackRule, Fgsm
 from absdomain.trainers.certified import Certified
-from absdomain.trainers.crown_ibp import weighed
+from absdomain.trainers.crown_ibp import weighable, weighed
 from absdomain.trainers.fields import Epochs, refused
-from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
+from absdomain.trainers.losses import BoundLoss, hinge, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.moments import Moments
 from absdomain.trainers.objective import Objective, Step, clean_error
@@ -80,6 +80,8 @@ class Settings:
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise refused(name, getattr(self, name), "give a decay in [0, 1)")
+        if self.loss is hinge:
+            raise refused("loss", "hinge", "where it is negative its square pulls the wrong way; take another")
         for name in ("natural", "fosc", "hold", "decay", "strength"):
             if not getattr(self, name) >= 0:
                 raise refused(name, getattr(self, name), "give a number >= 0")
@@ -94,7 +96,8 @@ class AdvIBP(Certified):
     x' comes from an attack, lower from `domain`, both in the ball of the present eps. k_1 and k_2 are those of
     `directions` for the moments of the gradients before this step; where they oppose each other, L_1 comes first if
     FOSC at x' is at most c_t, else L_2, with k_3 = 1/2 (0 otherwise). The loss returned has just that gradient, and the
-    value k_1 L_1 + k_2 L_2 + k_3 L_2^2. kappa is ignored. Bounds use the batch statistics of the pass at x'.
+    value k_1 L_1 + k_2 L_2 + k_3 L_2^2. kappa is ignored. Bounds, and logits at x', use the batch statistics of a
+    pass at x.
 
     While eps is 0 the loss is CE(f(x), y), and from epoch settings.natural on CE(f(x'), y). `eps_end` is the training
     radius, `ramp_end` the epoch at which eps reaches it. With an eps from the start, no warm-up takes place.
@@ -117,10 +120,13 @@ class AdvIBP(Certified):
         settings: Settings = USUAL,
         eps_end: float = 0.0,
         ramp_end: float = 0.0,
+        seed: int = 0,
     ) -> None:
         usual = certified.Settings(settings.loss, settings.elision)
-        super().__init__(network, example, domain, classes=classes, clip=clip, l1=l1, settings=usual, eps_end=eps_end)
-        self.own, self.given, self.ramp_end = settings, domain, ramp_end
+        super().__init__(
+            network, example, domain, classes=classes, clip=clip, l1=l1, settings=usual, eps_end=eps_end, seed=seed
+        )
+        self.own, self.ramp_end = settings, ramp_end
         self.trained = [p for p in network.parameters() if p.requires_grad]
         self.watched = self.trained if settings.moments is Part.ALL else self.trained[:1]
         size, like = sum(p.numel() for p in self.watched), self.trained[0]
@@ -133,7 +139,7 @@ class AdvIBP(Certified):
         own, begin = self.own, self.ramp_end + self.own.hold
         natural = eps == 0 and at.step < at.at(own.natural)
         reach = eps if eps > 0 else 0.0 if natural else own.strength * self.eps_end
-        self.domain = weighed(self.given, self.beta, beta)
+        self.domain = weighed(self.domain, self.beta, beta)
         self.threshold.fill_(at.ramp(own.fosc, 0.0, begin, begin + own.decay))
         self.reach.fill_(reach)
         self.adversarial = reach > 0
@@ -160,9 +166,10 @@ class AdvIBP(Certified):
         return Step(functional.cross_entropy(logits, y), {"train_attack_error": clean_error(logits, y)})
 
     def _joint(self, x: Tensor, y: Tensor) -> Step:
+        graph = self.statistics(x)[1] if self.tracks else self.graph
         ball, points = self._points(x, y)
         points.requires_grad_()
-        logits, graph = self.statistics(points)
+        logits = self.logits(points, graph)
         share, first = current(), functional.cross_entropy(logits, y)
         *g1, slope = torch.autograd.grad(
             share.weight * first, (*self.trained, points), retain_graph=self.tracks, materialize_grads=True
@@ -200,19 +207,18 @@ def with_gradients(value: Tensor, parameters: Sequence[Tensor], gradients: Seque
 
 def objective(setup: Setup[Settings]) -> Objective:
     """AdvIBP on the recipe's domain, with its warm-up and ramp."""
-    recipe, domain = setup.recipe, setup.domain
-    if isinstance(domain, Mix) and recipe.beta_end is None:
-        raise recipe.refuse("beta_end", "the mixture's weight goes to it as eps grows; give a weight in [0, 1]")
+    recipe = weighable(setup).recipe
     return AdvIBP(
         setup.network,
         setup.example,
-        domain,
+        setup.domain,
         classes=setup.classes,
         clip=setup.clip,
         l1=recipe.l1,
         settings=setup.settings,
         eps_end=recipe.eps,
         ramp_end=recipe.warmup + recipe.ramp,
+        seed=recipe.seed,
     )
 
 

@@ -21,6 +21,7 @@ from absdomain.guarantee import Guarantee
 from absdomain.lowering import to_graph
 from absdomain.region import Linf, Region
 from absdomain.spec import margins
+from absdomain.trainers import draws
 from absdomain.trainers.fields import refused
 from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
@@ -62,6 +63,9 @@ class Certified(Objective):
 
     `example` (1 or more, *shape) is what the network takes, for lowering it; `clip` the range of a pixel, None for a
     ball that may leave it. The lowered graph shares the network's live parameters: one lowering serves the training.
+    A part of the domain with a `seed`, as dual(projections=50), has another at every step of every training (`seed` is
+    the training's); `lower` takes the domain without projections.
+
     A term of weight 0 is not computed: at kappa 1 the network is not bounded, and at kappa 0 it is not evaluated at x,
     which saves a third of an IBP step. In a network with batch norm it always is: bounds use that pass's statistics.
     """
@@ -81,6 +85,7 @@ class Certified(Objective):
         l1: float = 0.0,
         settings: Settings = USUAL,
         eps_end: float = 0.0,
+        seed: int = 0,
     ) -> None:
         super().__init__(network, l1=l1)
         if settings.regularise > 0 and not eps_end > 0:
@@ -90,7 +95,8 @@ class Certified(Objective):
         self.register_buffer("intensity", torch.zeros_like(self.eps), persistent=False)
         self.graph = to_graph(network, example)
         self.statistics = Statistics.of(network, self.graph)
-        self.domain, self.classes, self.clip, self.settings = domain, classes, clip, settings
+        self.domain = self.given = domain
+        self.classes, self.clip, self.settings, self.seed = classes, clip, settings, seed
         if settings.weight.learns:
             self.register_buffer("learnt", torch.ones((), dtype=torch.float64, device=self.eps.device))
 
@@ -107,12 +113,14 @@ class Certified(Objective):
             l1=recipe.l1,
             settings=settings,
             eps_end=recipe.eps,
+            seed=recipe.seed,
         )
 
     def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         if self.settings.weight.learns:
             kappa = self.settings.weight.kappa(kappa, self.learnt.item()) if eps > 0 else 1.0
         super().set(eps=eps, kappa=kappa, beta=beta, at=at)
+        self.domain = draws.drawn(self.given, self.seed, at)
         faded = min(eps / self.eps_end, 1.0) if self.eps_end > 0 else 1.0
         self.intensity.fill_(self.settings.regularise * (1 - faded))
         self.with_regulariser = self.settings.regularise > 0 and faded < 1
@@ -133,9 +141,14 @@ class Certified(Objective):
         return worst_margins(trace.lower, trace.upper, y)
 
     def lower(self, x: Tensor, y: Tensor) -> Tensor:
-        """Bounds by the domain, or by Box if the domain proves nothing."""
-        domain = self.domain if self.domain.guarantee is Guarantee.SOUND else parse("box")
-        return domain.propagate(self.graph, self.region(x), margins(y, self.classes)).lower
+        """Bounds by the domain without random projections, or by Box if it proves nothing even so."""
+        return self.sound.propagate(self.graph, self.region(x), margins(y, self.classes)).lower
+
+    @property
+    def sound(self) -> AnyDomain:
+        """The domain without random projections, or Box if it proves nothing even so."""
+        exact = draws.exact(self.domain)
+        return exact if exact.guarantee is Guarantee.SOUND else parse("box")
 
     def forward(self, x: Tensor, y: Tensor) -> Step:
         loss, metrics, graph = self.penalty(), {}, self.graph
@@ -159,6 +172,13 @@ class Certified(Objective):
         bound = self.bound(self.region(x), y, graph)
         return Step(self.settings.loss(bound), self.proved(bound))
 
+    def logits(self, points: Tensor, graph: Graph) -> Tensor:
+        """f(points), (B, classes), points other than those that the network has just seen.
+
+        In a network with batch norm by the statistics of that pass, which `graph` has: they are updated no second time.
+        """
+        return graph(points) if self.tracks else self.network(points)
+
     def proved(self, bound: Tensor) -> dict[str, Tensor]:
         """The verified error of bounds on the whole ball, as a step shows it; none if the domain proves nothing."""
         return {"verified_error": verified_error(bound)} if self.domain.guarantee is Guarantee.SOUND else {}
@@ -170,7 +190,7 @@ class Certified(Objective):
         nominal = robust = count = 0.0
         for x, y in held_out:
             nominal += functional.cross_entropy(self.network(x), y).item() * len(y)
-            robust += self.settings.loss(self.bound(self.region(x), y)).item() * len(y)
+            robust += self.robust(x, y, self.graph).loss.item() * len(y)
             count += len(y)
         if count:
             self.learnt.fill_(self.settings.weight.learn(nominal / count, robust / count, self.learnt.item()))

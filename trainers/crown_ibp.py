@@ -9,8 +9,9 @@ end with the relaxation: that is this method on the domain mix(box, deeppoly.gui
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from absdomain.algebra import AnyDomain, Mix
 from absdomain.trainers.certified import RECIPES, USUAL, Certified, Settings
@@ -27,26 +28,9 @@ class CrownIBP(Certified):
     The usual mixture is parse("mix(deeppoly.guided(by=box), box)").
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        example: Tensor,
-        mixture: Mix,
-        *,
-        classes: int = 10,
-        clip: tuple[float, float] | None = (0.0, 1.0),
-        l1: float = 0.0,
-        settings: Settings = USUAL,  # frozen
-        eps_end: float = 0.0,
-    ) -> None:
-        super().__init__(
-            network, example, mixture, classes=classes, clip=clip, l1=l1, settings=settings, eps_end=eps_end
-        )
-        self.mixture = mixture
-
     def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         super().set(eps=eps, kappa=kappa, beta=beta, at=at)
-        self.domain = weighed(self.mixture, self.beta, beta)
+        self.domain = weighed(self.domain, self.beta, beta)
 
 
 def weighed(domain: AnyDomain, beta: Tensor, value: float) -> AnyDomain:
@@ -56,11 +40,18 @@ def weighed(domain: AnyDomain, beta: Tensor, value: float) -> AnyDomain:
     return replace(domain, weight=beta if value >= NEGLIGIBLE else 0.0)
 
 
+def weighable(setup: Setup[Any]) -> Setup[Any]:
+    """The setup, if its recipe says where the weight of its mixture goes."""
+    if isinstance(setup.domain, Mix) and setup.recipe.beta_end is None:
+        raise setup.recipe.refuse("beta_end", "the mixture's weight goes to it as eps grows; give a weight in [0, 1]")
+    return setup
+
+
 def objective(setup: Setup[Settings]) -> Objective:
     """The recipe's mixture and clip, given to CrownIBP."""
     if not isinstance(setup.domain, Mix):
         raise setup.recipe.refuse("domain", "crown-ibp mixes two domains: write mix(first, second)")
-    return CrownIBP.of(setup)
+    return CrownIBP.of(weighable(setup))
 
 
 crown_ibp = Method(

@@ -22,6 +22,7 @@ from absdomain.trainers import certified, shi
 from absdomain.trainers.attacks import AttackRule, Fgsm
 from absdomain.trainers.certified import Certified, worst_margins
 from absdomain.trainers.fields import refused
+from absdomain.trainers.losses import hinge
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step, clean_error
 from absdomain.trainers.parallel import current
@@ -49,7 +50,7 @@ class Settings(certified.Settings):
 class Expressive(Certified):
     """Certified's loss with `combine` in the place of loss(lower), the logits those at the points of an attack.
 
-    Batch statistics of both are those of the pass at these points.
+    Batch statistics of both are those of the pass at x.
     """
 
     settings: Settings
@@ -61,7 +62,7 @@ class Expressive(Certified):
     def robust(self, x: Tensor, y: Tensor, graph: Graph) -> Step:
         own = self.settings
         points = own.attack(self.network, Linf(x, self.eps * own.reach, clip=self.clip), y)
-        logits, graph = self.statistics(points)
+        logits = self.logits(points, graph)
         bound = self.bound(self.region(x), y, graph)
         metrics = {"train_attack_error": clean_error(logits, y)} | self.proved(bound)
         return Step(self.combine(bound, logits, y), metrics)
@@ -84,7 +85,12 @@ class MTLIBP(Expressive):
 
 
 class ExpIBP(Expressive):
-    """loss(lower)^alpha CE(z, y)^(1 - alpha)."""
+    """loss(lower)^alpha CE(z, y)^(1 - alpha), of a loss that is never negative."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        if self.settings.loss is hinge:
+            raise refused("loss", "hinge", "a negative one has no power alpha; take another")
 
     def combine(self, lower: Tensor, logits: Tensor, y: Tensor) -> Tensor:
         alpha, tiny = self.settings.alpha, torch.finfo(logits.dtype).tiny  # a power of 0 has no gradient

@@ -49,6 +49,12 @@ def model_path(folder: Path, name: str = "model") -> Path:
     return folder / f"{name}.safetensors"
 
 
+def models_in(folder: Path) -> list[str]:
+    """The names of the networks that a finished run has trained, the recipe's own first."""
+    others = [path.stem for path in sorted(folder.glob("*.safetensors")) if not path.stem.startswith("checkpoint-")]
+    return ["model", *(name for name in others if name != "model")]
+
+
 def read_config(folder: Path) -> Config | None:
     """The folder's config; None where there is none yet."""
     path = folder / CONFIG

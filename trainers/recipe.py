@@ -59,7 +59,7 @@ class Recipe:
     decay: float = 0.1
     gradient_norm: float | None = None  # longer gradients are cut to this
     patience: int = 3
-    spike: float | None = None
+    spike: float | None = 1e4  # far above what a jump of eps does to a loss
     l1: float = 0.0
     normalise: bool = False  # by the data set's mean and deviation, inside the network
     flip: bool = False  # mirror training images at random
@@ -130,9 +130,9 @@ class Recipe:
     def at(self, step: int, steps_per_epoch: int) -> Values:
         """(eps, kappa, beta) for a step that is counted from 0."""
         now, start, end = Moment(step, steps_per_epoch), self.warmup, self.warmup + self.ramp
-        if self.stair:
-            now, end = now.held(self.stair), max(start, end - self.stair)
         natural = now.step < now.at(start)
+        if self.stair:
+            now, end = now.held(self.stair, start), max(start, end - self.stair)
         eps = 0.0 if natural else now.ramp(self.eps_start, self.eps, start, end, smooth=self.smooth)
         kappa = now.ramp(self.kappa_start, self.kappa_end, start, end, smooth=self.smooth) if eps > 0 else 1.0
         if self.beta_end is None or self.eps == 0:

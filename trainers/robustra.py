@@ -24,8 +24,9 @@ from absdomain.lowering import to_graph
 from absdomain.reference import MatchedSpace, ReferenceSpace, State
 from absdomain.rows import Rows
 from absdomain.spec import Spec, margins
-from absdomain.trainers import certified
+from absdomain.trainers import certified, draws
 from absdomain.trainers.attacks import AttackRule, Signs
+from absdomain.trainers.certified import Certified
 from absdomain.trainers.fields import refused
 from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
@@ -36,7 +37,6 @@ from absdomain.trainers.statistics import Statistics
 from absdomain.trainers.wong_kolter import CIFAR10 as WK_CIFAR10
 from absdomain.trainers.wong_kolter import DIGITS as WK_DIGITS
 from absdomain.trainers.wong_kolter import MNIST as WK_MNIST
-from absdomain.trainers.wong_kolter import WongKolter
 
 
 class Weights(Enum):
@@ -90,7 +90,7 @@ Part = MatchedSpace | ReferenceSpace
 LOOK = 100  # images that are looked at together: boxes without projections take memory
 
 
-class Robustra(WongKolter):
+class Robustra(Certified):
     """L = kappa CE(f(x), y) + (1 - kappa) loss(lower), f one of two networks and g the other.
 
     lower_j bounds z_y - z_j of f over the x of the ball at which a relaxation of g still has z_j - z_y >= t
@@ -200,13 +200,13 @@ class Robustra(WongKolter):
             "transfer_error": transfer_error(attack, other.network, own.network, region, y),
         }
         if own is self.second:  # the first one's are in every row of metrics
-            lower = self.exact.propagate(own.graph, region, margins(y, self.classes)).lower
+            lower = self.sound.propagate(own.graph, region, margins(y, self.classes)).lower
             seen |= {"clean_error": clean_error(own.network(x), y), "verified_error": verified_error(lower)}
         return seen | (self._constraints(own.graph, other.graph, x, y) if self.eps > 0 else {})
 
     def _constraints(self, graph: Graph, reference: Graph, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        rows, _ = self._planes(graph, x, y, self.exact)
-        space = self._space(reference, x, y, self.exact)
+        rows, _ = self._planes(graph, x, y, draws.exact(self.domain))
+        space = self._space(reference, x, y, draws.exact(self.domain))
         matched = MatchedSpace(space.ball, space.q, space.k, self.pair.rate)
         t = matched.thresholds(rows) if self.pair.threshold is None else self.eps.new_tensor(self.pair.threshold)
         states = matched.at(0.0).states(rows)

@@ -79,9 +79,9 @@ class Moment:
         """The step at which so many epochs are done."""
         return round(epoch * self.per_epoch)
 
-    def held(self, epochs: int) -> Moment:
-        """The moment at which the present stretch of so many epochs began."""
-        return Moment(self.step - self.step % (epochs * self.per_epoch), self.per_epoch)
+    def held(self, epochs: int, since: float) -> Moment:
+        """The moment at which the present stretch of so many epochs began, the first one at `since`."""
+        return Moment(self.step - (self.step - self.at(since)) % (epochs * self.per_epoch), self.per_epoch)
 
     def ramp(self, start: float, end: float, first: float, last: float, *, smooth: bool = False) -> float:
         """The present value of what goes from start to end between two epochs, step by step, in a line or smoothly."""

@@ -165,6 +165,8 @@ def start(folder: Path, recipe: Recipe, full: Images, device: torch.device, worl
     network = build_network(recipe, full.shape, full.classes).to(device)
     images, held_out = split(recipe, full)
     example = images[:1][0].to(device, recipe.torch_dtype)
+    if len(images) % recipe.batch == 1 and any(isinstance(part, nn.BatchNorm1d) for part in network.modules()):
+        raise recipe.refuse("batch", f"of {len(images)} images one would be left, of which a batch norm sees no spread")
     objective = method.build(network, example, full.classes, recipe)
     optimiser = _optimiser(recipe, objective)
     layers = to_graph(network, example) if recipe.norms else None  # as it is, not yet synchronised

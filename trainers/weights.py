@@ -58,7 +58,7 @@ class Adaptive(Weight):
     def learn(self, nominal: float, robust: float, learnt: float) -> float:
         total = self.gamma * nominal + robust
         found = 1 - self.gamma * nominal / total if total > 0 else learnt
-        return found if math.isfinite(found) else learnt
+        return min(max(found, 0.0), 1.0) if math.isfinite(found) else learnt  # a hinge's loss may be negative
 
 
 WEIGHTS: dict[str, Callable[..., Weight]] = {"scheduled": Scheduled, "adaptive": Adaptive}

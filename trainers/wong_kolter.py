@@ -7,87 +7,9 @@ estimates: each step draws anew, and what is shown as verified has exact boxes. 
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any
-
-import numpy as np
-from torch import Tensor, nn
-
-from absdomain.algebra import AnyDomain, Guided, Meet, Mix
-from absdomain.expression import parse
-from absdomain.guarantee import Guarantee
-from absdomain.spec import margins
-from absdomain.trainers.certified import USUAL, Certified, Settings, checked
-from absdomain.trainers.method import Method, Setup
-from absdomain.trainers.objective import Objective
+from absdomain.trainers.certified import USUAL, objective
+from absdomain.trainers.method import Method
 from absdomain.trainers.recipe import Recipe
-from absdomain.trainers.schedules import START, Moment
-
-
-class WongKolter(Certified):
-    """L = kappa CE(f(x), y) + (1 - kappa) loss(J) + l1 sum |w|, J the domain's bound; random parts are drawn each step.
-
-    A part of the domain with a `seed`, as dual(projections=50), has another at every step of every training. `lower`
-    takes the domain without projections.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        example: Tensor,
-        domain: AnyDomain,
-        *,
-        classes: int = 10,
-        clip: tuple[float, float] | None = (0.0, 1.0),
-        l1: float = 0.0,
-        settings: Settings = USUAL,
-        eps_end: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            network, example, domain, classes=classes, clip=clip, l1=l1, settings=settings, eps_end=eps_end
-        )
-        self.drawn, self.seed = domain, seed
-        exact = throughout(domain, "projections", None)
-        self.exact = exact if exact.guarantee is Guarantee.SOUND else parse("box")
-
-    def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
-        super().set(eps=eps, kappa=kappa, beta=beta, at=at)
-        draw = np.random.default_rng((self.seed, at.step)).integers(2**32)  # torch's generator heeds no more bits
-        self.domain = throughout(self.drawn, "seed", int(draw))
-
-    def lower(self, x: Tensor, y: Tensor) -> Tensor:
-        """Bounds by the domain without projections, or by Box if it proves nothing even so."""
-        return self.exact.propagate(self.graph, self.region(x), margins(y, self.classes)).lower
-
-
-def throughout(domain: AnyDomain, name: str, value: Any) -> AnyDomain:
-    """The domain with the value in every part that has a field of that name; itself where none has."""
-    match domain:
-        case Guided(inner, by):
-            return throughout(inner, name, value).guided(by=throughout(by, name, value))
-        case Meet(parts=parts):
-            return Meet(*(throughout(part, name, value) for part in parts))
-        case Mix(first, second, weight):
-            return Mix(throughout(first, name, value), throughout(second, name, value), weight)
-    return replace(domain, **{name: value}) if any(field.name == name for field in fields(domain)) else domain  # type: ignore[arg-type,type-var]
-
-
-def objective(setup: Setup[Settings]) -> Objective:
-    """The recipe's domain, clip and seed, given to WongKolter."""
-    recipe = checked(setup).recipe
-    return WongKolter(
-        setup.network,
-        setup.example,
-        setup.domain,
-        classes=setup.classes,
-        clip=setup.clip,
-        l1=recipe.l1,
-        settings=setup.settings,
-        eps_end=recipe.eps,
-        seed=recipe.seed,
-    )
-
 
 # The public code: eps grows at the start of each epoch, over 20 of them; 10 epochs later the learning rate is halved,
 # and again every 10. CIFAR-10's radii there are those of images divided by .225.

@@ -34,7 +34,7 @@ class Result:
     """One network at one radius; errors in percent. A training that diverged has none, and says why."""
 
     preset: str
-    trainer: str
+    what: str  # method, domain, network and data
     epochs: int
     seed: int
     train_eps: float
@@ -46,6 +46,7 @@ class Result:
     verified: float | None = None
     epoch_seconds: float | None = None
     diverged: str | None = None
+    model: str = "model"  # which of the training's networks
 
 
 def sweep(
@@ -72,6 +73,7 @@ def sweep(
         list[float] | None,
         typer.Option(help="A radius to certify; may be given again. Default: the preset's.", show_default=False),
     ] = None,
+    clip: option.Clip = None,
     domain: option.Domains = None,
     steps: option.Steps = 40,
     restarts: option.Restarts = 2,
@@ -85,19 +87,20 @@ def sweep(
     """Train presets with several seeds and budgets, certify each, and write one table with its plots.
 
     Each training has a folder of its own; the same command again resumes: no epoch is trained and no image judged
-    twice. The sweep's folder gets table.md, results.json and the plots. Epochs are rounded to an even number, as a pair
-    needs.
+    twice. Both networks of a pair are certified. The sweep's folder gets table.md, results.json and the plots. Epochs
+    are rounded to an even number, as a pair needs.
 
     `absdomain sweep mnist-0.3-crown-ibp-B mnist-0.3-pure-ibp-B --seeds 3 --budget 0.1 --budget 0.3`
     """
     from absdomain.commands import sweep_table
 
     device = use(threads, device)
-    asked = {"steps": steps, "restarts": restarts, "subset": subset, "curve": 0, "cascade": True}
+    asked = {"clip": clip, "domains": domain, "steps": steps, "restarts": restarts, "subset": subset}
+    asked |= {"curve": 0, "cascade": True}
     results: list[Result] = []
     for job in jobs(presets, seeds, budget or [1.0], out, images):
         typer.echo(f"{job.folder}", err=True)
-        results += _results(job, eps, domain, asked, data_dir, device)
+        results += _results(job, eps, asked, data_dir, device)
     costs = _costs(presets, data_dir, out) if cost else {}
     sweep_table.write(out, results, costs)
     write_json(out / "results.json", [asdict(result) for result in results])
@@ -127,14 +130,14 @@ def jobs(presets: list[str], seeds: int, budgets: list[float], out: Path, images
 
 
 def _results(
-    job: Job, radii: list[float] | None, domains: list[str] | None, asked: dict[str, Any], data_dir: Path | None,
-    device: str,
-) -> Iterator[Result]:  # fmt: skip
-    """Train and certify at each radius, once each; both go on from what the folder has."""
-    from absdomain.trainers import Diverged, read_metrics
+    job: Job, radii: list[float] | None, asked: dict[str, Any], data_dir: Path | None, device: str
+) -> Iterator[Result]:
+    """Train, and certify each network at each radius, once each; both go on from what the folder has."""
+    from absdomain.trainers import Diverged, models_in, read_metrics
 
     recipe = job.recipe
-    of_job = partial(Result, job.preset, recipe.trainer, recipe.epochs, recipe.seed, recipe.eps, images=recipe.images)
+    what = f"{recipe.trainer} on {recipe.domain}, {recipe.network}, {recipe.data}"
+    of_job = partial(Result, job.preset, what, recipe.epochs, recipe.seed, recipe.eps, images=recipe.images)
     failure = None
     try:
         train_in(recipe, job.folder, data_dir, device)
@@ -144,21 +147,21 @@ def _results(
         if failure is not None:
             yield of_job(eps=eps, clip=recipe.clip, diverged=failure)
             continue
-        found = _certified(job.folder, eps, domains, asked, data_dir, device)
         seconds = read_metrics(job.folder)[-1]["seconds"] / recipe.epochs
-        errors = {"clean": found["clean_error"], "pgd": found["pgd_error"], "verified": found["verified_error"]}
-        yield of_job(eps=eps, clip=found["clip"], epoch_seconds=seconds, **errors)
+        for model in models_in(job.folder):
+            found = _certified(job.folder, model, eps, asked, data_dir, device)
+            errors = {"clean": found["clean_error"], "pgd": found["pgd_error"], "verified": found["verified_error"]}
+            yield of_job(eps=eps, clip=found["clip"], epoch_seconds=seconds, model=model, **errors)
 
 
 def _certified(
-    run: Path, eps: float, domains: list[str] | None, asked: dict[str, Any], data_dir: Path | None, device: str
+    run: Path, model: str, eps: float, asked: dict[str, Any], data_dir: Path | None, device: str
 ) -> dict[str, Any]:
     """As in results.json, made anew from the verdicts in the folder: they are refused if of another network or data."""
     from absdomain._study import study
 
-    subject = subject_of(run, None, None)
-    check = check_of(subject, eps, None, domains, **asked)
-    return study(subject, check, data_dir=data_dir, device=device).results
+    subject = subject_of(run, None, None, model)
+    return study(subject, check_of(subject, eps, **asked), data_dir=data_dir, device=device).results
 
 
 def _costs(presets: list[str], data_dir: Path | None, out: Path) -> dict[str, Any]:

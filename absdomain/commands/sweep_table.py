@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Group = tuple[str, int, float]  # preset, epochs, certified radius
 HEAD = (
-    "preset", "epochs", "eps", "clip", "seeds", "clean", "PGD", "verified: best", "median", "worst", "mean",
+    "preset", "epochs", "eps", "clip", "networks", "clean", "PGD", "verified: best", "median", "worst", "mean",
     "published: clean", "PGD", "verified", "s/epoch", "step time", "step memory",
 )  # fmt: skip
 
@@ -29,7 +29,10 @@ def write(out: Path, results: Sequence[Result], costs: Mapping[str, Mapping[str,
     known = {group: published(group[0], group[2]) for group in groups}
     rows = [_row(group, members, known[group], costs.get(group[0])) for group, members in groups.items()]
     lines = [HEAD, tuple("---" for _ in HEAD), *rows]
-    notes = "Errors in %; mean and deviation over seeds; a step's time and peak memory in those of a natural step.\n"
+    notes = (
+        "Errors in %; mean and deviation over the networks of all seeds, both of a pair; "
+        "a step's time and peak memory in those of a natural step.\n"
+    )
     images = sorted({r.images for r in results if r.images is not None})
     if images:
         notes += f"Trained on {' or '.join(map(str, images))} images.\n"
@@ -149,9 +152,9 @@ def best_over_training(groups: Mapping[Group, list[Result]]) -> dict[str, dict[f
     trained: dict[str, set[float]] = {}
     best: dict[str, dict[float, float]] = {}
     for (_, _, eps), members in sorted(groups.items(), key=lambda item: item[0][2]):
-        values, trainer = _values(members, "verified"), members[0].trainer
-        trained.setdefault(trainer, set()).add(members[0].train_eps)
+        values, what = _values(members, "verified"), f"{members[0].what}, {members[0].epochs} epochs"
+        trained.setdefault(what, set()).add(members[0].train_eps)
         if values:
-            known = best.setdefault(trainer, {})
+            known = best.setdefault(what, {})
             known[eps] = min(median(values), known.get(eps, 100.0))
-    return {trainer: values for trainer, values in best.items() if len(trained[trainer]) > 1}
+    return {what: values for what, values in best.items() if len(trained[what]) > 1}

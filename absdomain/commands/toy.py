@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from absdomain._polytope import Polytope
-    from absdomain.trainers import Metrics, Recipe
+    from absdomain.trainers import Recipe
 
 TRAINERS = ("natural", "ibp")
 DOMAINS = ("box", "crown")
@@ -109,15 +109,18 @@ def trained(recipe: Recipe, folder: Path, epochs: Sequence[int]) -> dict[int, di
     """{ epoch -> the weights after so many epochs }; the folder keeps each as `epoch-N.safetensors`."""
     from safetensors.torch import load_file
 
-    from absdomain.trainers.checkpoints import pack
+    from absdomain.trainers import checkpoints
     from absdomain.trainers.folder import model_path
     from absdomain.trainers.session import saved_weights
 
-    def keep(row: Metrics) -> None:
-        if row.epoch in epochs:
-            write_atomically(model_path(folder, f"epoch-{row.epoch}"), pack(saved_weights(folder)))
+    def keep(epoch: int) -> None:
+        if epoch in epochs:
+            write_atomically(model_path(folder, f"epoch-{epoch}"), checkpoints.pack(saved_weights(folder)))
 
-    train_in(recipe, folder, None, "cpu", after=keep)
+    _, state = checkpoints.load(folder) or ({}, {"batch": None})
+    if state["batch"] == 0:  # perhaps killed after an epoch's commit, before its weights were kept
+        keep(state["epoch"])
+    train_in(recipe, folder, None, "cpu", after=lambda row: keep(row.epoch))
     found: dict[int, dict[str, Tensor]] = {}
     for epoch in epochs:
         path = model_path(folder, f"epoch-{epoch}")

@@ -13,7 +13,6 @@ from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine
 from absdomain.rows import Rows
 
-
 FAR = 2.0**20  # in radii: from so far away the projection of a gradient onto a ball is its steepest point
 
 

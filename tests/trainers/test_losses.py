@@ -59,13 +59,14 @@ def test_without_elision_the_logits_are_bounded_one_by_one(network: nn.Module, b
         (0.0, 1.0, 0.0),
         (0.0, 0.0, 0.3),
         (1.0, math.nan, 0.3),
+        (1.0, -3.0, 1.0),  # of a hinge
     ],
 )
 def test_lambda_keeps_the_two_losses_in_proportion(nominal: float, robust: float, expected: float) -> None:
     found = 1 - Adaptive().learn(nominal, robust, learnt=0.7)
     assert found == pytest.approx(expected)
     gap = robust - nominal  # the same in the paper's form, gamma L / ((1 + gamma) L + R)
-    if math.isfinite(gap) and nominal > 0:
+    if math.isfinite(gap) and nominal > 0 and robust >= 0:
         assert found == pytest.approx(10 * nominal / (11 * nominal + gap))
 
 

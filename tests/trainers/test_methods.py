@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from absdomain import Linf, parse, to_graph
+from absdomain import Linf, margins, parse, to_graph
 from absdomain.attack import adam, margin_loss
 from absdomain.registry import names
-from absdomain.trainers import Objective, Recipe, read
+from absdomain.trainers import Moment, Objective, Recipe, RecipeError, read
 from absdomain.trainers.adversarial import Adversarial
 from absdomain.trainers.advibp import AdvIBP
 from absdomain.trainers.attacks import Adam, Signs, evaluating
@@ -19,11 +19,18 @@ from absdomain.trainers.losses import softplus
 from absdomain.trainers.robustra import Robustra
 from absdomain.trainers.shi import shi
 from absdomain.trainers.stabilise import ibp
-from absdomain.trainers.wong_kolter import WongKolter
 
 MIX = "mix(deeppoly.guided(by=box), box)"
 DOMAINS = {"crown-ibp": MIX, "robustra": "dual", "singleprop": "symbolic_gap", "wong-kolter": "dual(projections=2)"}
-NUMBERS: dict[str, Any] = {"eps": 0.1, "eps_eval": 0.05, "warmup": 3.0, "ramp": 4.0, "epochs": 10, "seed": 5}
+NUMBERS: dict[str, Any] = {
+    "eps": 0.1,
+    "eps_eval": 0.05,
+    "warmup": 3.0,
+    "ramp": 4.0,
+    "epochs": 10,
+    "seed": 5,
+    "beta_end": 0.0,
+}
 
 
 @pytest.fixture
@@ -38,7 +45,7 @@ def batch() -> tuple[Tensor, Tensor]:
 
 def built(network: nn.Module, text: str, **given: Any) -> Objective:
     name = text.partition("(")[0]
-    given |= {"network": "mlp-2x100", "domain": DOMAINS.get(name, "box"), "dtype": "float64"}
+    given = {"network": "mlp-2x100", "domain": DOMAINS.get(name, "box"), "dtype": "float64"} | given
     recipe = Recipe(trainer=text, **NUMBERS | given)
     return read(text).build(network, torch.rand(1, 1, 2, 3, dtype=torch.float64), 4, recipe)
 
@@ -57,7 +64,7 @@ def test_a_method_takes_the_recipes_numbers(network: nn.Module, batch: tuple[Ten
         assert objective.eps_end == 0.1  # the training's
     if isinstance(objective, AdvIBP):
         assert objective.ramp_end == 7.0
-    if isinstance(objective, WongKolter):
+    if isinstance(objective, Certified):
         assert objective.seed == 5
     size = sum(p.abs().sum().item() for p in network.parameters() if p.dim() > 1)
     assert objective.penalty().item() == pytest.approx(given.get("l1", 0.0) * size)
@@ -116,3 +123,52 @@ def test_wong_and_kolters_objective_may_be_regularised(network: nn.Module, batch
     objective.set(eps=0.05, kappa=0.0)
     assert objective.intensity.item() == pytest.approx(0.25)  # type: ignore[operator]
     assert "regulariser" in objective(*batch).metrics
+
+
+BATCH_NORM = ("certified", "crown-ibp", "advibp", "sabr", "cc-ibp", "mtl-ibp", "exp-ibp")
+
+
+@pytest.mark.parametrize("name", BATCH_NORM)
+def test_a_step_updates_running_statistics_once_by_the_clean_batch(batch: tuple[Tensor, Tensor], name: str) -> None:
+    x, y = batch
+    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4)).double()
+    objective = built(network, name)
+    objective.train()
+    objective.set(eps=0.05, kappa=0.0, beta=0.5, at=Moment(50, 10))
+    objective(x, y)
+    norm: Any = network[2]
+    seen = network[1](x.flatten(1))
+    assert norm.num_batches_tracked.item() == 1
+    torch.testing.assert_close(norm.running_mean, 0.1 * seen.mean(0))
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * seen.var(0))
+
+
+@pytest.mark.parametrize("name", ["certified", "pure-ibp", "crown-ibp", "advibp", "mtl-ibp", "sabr", "wong-kolter"])
+def test_every_step_of_any_method_draws_its_own_projections(batch: tuple[Tensor, Tensor], name: str) -> None:
+    x, y = batch
+    network = nn.Sequential(nn.Flatten(), *(nn.Linear(6, 9), nn.ReLU()), *(nn.Linear(9, 9), nn.ReLU()), nn.Linear(9, 4))
+    drawn = "dual(projections=2)"
+    objective = built(network.double(), name, domain=f"mix({drawn}, box, weight=0.5)" if name == "crown-ibp" else drawn)
+    assert isinstance(objective, Certified)
+
+    def bound(step: int) -> Tensor:
+        objective.set(eps=0.1, kappa=0.0, beta=0.5, at=Moment(step, 10))
+        return objective.bound(objective.region(x), y).detach()
+
+    assert torch.equal(bound(70), bound(70))  # a resumed run draws the same
+    assert not torch.equal(bound(70), bound(71))
+    assert torch.equal(
+        objective.lower(x, y), objective.sound.propagate(objective.graph, objective.region(x), margins(y, 4)).lower
+    )
+    assert "projections" not in str(objective.sound)
+
+
+@pytest.mark.parametrize("name", ["advibp", "exp-ibp"])
+def test_a_loss_that_may_be_negative_is_refused_where_it_must_not_be(network: nn.Module, name: str) -> None:
+    with pytest.raises(RecipeError, match=r"loss: '?hinge'? cannot be used.*take another"):
+        built(network, f"{name}(loss=hinge)")
+
+
+def test_a_mixture_without_an_end_is_refused(network: nn.Module) -> None:
+    with pytest.raises(RecipeError, match="beta_end: None cannot be used; the mixture's weight goes to it"):
+        built(network, "crown-ibp", beta_end=None)

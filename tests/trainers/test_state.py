@@ -24,6 +24,7 @@ from absdomain.trainers import (
     Natural,
     Objective,
     Recipe,
+    RecipeError,
     RunError,
     Setup,
     Step,
@@ -250,10 +251,13 @@ def test_a_harmful_step_is_left_out_without_a_trace(
     assert (tmp_path / "parts/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
 
 
-def test_a_spike_is_taken_unless_the_recipe_has_a_limit(tmp_path: Path) -> None:
-    HARM[4] = lambda loss: 1e4 * loss
-    (row,) = train(HARMED.recipe(epochs=1), tmp_path)
-    assert row.skipped == 0
+@pytest.mark.parametrize(("spike", "skipped"), [({}, 1), ({"spike": None}, 0)])
+def test_a_loss_far_above_those_before_is_left_out_unless_the_recipe_says_otherwise(
+    tmp_path: Path, spike: dict[str, None], skipped: int
+) -> None:
+    HARM[4] = lambda loss: 1e6 * loss
+    (row,) = train(replace(HARMED.recipe(epochs=1), **spike), tmp_path)  # type: ignore[arg-type]
+    assert row.skipped == skipped
 
 
 @pytest.mark.parametrize(("level", "loss", "harm"), [(-50, -50, False), (0, 1e-9, False), (-1, 2, True), (1, 3, True)])
@@ -390,3 +394,9 @@ def test_the_methods_resume(tmp_path: Path, trainer: str, given: dict[str, Any],
 def test_a_start_radius_begins_the_ramp() -> None:
     recipe = Recipe(eps=0.1, eps_start=0.01, warmup=1.0, ramp=2.0, epochs=4)
     assert [recipe.at(step, 10).eps for step in (0, 9, 10, 20, 30)] == pytest.approx([0.0, 0.0, 0.01, 0.055, 0.1])
+
+
+def test_a_batch_of_one_image_is_refused_to_a_batch_norm(tmp_path: Path) -> None:
+    recipe = Recipe(data="digits", network="cnn7", batch=32, images=97, validation=20, epochs=1)
+    with pytest.raises(RecipeError, match=r"batch: 32 cannot be used; of 97 images one would be left"):
+        next(train(replace(recipe, trainer="natural"), tmp_path))

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from absdomain import parse
 from absdomain.data import load
 from absdomain.trainers import Moment, Recipe, RecipeError, train
+from absdomain.trainers.certified import Certified
+from absdomain.trainers.draws import throughout
 from absdomain.trainers.session import start
-from absdomain.trainers.wong_kolter import WongKolter, throughout, wong_kolter
+from absdomain.trainers.wong_kolter import wong_kolter
 
 
 def example_1() -> nn.Sequential:
@@ -29,7 +31,7 @@ X, Y = torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([0])
 
 
 def test_the_loss_of_example_1() -> None:
-    objective = WongKolter(example_1(), X, parse("dual"), classes=2, clip=None)
+    objective = Certified(example_1(), X, parse("dual"), classes=2, clip=None)
     objective.set(eps=1.0, kappa=0.0)
     step = objective(X, Y)
     assert objective.lower(X, Y).item() == pytest.approx(0.15)
@@ -46,6 +48,13 @@ def test_the_schedule_is_that_of_the_code() -> None:
     assert {recipe.at(epoch * per_epoch, per_epoch).kappa for epoch in range(60)} == {0.0}
     rate = recipe.learning_rate(per_epoch)
     assert [rate(epoch * per_epoch) for epoch in (29, 30, 40, 50)] == [1e-3, 5e-4, 2.5e-4, 1.25e-4]
+
+
+def test_stairs_are_counted_from_the_end_of_the_warm_up() -> None:
+    given = {"eps": 0.5, "eps_start": 0.1, "ramp": 6.0, "stair": 2, "epochs": 8}
+    recipe = Recipe(warmup=1.0, kappa_start=0.0, kappa_end=0.0, **given)  # type: ignore[arg-type]
+    found = [recipe.at(10 * epoch, 10).eps for epoch in range(8)]
+    assert found == pytest.approx([0.0, 0.1, 0.1, 0.3, 0.3, 0.5, 0.5, 0.5])
 
 
 @pytest.mark.parametrize(("ramp", "stair", "expected"), [
@@ -76,7 +85,7 @@ def test_a_training_may_take_a_part_of_the_images(tmp_path: Path) -> None:
         train(Recipe(images=1300, **given), tmp_path / "more")
 
 
-def bounds(objective: WongKolter, step: int, x: Tensor, y: Tensor) -> Tensor:
+def bounds(objective: Certified, step: int, x: Tensor, y: Tensor) -> Tensor:
     objective.set(eps=0.1, kappa=0.0, at=Moment(step, 10))
     return objective.bound(objective.region(x), y).detach()
 
@@ -85,18 +94,18 @@ def test_every_step_of_every_training_draws_its_own_projections() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 30), nn.ReLU(), nn.Linear(30, 3))
     x, y = torch.rand(4, 1, 4, 5), torch.tensor([0, 1, 2, 0])
-    one, other = (WongKolter(network, x, parse("dual(projections=5)"), classes=3, seed=seed) for seed in (0, 1))
+    one, other = (Certified(network, x, parse("dual(projections=5)"), classes=3, seed=seed) for seed in (0, 1))
     first = bounds(one, 3, x, y)
     assert torch.equal(bounds(one, 3, x, y), first)  # a resumed run draws the same
     assert not torch.equal(bounds(one, 4, x, y), first)
     assert not torch.equal(bounds(other, 3, x, y), first)
     assert "verified_error" not in one(x, y).metrics  # an estimate proves nothing
-    exact = WongKolter(network, x, parse("dual"), classes=3)
+    exact = Certified(network, x, parse("dual"), classes=3)
     torch.testing.assert_close(one.lower(x, y), bounds(exact, 3, x, y))
 
 
 def test_a_domain_that_proves_nothing_is_replaced_by_boxes() -> None:
-    objective = WongKolter(example_1(), X, parse("symbolic_gap"), classes=2, clip=None)
+    objective = Certified(example_1(), X, parse("symbolic_gap"), classes=2, clip=None)
     objective.set(eps=1.0, kappa=0.0)
     assert objective.lower(X, Y).item() == pytest.approx(-0.6)
 
