@@ -5,9 +5,9 @@ as `directions` reads it); with a mixture of CROWN-IBP and IBP for a domain it i
 followed where its released code does otherwise; of that code's ways these are options: `moments=first` (inner products
 and norms of the first trainable tensor's gradient alone), `ramp_alone=True` (while eps grows, the bound's loss alone,
 and moments from then on), `strength=0` (its adversarial warm-up, whose attack has no radius), `always_square=True`
-(L^2 / 2 is added wherever the gradients oppose each other). Not offered: its moments that begin with the present
-gradient, its factor v_1 on both weights after the ramp, which Adam hardly notices, and the freezing of layers that
-follows there.
+(L^2 / 2 is added wherever the gradients oppose each other), `present_first=True` (the first step's own gradients are
+its moments, and count again as those before the second), `times_length=True` (a factor v_1 on both weights after the
+ramp, where the gradients agree; Adam hardly notices). Not offered: the freezing of layers that follows there.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class Settings:
     elision: bool = True
     ramp_alone: bool = False
     always_square: bool = False
+    present_first: bool = False
+    times_length: bool = False
 
     def __post_init__(self) -> None:
         for name in ("beta1", "beta2"):
@@ -192,10 +194,15 @@ class AdvIBP(Certified):
         none = torch.zeros_like(distance)
         if self.own.weights is Weights.FIXED:
             return [none + 1, none + 1, none]
-        weak = bool(distance > self.threshold)
+        weak, own = bool(distance > self.threshold), self.own
+        present = [torch.cat([p.flatten() for p in g[: len(self.watched)]]) for g in (g1, g2)]
+        if own.present_first and not self.moments.count:
+            self.moments.see(*present)
         k1, k2, opposed = self.moments.weights(second_first=weak)
-        self.moments.see(*(torch.cat([p.flatten() for p in g[: len(self.watched)]]) for g in (g1, g2)))
-        square = opposed and (weak or self.own.always_square)
+        if own.times_length and self.values.eps >= self.eps_end and not opposed:
+            k1, k2 = k1 * self.moments.lengths[0], k2 * self.moments.lengths[0]
+        self.moments.see(*present)
+        square = opposed and (weak or own.always_square)
         return [k.to(none) for k in (k1, k2, none + 0.5 * square)]
 
 

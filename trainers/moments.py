@@ -40,10 +40,15 @@ class Moments(nn.Module):
             half = torch.full((), 0.5, dtype=torch.float64, device=self.norm.device)
             return half, half, False
         m1, m2 = self.mean.double() / (1 - self.beta1**seen)
-        v1, v2 = self.norm / (1 - self.beta2**seen)
+        v1, v2 = self.lengths
         products = gram([m1], [m2])
         opposed = bool((products.cross <= 0) & (v1 > 0) & (v2 > 0))
         return *weights(products, v1, v2, second_first=second_first), opposed
+
+    @property
+    def lengths(self) -> Tensor:
+        """(v_1, v_2), the means of the gradients' norms; 0 before any gradient was seen."""
+        return self.norm / (1 - self.beta2 ** max(int(self.count), 1))
 
     def see(self, g1: Tensor, g2: Tensor) -> None:
         """Take in the gradients of the step that was just weighed, both (size,)."""

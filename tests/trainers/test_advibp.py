@@ -205,6 +205,37 @@ def test_the_square_of_the_released_code(network: nn.Module, batch: tuple[Tensor
     assert step.loss.item() == pytest.approx((first + second + second**2 / 2).item())
 
 
+def test_the_first_moments_of_the_released_code(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    """The first step's own gradients weigh it, and count once more as those before the second step."""
+    objective = made(network, present_first=True)
+    objective.set(eps=0.1, kappa=0.0)
+    seen = objective(*batch).metrics
+    assert objective.moments.count == 2
+    assert seen["weight_attacked"] != 0.5
+    k1, k2, _ = objective.moments.weights(second_first=False)  # of one gradient, seen twice
+    assert (seen["weight_attacked"], seen["weight_bound"]) == pytest.approx((k1.item(), k2.item()))
+    objective(*batch)
+    assert objective.moments.count == 3
+
+
+@pytest.mark.parametrize("eps", [0.05, 0.1])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_factor_of_the_released_code(
+    network: nn.Module, batch: tuple[Tensor, Tensor], eps: float, sign: int
+) -> None:
+    """v_1 on both weights: after the ramp (the radius is 0.1 then), where the gradients agree."""
+    found = []
+    for times_length in (True, False):
+        objective = made(network, fosc=100.0, times_length=times_length)
+        objective.set(eps=eps, kappa=0.0)
+        past = 3 * torch.ones(objective.moments.mean.shape[1], dtype=torch.float64)
+        objective.moments.see(past, sign * past)
+        seen = objective(*batch).metrics
+        found.append(torch.stack([seen["weight_attacked"], seen["weight_bound"]]))
+    length = torch.linalg.vector_norm(past) if eps == objective.eps_end and sign == 1 else 1.0
+    torch.testing.assert_close(found[0], length * found[1])
+
+
 def test_weights_know_nothing_of_their_batch(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     """Two batches after the same past: the same weights, in each case; afterwards they may differ."""
     x, y = batch
