@@ -3,13 +3,14 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from absdomain.data import Images, load
+from absdomain.data import load
 from absdomain.trainers import (
     CheckpointError,
     Diverged,
@@ -18,6 +19,7 @@ from absdomain.trainers import (
     RunError,
     StepMetrics,
     load_run,
+    read,
     read_metrics,
     train,
 )
@@ -181,17 +183,20 @@ def test_what_is_wrong_with_a_folder_is_said(
         load_run(tmp_path / "copy")
 
 
-def test_test_images_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from absdomain.trainers import loop
+@pytest.mark.parametrize("trainer", ["crown-ibp", "singleprop", "robustra"])
+def test_test_images_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: str) -> None:
+    from absdomain import data
 
     splits: list[str] = []
+    digits = data.SOURCES["digits"]
 
-    def watched(name: str, split: str, **rest: Any) -> Images:
+    def watched(split: str, shelf: Any) -> Any:
         splits.append(split)
-        return load(name, split, **rest)
+        return digits.read(split, shelf)
 
-    monkeypatch.setattr(loop, "load", watched)
-    list(train(short(epochs=1, ramp=0.0), tmp_path))
+    monkeypatch.setitem(data.SOURCES, "digits", replace(digits, read=watched))
+    recipe = read(trainer).recipe(data="digits", network="mlp-2x100", epochs=2, warmup=0.0, images=100)
+    list(train(recipe, tmp_path))
     assert splits == ["train"]
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from absdomain.registry import names
 from absdomain.trainers import Recipe, read, read_metrics
 from tests.trainers.processes import certified, registered, run, together
 
@@ -97,6 +98,7 @@ OTHERS = {
     "advibp on batch norm": few("advibp(natural=0.2, fosc=1e-3)", network="bn"),
     "augmented": few("natural", flip=True, crop=1, gradient_norm=0.5, optimiser="sgd", lr=0.01),
     "certified": few("certified(loss=hinge, elision=False)", domain="deeppoly"),
+    "pure-ibp": few("pure-ibp"),
     "fgsm": few("fgsm", images=101),  # the last batch has one image, so that one of two processes has none
     "pgd": few("pgd", kappa_end=0.5),
     "trades": few("trades"),
@@ -116,6 +118,11 @@ OTHERS = {
     "advibp with fixed weights": few("advibp(weights=fixed)", warmup=0.0),
     "harmed": few("natural"),
 }
+
+
+def test_every_method_is_among_them() -> None:
+    tried = {recipe.trainer.partition("(")[0] for recipe in (QUICK | OTHERS).values()}
+    assert tried == set(names("trainers"))
 
 
 @pytest.fixture(scope="module")
