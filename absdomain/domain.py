@@ -90,6 +90,10 @@ class Domain(ABC, Generic[E]):
         """
         return Decision(self.lower(e))
 
+    def nominal(self, e: E) -> Tensor | None:
+        """The value at the region's centre, (B, *shape), where an element carries it along; None elsewhere."""
+        return None
+
     def above(self, e: E) -> tuple[Rows, Tensor]:
         """Planes above e in the network's input: e_k <= <c_k, x> + d_k on the region.
 

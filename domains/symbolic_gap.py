@@ -64,6 +64,9 @@ class SymbolicGap(Domain[Gap]):
     def bounds(self, e: Gap, where: Tensor | None = None) -> Bounds:
         return Bounds(e.z - e.v, e.z + e.v)
 
+    def nominal(self, e: Gap) -> Tensor:
+        return e.z
+
     def __str__(self) -> str:
         return super().__str__().replace("symbolicgap", "symbolic_gap", 1)  # as it is registered
 

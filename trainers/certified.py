@@ -151,13 +151,12 @@ class Certified(Objective):
         return exact if exact.guarantee is Guarantee.SOUND else parse("box")
 
     def forward(self, x: Tensor, y: Tensor) -> Step:
-        loss, metrics, graph = self.penalty(), {}, self.graph
-        if self.with_nominal:
-            logits, graph = self.statistics(x)
+        loss, metrics = self.penalty(), {}
+        logits, robust, graph = self.parts(x, y)
+        if logits is not None:
             loss = loss + self.kappa * functional.cross_entropy(logits, y)
             metrics["clean_error"] = clean_error(logits, y)
-        if self.with_bound:
-            robust = self.robust(x, y, graph)
+        if robust is not None:
             loss = loss + (1 - self.kappa) * robust.loss
             metrics |= robust.metrics
         if self.with_regulariser:
@@ -166,6 +165,11 @@ class Certified(Objective):
             loss = loss + term
             metrics["regulariser"] = term.detach()
         return Step(loss, metrics)
+
+    def parts(self, x: Tensor, y: Tensor) -> tuple[Tensor | None, Step | None, Graph]:
+        """(f(x), the robust term, the graph with the batch's statistics); None for what has weight 0."""
+        logits, graph = self.statistics(x) if self.with_nominal else (None, self.graph)
+        return logits, self.robust(x, y, graph) if self.with_bound else None, graph
 
     def robust(self, x: Tensor, y: Tensor, graph: Graph) -> Step:
         """The loss at the bound on the ball around x; `graph` is that of `self.statistics(x)`."""

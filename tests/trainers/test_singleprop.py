@@ -50,6 +50,28 @@ def test_the_loss_is_the_papers(network: nn.Sequential, elision: bool) -> None:
     torch.testing.assert_close(objective.lower(x, y), box.lower(x, y))
 
 
+@pytest.mark.parametrize(("domain", "passes"), [("symbolic_gap", 0), ("box", 1)])
+def test_both_terms_are_of_one_propagation_where_the_domain_has_the_logits(
+    network: nn.Sequential, domain: str, passes: int
+) -> None:
+    """The loss, its gradient and the errors are those of Certified, which evaluates the network besides."""
+    x, y = torch.rand(5, 1, 2, 3, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0])
+    ours = singleprop.build(network, x, 4, Recipe(trainer="singleprop", domain=domain))
+    theirs = Certified(network, x, ours.domain, classes=4, settings=ours.settings)  # type: ignore[attr-defined]
+    calls: list[int] = []
+    network.register_forward_hook(lambda *_: calls.append(1))
+    found = []
+    for objective in (ours, theirs):
+        objective.learnt.fill_(0.25)
+        objective.set(eps=0.2, kappa=0.9)
+        calls.clear()
+        step = objective(x, y)
+        assert len(calls) == (passes if objective is ours else 1)
+        found.append((step.loss, *torch.autograd.grad(step.loss, list(network.parameters())), *step.metrics.values()))
+    for mine, other in zip(*found, strict=True):
+        torch.testing.assert_close(mine, other)
+
+
 def test_the_recipes_are_the_papers() -> None:
     recipe = singleprop.recipe(data="mnist")
     per_epoch = 550
