@@ -91,7 +91,7 @@ Results = Annotated[
     ),
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Images at a time.", rich_help_panel=MACHINE)]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all randomness.", rich_help_panel=METHOD)]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all randomness.", rich_help_panel=METHOD)]
 Device = Annotated[
     str, typer.Option(help="torch device; auto takes CUDA where there is some.", rich_help_panel=MACHINE)
 ]

@@ -95,7 +95,9 @@ def certify(
     chosen = tuple(map(parse, CASCADE)) if domains is None else tuple(domains)
     regions = _regions(eps, clip, region)
     _check_data(images, labels)
-    _check_sound(chosen, regions(images[:1]))
+    proving(chosen)
+    around = regions(images[:1])
+    _promised(type(around).__name__, around.guarantee)
     original = copy.deepcopy(model).eval().requires_grad_(False)
     exact = copy.deepcopy(original).to(dtype)
     _check_numbers(margin, dtype, _device(exact))
@@ -250,19 +252,23 @@ def _check_data(images: Tensor, labels: Tensor) -> None:
         raise ValueError(f"certify: image {index} has a pixel that is NaN or infinite")
 
 
-def _check_sound(domains: tuple[AnyDomain, ...], region: Region) -> None:
+def proving(domains: Sequence[AnyDomain]) -> None:
+    """Refuses domains with which nothing could be certified: none, one twice, one whose bounds prove nothing."""
     if not domains:
         raise ValueError("certify: no domain was given, so that nothing could be verified; give Box() at least")
     names = [str(domain) for domain in domains]
     if len(set(names)) < len(names):
         raise ValueError(f"certify: the same domain is given twice: {', '.join(names)}")
-    promises = [(str(domain), domain.guarantee) for domain in domains]
-    for name, guarantee in (*promises, (type(region).__name__, region.guarantee)):
-        if guarantee is not Guarantee.SOUND:
-            raise Refused(
-                f"certify refuses {name}: bounds with it are {guarantee.name}, not SOUND, so that they prove nothing; "
-                "certify with a sound one, such as box & deeppoly over Linf"
-            )
+    for domain in domains:
+        _promised(str(domain), domain.guarantee)
+
+
+def _promised(name: str, guarantee: Guarantee) -> None:
+    if guarantee is not Guarantee.SOUND:
+        raise Refused(
+            f"certify refuses {name}: bounds with it are {guarantee.name}, not SOUND, so that they prove nothing; "
+            "certify with a sound one, such as box & deeppoly over Linf"
+        )
 
 
 def _classes(exact: nn.Module, example: Tensor, labels: Tensor) -> int:

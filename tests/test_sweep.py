@@ -14,7 +14,7 @@ from torch import Tensor
 from absdomain._journal import JournalError
 from absdomain.commands import sweep_table
 from absdomain.commands.cost import cost
-from absdomain.commands.sweep import Job, Result, _results, jobs
+from absdomain.commands.sweep import Job, Result, _costs, _results, jobs
 from absdomain.data import Images, load
 from absdomain.trainers.natural import natural
 from tests.test_cli import call
@@ -49,6 +49,24 @@ def test_a_sweep_refuses_a_budget_that_is_no_share(budget: float) -> None:
     text = call("sweep", "digits-demo", "--budget", budget, code=2).stderr
     assert f"{budget} is no share of the epochs" in text
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("given", "text"), [
+    (["--domain", "singleprop-zero"], "certify refuses symbolic_gap"),
+    (["--domain", "foo"], "no domain is called 'foo'"),
+    (["--eps", "-0.1"], "greater than or equal to 0"),
+    (["nosuch"], "no preset is registered as 'nosuch'"),
+])  # fmt: skip
+def test_a_sweep_refuses_before_it_trains(given: list[str], text: str) -> None:
+    ended = call("sweep", "digits-demo", "--budget", "0.02", *given, code=2 if "--eps" in given else 1)
+    assert text in " ".join(ended.stderr.split())
+    assert not Path("runs").exists()
+
+
+def test_what_a_sweep_measured_is_read_back_or_refused(tmp_path: Path) -> None:
+    (tmp_path / "costs.json").write_text("{")
+    with pytest.raises(ValueError, match=r"costs\.json: not what a sweep wrote .*delete it to measure again"):
+        _costs(["digits-demo"], None, tmp_path)
 
 
 def test_a_sweep_reads_no_results_of_other_weights(tmp_path: Path) -> None:

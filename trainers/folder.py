@@ -62,6 +62,9 @@ def read_config(folder: Path) -> Config | None:
         return None
     try:
         given = json.loads(path.read_bytes())
+        numbers = [given["threads"], given["classes"], *given["shape"]]
+        if not all(type(number) is int and number > 0 for number in numbers):
+            raise ValueError(f"threads, classes and shape are {numbers}, not whole numbers above 0")
         return Config(**given | {"recipe": Recipe.from_json(given["recipe"]), "shape": tuple(given["shape"])})
     except (ValueError, KeyError, TypeError) as reason:
         raise RunError(f"{path}: not the config of a run ({reason}); restore it, or use another folder") from reason
@@ -118,10 +121,19 @@ def append_metrics(folder: Path, row: dict[str, Any], size: int) -> int:
 
 
 def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
-    """The rows of metrics, one per finished epoch; a line that is only half written is left out."""
+    """The rows of metrics, one per finished epoch; a line that is only half written is left out.
+
+    RunError for a line that is whole and no JSON.
+    """
     path = Path(folder) / METRICS
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows += [json.loads(line)] if line.endswith("\n") else []
+        except json.JSONDecodeError as reason:
+            raise RunError(f"{path}, line {number}: not JSON ({reason}); restore it, or train anew") from reason
+    return rows
 
 
 def build_network(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -106,6 +107,9 @@ def check_of(subject: Subject, eps: float | None, clip: bool | None, domains: li
     from absdomain._study import Check
     from absdomain.certification import CASCADE
 
+    for name, value in (("eps", eps), ("margin", more.get("margin"))):
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"--{name} {value}: give a finite number")
     radius = subject.eps if eps is None else eps
     if radius is None:
         raise ValueError("which radius? Give --eps: neither a weights file nor natural training says it")

@@ -71,7 +71,7 @@ def sweep(
     ] = None,
     eps: Annotated[
         list[float] | None,
-        typer.Option(help="A radius to certify; may be given again. Default: the preset's.", show_default=False),
+        typer.Option(min=0, help="A radius to certify; may be given again. Default: the preset's.", show_default=False),
     ] = None,
     clip: option.Clip = None,
     domain: option.Domains = None,
@@ -92,13 +92,17 @@ def sweep(
 
     `absdomain sweep mnist-0.3-crown-ibp-B mnist-0.3-pure-ibp-B --seeds 3 --budget 0.1 --budget 0.3`
     """
+    from absdomain.certification import proving
     from absdomain.commands import sweep_table
+    from absdomain.expression import parse
 
     device = use(threads, device)
     asked = {"clip": clip, "domains": domain, "steps": steps, "restarts": restarts, "subset": subset}
     asked |= {"curve": 0, "cascade": True}
     results: list[Result] = []
-    for job in jobs(presets, seeds, budget or [1.0], out, images):
+    if domain is not None:
+        proving([parse(text) for text in domain])  # now, and not after the first training
+    for job in list(jobs(presets, seeds, budget or [1.0], out, images)):
         typer.echo(f"{job.folder}", err=True)
         results += _results(job, eps, asked, data_dir, device)
     costs = _costs(presets, data_dir, out) if cost else {}
@@ -147,7 +151,8 @@ def _results(
         if failure is not None:
             yield of_job(eps=eps, clip=recipe.clip, diverged=failure)
             continue
-        seconds = read_metrics(job.folder)[-1]["seconds"] / recipe.epochs
+        rows = read_metrics(job.folder)
+        seconds = rows[-1]["seconds"] / recipe.epochs if rows else None
         for model in models_in(job.folder):
             found = _certified(job.folder, model, eps, asked, data_dir, device)
             errors = {"clean": found["clean_error"], "pgd": found["pgd_error"], "verified": found["verified_error"]}
@@ -170,7 +175,10 @@ def _costs(presets: list[str], data_dir: Path | None, out: Path) -> dict[str, An
     from absdomain.data import load
 
     path = out / "costs.json"
-    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        known: dict[str, dict[str, Any]] = dict(json.loads(path.read_text())) if path.exists() else {}
+    except ValueError as reason:
+        raise ValueError(f"{path}: not what a sweep wrote ({reason}); delete it to measure again") from reason
     for preset in presets:
         recipe = recipe_of(preset, {})
         key = json.dumps([recipe.to_json()], sort_keys=True)

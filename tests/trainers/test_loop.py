@@ -178,9 +178,16 @@ def test_what_is_wrong_with_a_folder_is_said(
     (tmp_path / "copy/model.safetensors").write_bytes(weights(finished[0])[:-10])
     with pytest.raises(CheckpointError, match=r"model\.safetensors: not this network's weights"):
         load_run(tmp_path / "copy")
-    (tmp_path / "copy/config.json").write_text("{}")
-    with pytest.raises(RunError, match=r"config\.json: not the config of a run"):
-        load_run(tmp_path / "copy")
+    assert list(train(short(), tmp_path / "copy")) == []  # mends it from the checkpoint
+    assert weights(tmp_path / "copy") == weights(finished[0])
+    config = json.loads((tmp_path / "copy/config.json").read_text())
+    for wrong in ({}, config | {"threads": 0}, config | {"classes": "10"}, config | {"shape": [1, "8", 8]}):
+        (tmp_path / "copy/config.json").write_text(json.dumps(wrong))
+        with pytest.raises(RunError, match=r"config\.json: not the config of a run"):
+            load_run(tmp_path / "copy")
+    (tmp_path / "copy/metrics.jsonl").write_text('{"epoch": 1}\n{"epoch" 2}\n{"half')
+    with pytest.raises(RunError, match=r"metrics\.jsonl, line 2: not JSON .*; restore it, or train anew"):
+        read_metrics(tmp_path / "copy")
 
 
 @pytest.mark.parametrize("trainer", ["crown-ibp", "singleprop", "robustra"])
