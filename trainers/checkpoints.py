@@ -30,6 +30,18 @@ def pack(tensors: dict[str, Tensor]) -> bytes:
     return safetensors.save({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()})
 
 
+def whole(path: Path) -> bool:
+    """Whether there is a safetensors file that can be read to its end."""
+    from safetensors import SafetensorError
+    from safetensors import torch as safetensors
+
+    try:
+        safetensors.load(path.read_bytes())
+    except (FileNotFoundError, SafetensorError):
+        return False
+    return True
+
+
 def save(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
     """Replace the folder's checkpoint. `numbers` is JSON: floats come back bit for bit."""
     content = pack(tensors)

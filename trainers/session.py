@@ -95,15 +95,14 @@ class Session:
         self.world.once(lambda: checkpoints.save(self.folder, _tensors(self), asdict(self.position)))
 
     def save_models(self) -> None:
-        """Write the weights of the objective's models at the end of the training, where they are not there yet."""
+        """Write the weights of the objective's models at the end of the training, where no whole file has any."""
         self.world.once(self._write_models)
 
     def _write_models(self) -> None:
         for name, model in self.objective.models.items():
             path = model_path(self.folder, name)
-            content = checkpoints.pack(model.state_dict())
-            if not path.exists() or path.read_bytes() != content:  # a damaged file is mended
-                write_atomically(path, content)
+            if not checkpoints.whole(path):
+                write_atomically(path, checkpoints.pack(model.state_dict()))
 
     def batches_held_out(self, size: int) -> HeldOut:
         """The held-out images as the objective takes them."""
