@@ -122,21 +122,26 @@ def certify(
             raise ValueError(f"certify: {world.size} processes tell each other their verdicts in a file; give `file`")
         return _run(prover, images, labels, batch, None, world)
     _check_batch(batch, world)
-    config = {
-        "region": _described([regions(part) for part in images.split(100)]),
-        "domains": [str(domain) for domain in chosen],
-        "every": every,
-        "attack": None if attack is None else str(attack),
-        "seed": seed,
-        "dtype": str(dtype),
-        "margin": margin,
-        "strict": strict,
-        "model": model_hash(model),
+    journal = Journals(Path(file), _config(prover, images, labels, model_hash(model)), world)
+    return _run(prover, images, labels, batch, journal, world)
+
+
+def _config(prover: Prover, images: Tensor, labels: Tensor, model: str) -> dict[str, Any]:
+    """All that a verdict depends on: a file with another one's verdicts is refused."""
+    return {
+        "region": _described([prover.region(part) for part in images.split(100)]),
+        "domains": [str(domain) for domain in prover.domains],
+        "every": prover.every,
+        "attack": None if prover.attack is None else str(prover.attack),
+        "seed": prover.seed,
+        "dtype": str(prover.dtype),
+        "margin": prover.margin,
+        "strict": prover.strict,
+        "model": model,
         "graph": _graph_hash(prover.graph),
         "data": _hash([images, labels]),
         "samples": len(images),
     }
-    return _run(prover, images, labels, batch, Journals(Path(file), config, world), world)
 
 
 def _run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -15,6 +15,7 @@ from torch.utils._sympy.numbers import int_oo
 from absdomain.graph import Graph, Node
 from absdomain.kinds import Op, Shape
 from absdomain.live import Live
+from absdomain.modes import evaluating
 from absdomain.precision import own_dtype
 
 
@@ -70,7 +71,7 @@ def to_graph(module: nn.Module, example: Tensor) -> Graph:
             f"got shape {tuple(example.shape)} of {example.dtype}"
         )
     batch = example.detach() if len(example) > 1 else example.detach().repeat(2, *(1,) * (example.dim() - 1))
-    with _evaluation(module), own_dtype(batch):
+    with evaluating(module), own_dtype(batch):
         program = _export(module, batch)
         graph = _Lowering(module, program, tuple(example.shape[1:])).graph()
         _check_sizes(program, len(batch))  # after the walk, whose refusals are more precise
@@ -110,17 +111,6 @@ def _check_sizes(program: torch.export.ExportedProgram, size: int) -> None:
             f"the module, as exported, takes {allowed} samples; write x.shape[0] for len(x), and no branch, cut or "
             "view that depends on its value"
         )
-
-
-@contextmanager
-def _evaluation(module: nn.Module) -> Iterator[None]:
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 def _check(graph: Graph, module: nn.Module, batch: Tensor) -> None:

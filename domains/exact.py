@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
-from torch import Tensor
 
-from absdomain.bounds import Bounds
-from absdomain.domain import Decision, Domain, Reader
+from absdomain.domain import Decision
 from absdomain.domains._program import Activation
+from absdomain.domains._programmed import Programmed
 from absdomain.domains._search import Search
-from absdomain.domains._solver import Minima, boxed, minima
-from absdomain.kinds import Affine, Nonlinear
-from absdomain.region import Region
+from absdomain.domains._solver import Minima
 
 
 @dataclass(frozen=True)
-class Exact(Domain[Activation]):
+class Exact(Programmed):
     """{ y : x in the region, y = f(x) }, where every op of f is affine or has pieces; a binary says which piece.
 
     Big-M constants are the op's bands at the slopes of its pieces over the given boxes (`exact.guided(by=...)`); alone,
@@ -34,9 +31,6 @@ class Exact(Domain[Activation]):
 
     lemma = "exact"
     timeout: float | None = None  # seconds for a sample
-    relational = True
-    differentiable = False
-    solved = True
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.timeout > 0:
@@ -47,28 +41,8 @@ class Exact(Domain[Activation]):
         """Minima over less are larger; what is proved by the end of a time limit need not be."""
         return self.timeout is None
 
-    def lift(self, region: Region) -> Activation:
-        return Activation.input(region)
-
-    def affine(self, op: Affine, *args: Activation) -> Activation:
-        return Activation.of(op, args)
-
-    def relax(self, op: Nonlinear, args: tuple[Activation, ...], within: tuple[Bounds, ...] | None) -> Activation:
-        return Activation.of(op, args, within if within is not None else self.boxes(op, args))
-
-    def within(self, e: Activation, reader: Reader, where: Tensor | None = None) -> Bounds:
-        """Bounds of the linear relaxation: two linear programs an entry, where its own would be mixed-integer."""
-        return boxed(e, where)
-
-    def bounds(self, e: Activation, where: Tensor | None = None) -> Bounds:
-        least, most = minima(e, (1.0, -1.0), self._searched, where)
-        return Bounds(least, -most)
-
-    def lower(self, e: Activation) -> Tensor:
-        return minima(e, (1.0,), self._searched)[0]
-
-    def upper(self, e: Activation) -> Tensor:
-        return -minima(e, (-1.0,), self._searched)[0]
+    def solve(self, e: Activation, sample: int) -> Minima:
+        return Search(e, sample, self.timeout).minima
 
     def decide(self, e: Activation) -> Decision:
         like = e.region.centre
@@ -80,6 +54,3 @@ class Exact(Domain[Activation]):
                 points[sample] = worst.point
             expired.append(worst.expired)
         return Decision(lower.view(-1, *e.shape), points, torch.tensor(expired, device=like.device))
-
-    def _searched(self, e: Activation, sample: int) -> Minima:
-        return Search(e, sample, self.timeout).minima

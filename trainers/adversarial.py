@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from absdomain.modes import evaluating
 from absdomain.region import Linf
-from absdomain.trainers.attacks import Adam, Attack, Fgsm, Signs, evaluating
+from absdomain.trainers.attacks import Adam, Attack, Fgsm, Signs
 from absdomain.trainers.fields import refused
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step, clean_error

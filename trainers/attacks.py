@@ -7,14 +7,14 @@ random layers; its mode comes back afterwards.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 from torch import Tensor, nn
 
 from absdomain.attack import Loss, adam, ascend, cross_entropy, margin_loss
+from absdomain.modes import evaluating
 from absdomain.region import Region
 from absdomain.trainers.fields import Named, refused
 from absdomain.trainers.parallel import current
@@ -99,18 +99,6 @@ class Adam(Attack):
 
 ATTACKS: dict[str, Callable[..., Attack]] = {"fgsm": Fgsm, "signs": Signs, "adam": Adam}
 AttackRule = Annotated[Attack, Named(ATTACKS)]  # a field for one of them
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in evaluation mode, and each part in its own again afterwards."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 def _positive(name: str, value: float) -> None:

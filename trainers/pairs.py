@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from absdomain.modes import evaluating
 from absdomain.region import Region
-from absdomain.trainers.attacks import evaluating
 from absdomain.trainers.folder import build_network
 from absdomain.trainers.method import Setup
 from absdomain.trainers.objective import clean_error

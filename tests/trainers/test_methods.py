@@ -9,11 +9,12 @@ from torch.nn import functional
 
 from absdomain import Linf, margins, parse, to_graph
 from absdomain.attack import adam, margin_loss
+from absdomain.modes import evaluating
 from absdomain.registry import names
 from absdomain.trainers import Moment, Objective, Recipe, RecipeError, read
 from absdomain.trainers.adversarial import Adversarial
 from absdomain.trainers.advibp import AdvIBP
-from absdomain.trainers.attacks import Adam, Signs, evaluating
+from absdomain.trainers.attacks import Adam, Signs
 from absdomain.trainers.certified import Certified, worst_margins
 from absdomain.trainers.losses import softplus
 from absdomain.trainers.robustra import Robustra
