@@ -59,7 +59,7 @@ Domains = Annotated[
     list[str] | None,
     typer.Option(
         "--domain",
-        help="A domain expression; may be given again. Default: box, crown-ibp, box & deeppoly.",
+        help="A domain expression; may be given again. Default: box, box & deeppoly(slopes=zero), box & deeppoly.",
         rich_help_panel=CHECK,
         show_default=False,
     ),
@@ -97,5 +97,7 @@ Device = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="CPU threads. Default: torch's choice.", rich_help_panel=MACHINE, show_default=False),
+    typer.Option(
+        min=1, max=1024, help="CPU threads. Default: torch's choice.", rich_help_panel=MACHINE, show_default=False
+    ),
 ]

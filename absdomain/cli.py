@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from absdomain.commands.compare import compare
 from absdomain.commands.inspect import inspect
 from absdomain.commands.matrix import matrix
 from absdomain.commands.prove import prove
-from absdomain.commands.runs import check_of, recipe_of, subject_of, train_in, use
+from absdomain.commands.runs import check_of, name_of, recipe_of, subject_of, train_in, use
 from absdomain.commands.sweep import sweep
 from absdomain.commands.toy import toy
 from absdomain.parallel import launched
@@ -95,7 +94,7 @@ def train(
     seed: Annotated[int | None, _hint("Seed of all randomness. Default: 0.", METHOD)] = None,
     norms: Annotated[bool | None, _hint("Note each layer's induced norm after each epoch.", SCHEDULE)] = None,
     tf32: Annotated[bool | None, _hint("Let CUDA round products to TF32.", option.MACHINE)] = None,
-    out: Annotated[Path | None, _hint("The run's folder. Default: runs/ and a name made of the above.", "Data")] = None,
+    out: Annotated[Path | None, _hint("The run's folder. Default: in runs/, one for each recipe.", "Data")] = None,
     data_dir: option.DataDir = None,
     device: option.Device = "auto",
     threads: option.Threads = None,
@@ -103,14 +102,12 @@ def train(
     """Train a network, by default with CROWN-IBP. The same command again resumes.
 
     The folder gets config.json, metrics.jsonl, checkpoints, training.png and at the end model.safetensors.
-    All defaults but the data set are those of the method's paper for that data set.
+    All defaults but the data set are those of the method's paper for that data set, or of its MNIST recipe, with --eps.
 
     `absdomain train --data mnist --network crown-ibp-B --trainer crown-ibp --eps 0.3 --epochs 100 --out RUN`
     """
     recipe = recipe_of(preset, ctx.params)
-    method = re.sub(r"[^\w.=-]+", "-", recipe.trainer).strip("-")  # without brackets, which a shell would take
-    name = f"{recipe.data}-{recipe.network}-{method}-eps{recipe.eps:g}-seed{recipe.seed}"
-    folder = out or Path("runs") / name
+    folder = out or Path("runs") / name_of(recipe)
     train_in(recipe, folder, data_dir, use(threads, device))
     if speaks():
         typer.echo(f"{folder}: trained. Now: absdomain certify {folder}")

@@ -25,6 +25,7 @@ _TOLERANCES = {f"{kind}_feasibility_tolerance": _TOLERANCE for kind in ("primal"
 _DROPPED = 1e-9  # HiGHS takes smaller coefficients for zero
 _ROUNDING = 1e-12  # of the objective, relative to the sum of its terms' absolute values
 _CLOSE = 1e-6  # relative: a bound as near its point's value needs no second opinion
+_UNIT = 2.0**-53  # rounding of a double, relative
 _GAP = 0.9  # relative: below 1, so that bound and best value have one sign
 
 
@@ -96,7 +97,7 @@ class Search:
             solved = self.exact.posed.solve(c, k)
             return self._at_point(Found(bound), entry, sign) if solved else Found(bound)
         slack = self._slack(entry)
-        if not isfinite(slack) or not self.exact.defined:  # the solver's word is worth nothing
+        if not (isfinite(slack) and self.exact.defined and self._resolved):  # the solver's word is worth nothing
             return Found(-inf)
         left = self.end - monotonic()
         if left <= 0:
@@ -119,12 +120,20 @@ class Search:
         points = region.centre.clone()
         points[self.sample] = torch.from_numpy(self.exact.posed.x.value).to(points).view(points.shape[1:])
         points = region.project(points)
-        value = sign * float(self.e.value(points)[self.sample].flatten()[entry])
+        value = sign * self.e.value(points)[self.sample].flatten()[entry].item()
         bound = found.bound
         if bound > value + self._slack(entry):
             warnings.warn(f"HiGHS proves {bound:.9g}, but a point has {value:.9g}: its proof is not used", stacklevel=2)
             bound = -inf
         return Found(bound, points[self.sample], value, found.expired)
+
+    @cached_property
+    @quietly
+    def _resolved(self) -> bool:
+        """Whether the solver's arithmetic can tell that a row holds: its rounding is below the tolerance."""
+        reach = np.maximum(np.abs(self.exact.lower), np.abs(self.exact.upper))
+        sizes = (abs(rows) @ reach + np.abs(b) for rows, b in (self.exact.equations, self.exact.inequalities))
+        return all(float(size.max(initial=0.0)) * _UNIT <= _TOLERANCE for size in sizes)
 
     @quietly
     def _slack(self, entry: int) -> float:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from absdomain import Guarantee, _study, expression
 from absdomain._console import keep_memory
+from absdomain._options import Domains
+from absdomain.certification import CASCADE
 from absdomain.cli import app
 from absdomain.domains import Box
 
@@ -57,6 +59,10 @@ def test_every_command_has_help(command: list[str]) -> None:
     assert "malloc" in text or command
 
 
+def test_the_default_domains_are_told_as_they_are() -> None:
+    assert get_args(Domains)[1].help.endswith(f"Default: {', '.join(CASCADE)}.")
+
+
 def test_list_names_what_is_installed() -> None:
     text = call("list").stdout
     for name in ("box", "deeppoly", "fast-lin", "crown-ibp-B", "gowal-small", "pure-ibp", "cifar10", "digits-demo"):
@@ -83,7 +89,7 @@ def test_training_writes_a_whole_folder_and_resumes(run: Path) -> None:
 def test_training_shows_its_progress_on_stderr(tmp_path: Path) -> None:
     result = call("train", "--data", "digits", "--trainer", "natural", "--network", "mlp-2x100", "--epochs", "2")
     (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name == "digits-mlp-2x100-natural-eps0-seed0"
+    assert re.fullmatch("digits-mlp-2x100-natural-eps0-seed0-[0-9a-f]{6}", folder.name)
     assert "2/2" in result.stderr
     assert "held out clean" in result.stderr
     assert "held out" not in result.stdout

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from absdomain import Graph, Interval, Linf, Node, parse
+from absdomain import Graph, Interval, Linf, Node, margins, parse, to_graph
 from absdomain.bounds import Bounds
 from absdomain.domains import LP, Box, Exact
 from absdomain.domains._search import Search
@@ -323,3 +323,19 @@ def test_a_network_whose_hidden_layers_are_rescaled_is_not_proved(first: float, 
         trace = parse("exact").propagate(graph, Linf(torch.full((1, 2), 0.5, dtype=torch.float64), 0.5))
         assert trace.lower.item() <= value.min().item() + 1e-9
         assert trace.upper.item() >= value.max().item() - 1e-9
+
+
+@pytest.mark.parametrize("seed", [9, 30, 68])
+def test_a_program_too_large_for_the_solvers_arithmetic_is_not_searched(seed: int) -> None:
+    """Rows of size 1e8 are rounded by more than the tolerance: of these HiGHS claims minima above points' values."""
+    torch.manual_seed(seed)
+    hidden = [nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU()]
+    network = nn.Sequential(*hidden, nn.Linear(6, 3)).double().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.copy_(1e4 * torch.randn_like(parameter))
+    centre, steps = torch.rand(1, 2).double(), torch.linspace(-0.25, 0.25, 81, dtype=torch.float64)
+    logits = network(centre + torch.cartesian_prod(steps, steps))
+    least = (logits[:, [0]] - logits[:, 1:]).amin(0)
+    graph, labels = to_graph(network, centre), torch.tensor([0])
+    lower = parse("exact.guided(by=box)").propagate(graph, Linf(centre, 0.25), margins(labels, 3)).lower[0]
+    assert bool((lower <= least).all())

@@ -93,22 +93,25 @@ class Trades(Adversarial):
         metrics = {"clean_error": clean_error(logits, y)}
         loss = functional.cross_entropy(logits, y) + self.penalty()
         if self.with_bound:
-            region, move = self.region(x), partial(_divergence, self._probabilities(x))
+            region, move = self.region(x), partial(_divergence, self._logarithms(x))
             start = region.project(x + 0.001 * current().normal(x))
             at_points = self.network(self.attack(self.network, region, y, loss=move, start=start))
-            loss = loss + self.weight * _divergence(logits.softmax(1), at_points, y).mean()
+            loss = loss + self.weight * _divergence(logits.log_softmax(1), at_points, y).mean()
             metrics["train_attack_error"] = clean_error(at_points, y)
         return Step(loss, metrics)
 
-    def _probabilities(self, x: Tensor) -> Tensor:
-        """p(x) as the attack sees the network: in evaluation mode."""
+    def _logarithms(self, x: Tensor) -> Tensor:
+        """log p(x) as the attack sees the network: in evaluation mode."""
         with evaluating(self.network), torch.no_grad():
-            return self.network(x).softmax(1)
+            return self.network(x).log_softmax(1)
 
 
 def _divergence(target: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """KL(target || softmax logits) = sum_j target_j (log target_j - log softmax_j), (B,); both (B, classes)."""
-    return functional.kl_div(logits.log_softmax(1), target, reduction="none").sum(1)
+    """KL(e^target || softmax logits) = sum_j e^target_j (target_j - log softmax_j), (B,); both (B, classes).
+
+    The target is given by its logarithms, as a probability that underflows to 0 has none, nor a gradient.
+    """
+    return functional.kl_div(logits.log_softmax(1), target, reduction="none", log_target=True).sum(1)
 
 
 @dataclass(frozen=True)

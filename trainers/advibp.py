@@ -214,7 +214,9 @@ def with_gradients(value: Tensor, parameters: Sequence[Tensor], gradients: Seque
 
 def objective(setup: Setup[Settings]) -> Objective:
     """AdvIBP on the recipe's domain, with its warm-up and ramp."""
-    recipe = weighable(setup).recipe
+    recipe, natural = weighable(setup).recipe, setup.settings.natural
+    if natural > recipe.warmup * (1 + 1e-9) and recipe.warmup > 0:  # a stretched warm-up is rounded
+        raise refused("natural", natural, f"the warm-up has {recipe.warmup:g} epochs; give at most that many")
     return AdvIBP(
         setup.network,
         setup.example,

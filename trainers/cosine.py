@@ -1,7 +1,8 @@
 """Natural training beside a natural reference, with gradients of the loss that are to be orthogonal to its.
 
 Li et al., "Robustra: Training Provable Robust Neural Networks over Reference Adversarial Space" (2019), section 4: the
-observation that made the case for their reference space. Nothing is proved.
+observation that made the case for their reference space. Nothing is proved. Their reference has been trained before;
+here it trains along, so that one command does all.
 """
 
 from __future__ import annotations

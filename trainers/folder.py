@@ -18,10 +18,11 @@ from absdomain._writing import write_json
 from absdomain.data import statistics
 from absdomain.normalise import Normalise
 from absdomain.registry import find
-from absdomain.trainers.checkpoints import CheckpointError
+from absdomain.trainers.checkpoints import STATE, CheckpointError
 from absdomain.trainers.recipe import Recipe
 
 CONFIG, METRICS = "config.json", "metrics.jsonl"
+MOST_THREADS = 1024
 
 
 class RunError(RuntimeError):
@@ -65,46 +66,73 @@ def read_config(folder: Path) -> Config | None:
         numbers = [given["threads"], given["classes"], *given["shape"]]
         if not all(type(number) is int and number > 0 for number in numbers):
             raise ValueError(f"threads, classes and shape are {numbers}, not whole numbers above 0")
+        if given["threads"] > MOST_THREADS:  # more can crash the process
+            raise ValueError(f"threads are {given['threads']}, more than {MOST_THREADS}")
         return Config(**given | {"recipe": Recipe.from_json(given["recipe"]), "shape": tuple(given["shape"])})
     except (ValueError, KeyError, TypeError) as reason:
         raise RunError(f"{path}: not the config of a run ({reason}); restore it, or use another folder") from reason
 
 
-def settle(folder: Path, wanted: Config) -> Config:
-    """The config under which a run goes on: the folder's own, if there is one, else `wanted`, which is written.
+def agreed(folder: Path, wanted: Config) -> Config:
+    """The config under which a run goes on: the folder's own, if there is one, else `wanted`. Nothing is written.
 
-    Thread count and torch version stay the run's; anything else that differs is refused. A run that goes on with
-    another torch than it began with is warned of, as rounding may differ.
+    Thread count and torch version stay the run's; anything else that differs is refused.
     """
     present = read_config(folder)
     if present is None:
-        write_json(folder / CONFIG, wanted.to_json())
+        weights = next((path for path in (folder / STATE, model_path(folder)) if path.exists()), None)
+        if weights is not None:
+            raise RunError(
+                f"{folder}: holds {weights.name} and no {CONFIG}, so that nothing says what was trained; restore it, "
+                "or use another folder"
+            )
         return wanted
     old, new = (config.to_json() | config.recipe.to_json() for config in (present, wanted))
     differing = [name for name in new if name not in ("recipe", "threads", "torch") and old[name] != new[name]]
     if differing:
         changes = ", ".join(f"{name} {old[name]!r}, now {new[name]!r}" for name in differing)
         raise RunError(f"{folder}: holds a run with {changes}; ask for the same to resume it, or use another folder")
-    if present.torch != wanted.torch and not model_path(folder).exists():
+    return present
+
+
+def settle(folder: Path, config: Config) -> None:
+    """Write the config of a run that begins; for the one process that has the lock.
+
+    A run that goes on with another torch than it began with is warned of, as rounding may differ.
+    """
+    if not (folder / CONFIG).exists():
+        write_json(folder / CONFIG, config.to_json())
+    elif config.torch != torch.__version__ and not model_path(folder).exists():
         warnings.warn(
-            f"{folder}: begun with torch {present.torch}, goes on with {wanted.torch}: its weights may differ from "
+            f"{folder}: begun with torch {config.torch}, goes on with {torch.__version__}: its weights may differ from "
             "those of a run without interruption; install that version, or train anew, to have the same",
             stacklevel=2,
         )
-    return present
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One process at a time trains in a folder; the lock goes with its process, however that ends."""
+    """One process at a time trains in a folder, which is made; the lock goes with its process, however that ends."""
     import fcntl
 
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise RunError(f"{folder}: not a folder, and none can be made ({reason}); use another") from reason
     with open(folder / ".lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as reason:
             raise RunError(f"{folder}: another process trains here; wait for it, or use another folder") from reason
         yield
+
+
+def check_metrics(folder: Path, size: int) -> None:
+    """RunError if the metrics have fewer bytes than when the checkpoint was made: rows are lost."""
+    path = folder / METRICS
+    present = path.stat().st_size if path.exists() else 0
+    if present < size:
+        raise RunError(f"{path}: has {present} bytes, but {size} were written; restore it, or use another folder")
 
 
 def append_metrics(folder: Path, row: dict[str, Any], size: int) -> int:
@@ -163,5 +191,6 @@ def load_run(folder: Path | str, model: str = "model") -> tuple[nn.Module, Recip
     try:
         network.load_state_dict(load_file(path))
     except Exception as reason:  # safetensors raises its own type, torch RuntimeError
-        raise CheckpointError(f"{path}: not this network's weights ({reason}); train anew") from reason
+        remedy = "the training's command restores them, if its checkpoint is whole"
+        raise CheckpointError(f"{path}: not this network's weights ({reason}); {remedy}") from reason
     return network.eval(), config.recipe

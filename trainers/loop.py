@@ -23,17 +23,18 @@ from torch import Tensor
 
 from absdomain._device import chosen
 from absdomain.data import Images, load
+from absdomain.expression import parse
 from absdomain.parallel import World
 from absdomain.precision import set_tf32
 from absdomain.trainers.augment import augment
-from absdomain.trainers.folder import Config, append_metrics, locked, settle
+from absdomain.trainers.folder import Config, agreed, append_metrics, check_metrics, locked, settle
 from absdomain.trainers.method import read
 from absdomain.trainers.objective import Step, clean_error, verified_error
 from absdomain.trainers.parallel import Share
 from absdomain.trainers.recipe import Recipe, Values
 from absdomain.trainers.schedules import Moment
 from absdomain.trainers.session import Session, start
-from absdomain.trainers.spikes import Buffers, gradient_trouble, left_out, loss_trouble, taken
+from absdomain.trainers.spikes import Buffers, compared, gradient_trouble, left_out, loss_trouble, taken
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def train(
     """
     folder, world = Path(out), World.here() if world is None else world
     recipe = replace(recipe, trainer=str(read(recipe.trainer)))
+    parse(recipe.domain)  # refuse what is none, even where the method takes none
     full = world.ahead(lambda: load(recipe.data, "train", data_dir=data_dir))
     if recipe.validation >= len(full):
         raise recipe.refuse("validation", f"there are {len(full)} training images, hold out fewer")
@@ -109,25 +111,29 @@ def train(
         raise recipe.refuse("images", f"there are {len(full)} and {recipe.validation} are held out, take fewer")
     digest = hashlib.sha256(full.pixels.numpy().tobytes() + full.labels.numpy().tobytes()).hexdigest()
     wanted = Config(recipe, full.shape, full.classes, digest, torch.get_num_threads(), torch.__version__)
-    config = world.once(lambda: settle(folder, wanted))
-    torch.set_num_threads(config.threads)
-    set_tf32(recipe.tf32)
-    return _train(folder, recipe, full, torch.device(chosen(device)), world, on_step, checkpoint_seconds)
+    world.once(lambda: agreed(folder, wanted))
+    return _train(folder, wanted, full, torch.device(chosen(device)), world, on_step, checkpoint_seconds)
 
 
 def _train(
     folder: Path,
-    recipe: Recipe,
+    wanted: Config,
     full: Images,
     device: torch.device,
     world: World,
     on_step: Callable[[StepMetrics], None] | None,
     checkpoint_seconds: float,
 ) -> Iterator[Metrics]:
+    recipe = wanted.recipe
     with ExitStack() as held:
         world.once(lambda: held.enter_context(locked(folder)))
+        config = world.once(lambda: agreed(folder, wanted))  # once more: only now does nobody else write it
+        torch.set_num_threads(config.threads)
+        set_tf32(recipe.tf32)
         session = start(folder, recipe, full, device, world)
+        world.once(lambda: settle(folder, config))  # what cannot start leaves no config behind
         session.restore()
+        world.once(lambda: check_metrics(folder, session.position.metrics_size))
         if session.position.diverged is not None:  # another draw of an attack may do no harm, and be another training
             _set(session, session.position.epoch * session.batches + session.position.batch)
             raise Diverged(_diverged(session, session.position.diverged))
@@ -175,6 +181,7 @@ def _step(session: Session, step: int, x: Tensor, y: Tensor) -> StepMetrics:
     with share.taken():
         result: Step = session.model(share.rows(x), share.rows(y))
     loss, seen = share.numbers(result)
+    compared(position, objective.with_bound)
     trouble = loss_trouble(recipe, position, loss)
     if trouble is None:
         session.optimiser.zero_grad()

@@ -56,7 +56,7 @@ class Method(Generic[S]):
     name: str
     summary: str
     objective: Callable[[Setup[S]], Objective]
-    recipes: tuple[Recipe, ...]  # the first one also serves the data sets that have none
+    recipes: tuple[Recipe, ...]  # the first one's schedule also serves the data sets that have none
     settings: S = None  # type: ignore[assignment]  # S is None for a method without settings
     usual: S = field(default=None, repr=False)  # type: ignore[assignment]  # those it was made with, which go unsaid
 
@@ -84,9 +84,15 @@ class Method(Generic[S]):
         """The method's recipe for given["data"] with the given fields.
 
         With another number of epochs, the phases that are not given themselves shrink or stretch in proportion. Options
-        of this method, and of given["trainer"], join those that the recipe has.
+        of this method, and of given["trainer"], join those that the recipe has. RecipeError with no eps for a data set
+        that has no recipe: a radius does not carry over.
         """
-        return revised(self.template(given.get("data", self.recipes[0].data)), **{"trainer": str(self), **given})
+        first = self.recipes[0]
+        data = given.get("data", first.data)
+        if first.eps > 0 and "eps" not in given and all(recipe.data != data for recipe in self.recipes):
+            own = ", ".join(recipe.data for recipe in self.recipes)
+            raise RecipeError(f"eps: {self.name} has no recipe for {data!r}, only for {own}; give the radius")
+        return revised(self.template(data), **{"trainer": str(self), **given})
 
     def __str__(self) -> str:
         return self.name + ("" if self.settings is None else fields.written(self.settings, self.usual))

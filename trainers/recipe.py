@@ -181,6 +181,6 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("crop", _number(0), "give a number of pixels >= 0"),
     ("images", lambda value: value is None or value >= 1, "give a number of images >= 1, or null for all"),
     ("validation", _number(0), "give a number of images >= 0"),
-    ("seed", _number(0), "give an integer >= 0"),
+    ("seed", lambda value: 0 <= value < 2**63, "give an integer in [0, 2^63)"),
     ("dtype", lambda value: value in DTYPES, f"choose one of {', '.join(DTYPES)}"),
 )

@@ -36,14 +36,14 @@ class Position:
     skipped: int = 0  # steps of this epoch that were left out
     streak: int = 0  # of them, those in a row up to now, over epochs
     level: float | None = None  # running mean of the losses, over epochs
+    robust: bool = False  # whether those losses have their robust term
     seen: dict[str, tuple[float, int]] = field(default_factory=dict)  # sum and count in this epoch of what steps saw
     diverged: str | None = None  # why the training has ended before its time
 
     def next_epoch(self, seconds: float, metrics_size: int) -> Position:
         """The start of the next epoch."""
-        return Position(
-            self.epoch + 1, seconds=seconds, metrics_size=metrics_size, streak=self.streak, level=self.level
-        )
+        over_epochs = {"streak": self.streak, "level": self.level, "robust": self.robust}
+        return Position(self.epoch + 1, seconds=seconds, metrics_size=metrics_size, **over_epochs)  # type: ignore[arg-type]
 
     @property
     def loss(self) -> float:

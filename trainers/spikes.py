@@ -51,6 +51,12 @@ def gradient_trouble(recipe: Recipe, parameters: Iterable[Tensor]) -> str | None
     return None
 
 
+def compared(position: Position, robust: bool) -> None:
+    """Forget the mean of the losses where their robust term comes or goes: a first bound may be a million times it."""
+    if robust != position.robust:
+        position.level, position.robust = None, robust
+
+
 def taken(position: Position, loss: float) -> None:
     """Count a step that was taken."""
     position.losses += loss

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -32,6 +35,13 @@ def recipe_of(preset: str | None, options: dict[str, Any]) -> Recipe:
     if "data" not in given:
         raise ValueError(f"train: which data? Give --data ({', '.join(names())}), or a --preset")
     return read(given.setdefault("trainer", "crown-ibp")).recipe(**given)
+
+
+def name_of(recipe: Recipe) -> str:
+    """A name for the recipe's folder: what matters most, and a fingerprint of all of it."""
+    method = re.sub(r"[^\w.=-]+", "-", recipe.trainer).strip("-")  # without brackets, which a shell would take
+    digest = hashlib.sha256(json.dumps(recipe.to_json()).encode()).hexdigest()[:6]
+    return f"{recipe.data}-{recipe.network}-{method}-eps{recipe.eps:g}-seed{recipe.seed}-{digest}"
 
 
 def train_in(

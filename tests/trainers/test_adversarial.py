@@ -147,3 +147,16 @@ def test_trades_on_mnist_is_the_released_recipe() -> None:
     recipe: Recipe = read("trades").recipe(data="mnist")
     assert recipe.trainer == "trades(weight=1.0, steps=40, rate=0.03333)"
     assert (recipe.optimiser, recipe.lr, recipe.batch, recipe.milestones) == ("sgd", 0.01, 128, (55.0, 75.0, 90.0))
+
+
+def test_trades_has_a_gradient_where_a_probability_underflows(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    x, y = batch[0].float(), batch[1]
+    network = network.float()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter *= 300
+    assert bool((network(x).softmax(1) == 0).any())
+    objective = Trades(network, Signs(2, 0.5))
+    objective.set(eps=0.01, kappa=0.0)
+    objective(x, y).loss.backward()
+    assert all(bool(p.grad.isfinite().all()) for p in network.parameters() if p.grad is not None)

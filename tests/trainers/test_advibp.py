@@ -313,7 +313,7 @@ def test_the_phases_of_the_released_code(network: nn.Module, batch: tuple[Tensor
     assert objective.moments.count == 1
 
 
-def test_batch_statistics_are_those_at_the_attacked_points(batch: tuple[Tensor, Tensor]) -> None:
+def test_bounds_and_attacked_logits_share_the_batchs_statistics(batch: tuple[Tensor, Tensor]) -> None:
     x, y = batch
     network = nn.Sequential(nn.Flatten(), nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 4)).double()
     objective = made(network.train(), attack=Fgsm(rate=1e-9))

@@ -142,7 +142,7 @@ def test_a_run_keeps_its_thread_count(tmp_path: Path) -> None:
     assert config["threads"] == threads
     (tmp_path / "config.json").write_text(json.dumps(config | {"threads": threads + 1}))
     try:
-        train(short(), tmp_path)
+        next(train(short(), tmp_path))
         assert torch.get_num_threads() == threads + 1
     finally:
         torch.set_num_threads(threads)
@@ -155,6 +155,46 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         next(train(short(), tmp_path))
     first.close()  # type: ignore[attr-defined]
     next(train(short(), tmp_path))
+
+
+def test_of_two_runs_that_begin_in_one_folder_the_first_gives_the_config(tmp_path: Path) -> None:
+    first, second = train(short(), tmp_path), train(short(eps=0.2), tmp_path)
+    next(first)
+    with pytest.raises(RunError, match="another process trains here"):
+        next(second)
+    list(first)
+    late = train(short(), tmp_path)
+    assert load_run(tmp_path)[1] == short()
+    assert list(late) == []
+
+
+def test_what_cannot_start_leaves_no_config(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match="nosuch"):
+        list(train(short(network="nosuch"), tmp_path))
+    assert len(list(train(short(epochs=1, ramp=0.0), tmp_path))) == 1
+
+
+def test_weights_without_a_config_are_refused(tmp_path: Path) -> None:
+    stopped_at(7, tmp_path, short())
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(RunError, match=r"holds state\.json and no config\.json, so that nothing says what was trained"):
+        train(short(eps=0.2), tmp_path)
+
+
+def test_lost_metrics_end_a_run_before_it_goes_on(tmp_path: Path) -> None:
+    stopped_at(9, tmp_path, short())
+    rows = (tmp_path / "metrics.jsonl").read_bytes()
+    assert rows
+    (tmp_path / "metrics.jsonl").write_bytes(rows[:-20])
+    with pytest.raises(RunError, match=rf"has {len(rows) - 20} bytes, but {len(rows)} were written; restore it"):
+        next(train(short(), tmp_path))
+    assert (tmp_path / "metrics.jsonl").read_bytes() == rows[:-20]
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="not a folder, and none can be made"):
+        next(train(short(), tmp_path / "file"))
 
 
 def test_a_diverging_run_stops_and_keeps_its_last_finite_weights(tmp_path: Path) -> None:
@@ -181,7 +221,13 @@ def test_what_is_wrong_with_a_folder_is_said(
     assert list(train(short(), tmp_path / "copy")) == []  # mends it from the checkpoint
     assert weights(tmp_path / "copy") == weights(finished[0])
     config = json.loads((tmp_path / "copy/config.json").read_text())
-    for wrong in ({}, config | {"threads": 0}, config | {"classes": "10"}, config | {"shape": [1, "8", 8]}):
+    for wrong in (
+        {},
+        config | {"threads": 0},
+        config | {"threads": 100000},
+        config | {"classes": "10"},
+        config | {"shape": [1, "8", 8]},
+    ):
         (tmp_path / "copy/config.json").write_text(json.dumps(wrong))
         with pytest.raises(RunError, match=r"config\.json: not the config of a run"):
             load_run(tmp_path / "copy")

@@ -26,9 +26,9 @@ DOMAINS = {"crown-ibp": MIX, "robustra": "dual", "singleprop": "symbolic_gap", "
 NUMBERS: dict[str, Any] = {
     "eps": 0.1,
     "eps_eval": 0.05,
-    "warmup": 3.0,
+    "warmup": 10.0,
     "ramp": 4.0,
-    "epochs": 10,
+    "epochs": 20,
     "seed": 5,
     "beta_end": 0.0,
 }
@@ -64,7 +64,7 @@ def test_a_method_takes_the_recipes_numbers(network: nn.Module, batch: tuple[Ten
     if isinstance(objective, Certified) and not isinstance(objective, Robustra):
         assert objective.eps_end == 0.1  # the training's
     if isinstance(objective, AdvIBP):
-        assert objective.ramp_end == 7.0
+        assert objective.ramp_end == 14.0
     if isinstance(objective, Certified):
         assert objective.seed == 5
     size = sum(p.abs().sum().item() for p in network.parameters() if p.dim() > 1)
@@ -173,3 +173,28 @@ def test_a_loss_that_may_be_negative_is_refused_where_it_must_not_be(network: nn
 def test_a_mixture_without_an_end_is_refused(network: nn.Module) -> None:
     with pytest.raises(RecipeError, match="beta_end: None cannot be used; the mixture's weight goes to it"):
         built(network, "crown-ibp", beta_end=None)
+
+
+@pytest.mark.parametrize("domain", ["lp", "exact", "box & lp", "mix(lp, box)"])
+@pytest.mark.parametrize("name", ["certified", "sabr", "advibp"])
+def test_a_domain_without_gradients_is_refused(network: nn.Module, name: str, domain: str) -> None:
+    with pytest.raises(RecipeError, match=r"domain: .* cannot be used; its bounds have no gradient"):
+        built(network, name, domain=domain)
+
+
+@pytest.mark.parametrize("data", ["mnist", "fashion-mnist", "cifar10", "svhn", "digits", "toy"])
+def test_a_radius_is_that_of_the_data_set_or_given(data: str) -> None:
+    for name in names("trainers"):
+        method = read(name)
+        if any(recipe.data == data for recipe in method.recipes) or method.recipes[0].eps == 0:
+            assert method.recipe(data=data).data == data
+        else:
+            with pytest.raises(RecipeError, match=rf"eps: {name} has no recipe for '{data}', only for .*; give the"):
+                method.recipe(data=data)
+            assert method.recipe(data=data, eps=0.03).eps == 0.03
+
+
+def test_a_natural_phase_longer_than_the_warm_up_is_refused(network: nn.Module) -> None:
+    with pytest.raises(RecipeError, match=r"natural: 10\.0 cannot be used; the warm-up has 3 epochs"):
+        built(network, "advibp", warmup=3.0)
+    assert isinstance(built(network, "advibp(natural=3)", warmup=3.0), AdvIBP)

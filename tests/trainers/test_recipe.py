@@ -74,8 +74,8 @@ def test_phases_keep_their_proportions_unless_they_are_given() -> None:
     assert crown_ibp.recipe(data="mnist", epochs=50, ramp=10).ramp == 10
 
 
-def test_another_data_set_takes_the_first_recipe() -> None:
-    assert crown_ibp.recipe(data="third-party").lr == crown_ibp.recipes[0].lr
+def test_another_data_set_takes_the_first_recipes_schedule() -> None:
+    assert crown_ibp.recipe(data="third-party", eps=0.1).lr == crown_ibp.recipes[0].lr
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {

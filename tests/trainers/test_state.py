@@ -37,7 +37,7 @@ from absdomain.trainers import (
 from absdomain.trainers.fields import Epochs
 from absdomain.trainers.schedules import START
 from absdomain.trainers.session import Position
-from absdomain.trainers.spikes import loss_trouble
+from absdomain.trainers.spikes import compared, loss_trouble, taken
 
 
 @dataclass(frozen=True)
@@ -264,6 +264,18 @@ def test_a_loss_far_above_those_before_is_left_out_unless_the_recipe_says_otherw
 def test_a_spike_is_told_by_its_height_above_losses_of_any_sign(level: float, loss: float, harm: bool) -> None:
     recipe = replace(HARMED.recipe(), spike=2.0)
     assert bool(loss_trouble(recipe, Position(level=level), loss)) is harm
+
+
+def test_a_first_bound_is_held_against_no_natural_loss() -> None:
+    position, recipe = Position(level=2.0), HARMED.recipe()
+    compared(position, robust=False)
+    assert loss_trouble(recipe, position, 1e6) is not None
+    compared(position, robust=True)
+    assert loss_trouble(recipe, position, 1e6) is None
+    taken(position, 1e6)
+    compared(position, robust=True)
+    assert loss_trouble(recipe, position, 1e11) is not None
+    assert position.next_epoch(0.0, 0).robust
 
 
 def test_too_many_harmful_steps_in_a_row_end_the_run_with_its_reason(tmp_path: Path) -> None:
