@@ -23,7 +23,7 @@ from torch import Tensor
 
 from absdomain._files import Blob, DataError, Shelf, shelf
 
-__all__ = ["DataError", "Images", "load", "names", "statistics"]
+__all__ = ["DataError", "Images", "canonical", "load", "names", "statistics"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,15 +103,22 @@ def load(name: str, split: str, *, data_dir: str | os.PathLike[str] | None = Non
     source = _source(name)
     if split not in source.counts:
         raise DataError(f"{name} has no split {split!r}; it has {', '.join(source.counts)}")
-    pixels, labels = source.read(split, shelf(name.lower(), data_dir, download))
+    pixels, labels = source.read(split, shelf(canonical(name), data_dir, download))
     if len(labels) != source.counts[split]:
         warnings.warn(f"{name}/{split}: {len(labels)} images of the public {source.counts[split]}", stacklevel=2)
-    return Images(pixels, labels, source.classes, name.lower(), split, source.white)
+    return Images(pixels, labels, source.classes, canonical(name), split, source.white)
 
 
 def names() -> list[str]:
     """The data sets that `load` knows."""
     return list(SOURCES)
+
+
+def canonical(name: str) -> str:
+    """The name under which `load` knows a data set, whatever the case; DataError for one that it does not know."""
+    if name.lower() not in SOURCES:
+        raise DataError(f"unknown data set {name!r}; there are {', '.join(SOURCES)}")
+    return name.lower()
 
 
 def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -121,9 +128,7 @@ def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _source(name: str) -> Source:
-    if name.lower() not in SOURCES:
-        raise DataError(f"unknown data set {name!r}; there are {', '.join(SOURCES)}")
-    return SOURCES[name.lower()]
+    return SOURCES[canonical(name)]
 
 
 # --- reading formats -------------------------------------------------------------------------------------------------

@@ -103,7 +103,8 @@ def train(
     """
     folder, world = Path(out), World.here() if world is None else world
     recipe = replace(recipe, trainer=str(read(recipe.trainer)))
-    parse(recipe.domain)  # refuse what is none, even where the method takes none
+    if recipe.domain:  # refuse what is none, even where the method takes none
+        parse(recipe.domain)
     full = world.ahead(lambda: load(recipe.data, "train", data_dir=data_dir))
     if recipe.validation >= len(full):
         raise recipe.refuse("validation", f"there are {len(full)} training images, hold out fewer")

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor, nn
 
 from absdomain.algebra import AnyDomain
+from absdomain.data import canonical
 from absdomain.expression import parse
 from absdomain.registry import find
 from absdomain.trainers import fields
@@ -85,14 +86,14 @@ class Method(Generic[S]):
 
         With another number of epochs, the phases that are not given themselves shrink or stretch in proportion. Options
         of this method, and of given["trainer"], join those that the recipe has. RecipeError with no eps for a data set
-        that has no recipe: a radius does not carry over.
+        that has no recipe: a radius does not carry over. DataError for a data set that is none.
         """
         first = self.recipes[0]
-        data = given.get("data", first.data)
+        data = canonical(given.get("data", first.data))
         if first.eps > 0 and "eps" not in given and all(recipe.data != data for recipe in self.recipes):
             own = ", ".join(recipe.data for recipe in self.recipes)
             raise RecipeError(f"eps: {self.name} has no recipe for {data!r}, only for {own}; give the radius")
-        return revised(self.template(data), **{"trainer": str(self), **given})
+        return revised(self.template(data), **{"trainer": str(self), **given, "data": data})
 
     def __str__(self) -> str:
         return self.name + ("" if self.settings is None else fields.written(self.settings, self.usual))

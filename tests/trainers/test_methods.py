@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from absdomain import Linf, margins, parse, to_graph
 from absdomain.attack import adam, margin_loss
+from absdomain.data import DataError
 from absdomain.modes import evaluating
 from absdomain.registry import names
 from absdomain.trainers import Moment, Objective, Recipe, RecipeError, read
@@ -192,6 +193,12 @@ def test_a_radius_is_that_of_the_data_set_or_given(data: str) -> None:
             with pytest.raises(RecipeError, match=rf"eps: {name} has no recipe for '{data}', only for .*; give the"):
                 method.recipe(data=data)
             assert method.recipe(data=data, eps=0.03).eps == 0.03
+
+
+def test_a_data_set_is_known_by_its_name_in_any_case() -> None:
+    assert read("ibp").recipe(data="MNIST") == read("ibp").recipe(data="mnist")
+    with pytest.raises(DataError, match="unknown data set 'minst'; there are digits"):
+        read("ibp").recipe(data="minst")
 
 
 def test_a_natural_phase_longer_than_the_warm_up_is_refused(network: nn.Module) -> None:
