@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 import torch
 from torch import Tensor
@@ -96,12 +97,14 @@ def _shower(row: int, seen: Seen) -> str:
     return seen.finders.get(row, "another domain")
 
 
-def failure(finite: bool, lower: float, enough: float, node: str, expired: bool) -> Failure:
-    """Why a lower bound is no proof: time, a number that is not finite (first at `node`), or its size."""
+def failure(finite: bool, lower: float, enough: float, node: str | None, expired: bool) -> Failure:
+    """Why a lower bound is no proof: time, a number or an error that is not finite (first at `node`), or its size."""
     if expired:
         return Reason.TIMEOUT, f"time ran out at lower bound {lower:.6g}"
     if not finite:
         return Reason.NON_FINITE, f"first at {node}"
+    if lower > 0 and enough == inf:
+        return Reason.ROUNDING, f"lower bound {lower:.3g}, but what rounding may add is not bounded, first at {node}"
     if lower < -enough:
         return Reason.LOOSE, f"lower bound {lower:.6g}"
     return Reason.ROUNDING, f"lower bound {lower:.3g} is not above the allowance {enough:.3g}"

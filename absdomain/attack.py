@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from absdomain.region import Region
+from absdomain.region import Draws, Region
 from absdomain.rows import Rows
 
 Network = Callable[[Tensor], Tensor]  # (B, *shape) -> logits (B, classes)
@@ -89,7 +89,7 @@ def pgd(
     rate: float = 0.5,
     goal: float = 0.0,
     loss: Loss = margin_loss,
-    generator: torch.Generator | None = None,
+    generator: Draws = None,
 ) -> Attacked:
     """x <- project(x + rate_t * steepest(grad loss(f(x), y))) from `restarts` random points of the region.
 
@@ -183,16 +183,14 @@ class Pgd:
     rate: float = 0.5
 
     def __call__(
-        self, model: Network, region: Region, labels: Tensor, *, generator: torch.Generator | None = None
+        self, model: Network, region: Region, labels: Tensor, *, generator: Draws = None
     ) -> Attacked:
         return pgd(model, region, labels, steps=self.steps, restarts=self.restarts, rate=self.rate, generator=generator)
 
 
 def inside(region: Region, points: Tensor) -> Tensor:
-    """Whether x is in the region: its projection is x, to within 8 units in the last place; (B, *shape) -> (B,)."""
-    moved = (region.project(points) - points).abs()
-    allowed = 8 * torch.finfo(points.dtype).eps * points.abs().clamp(min=1)
-    return (moved <= allowed).flatten(1).all(1)
+    """Whether x is in the region, exactly: its projection is x; (B, *shape) -> (B,)."""
+    return (region.project(points) == points).flatten(1).all(1)
 
 
 def rounded_towards(points: Tensor, anchor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,8 +1,9 @@
 """for all x in the region of an image: z_y(x) - z_j(x) > 0 for every j != y. One verdict per image, as a generator.
 
 The steps are the nominal check, an attack, then the domains from cheap to dear, each on what is still undecided.
-Domains promise their bounds in real arithmetic; here they are computed in float64 and believed only above an allowance
-for rounding, and every point that the attack found is held against every bound.
+Domains promise their bounds in real arithmetic; here they are computed in float64 and believed only above what rounding
+may have added to them, to the network that they are about, and to an evaluation of the given one. Every point that the
+attack found is held against every bound.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from absdomain._evidence import SoundnessError
 from absdomain._journal import Journals
 from absdomain._prover import Attack, Prover
+from absdomain._question import Question
 from absdomain.algebra import AnyDomain, parse
 from absdomain.attack import Pgd
 from absdomain.graph import Graph
@@ -28,7 +30,9 @@ from absdomain.lowering import to_graph
 from absdomain.parallel import ALONE, World
 from absdomain.precision import own_dtype
 from absdomain.region import Linf, Region
+from absdomain.region.base import tensors
 from absdomain.rounding import allowance
+from absdomain.spec import margins
 from absdomain.verdict import Reason, Refused, Status, Summary, Verdict, summarise
 
 __all__ = [
@@ -53,7 +57,7 @@ def certify(
     images: Tensor,
     labels: Tensor,
     *,
-    eps: float | None = None,
+    eps: float | Tensor | None = None,
     clip: tuple[float, float] | None = (0.0, 1.0),
     region: Callable[[Tensor], Region] | None = None,
     domains: Sequence[AnyDomain] | None = None,
@@ -72,14 +76,17 @@ def certify(
     images (N, *shape) and labels (N,) int64; the model maps (B, *shape) to logits (B, classes). It is copied and used
     in evaluation mode: neither its mode nor its dtype nor its gradients change.
 
-    The region is { x : |x - x_i| <= eps, clip[0] <= x <= clip[1] }, in the units of `images`; or whatever `region`
-    makes of a batch of images, such as `lambda x: L2(x, 0.5)`. `domains` are asked in order, by default those of
-    CASCADE, each on what is undecided; with `every`, each on every image, which gives each domain's own verified error
-    and holds each against the attack.
+    The region is { x : |x - x_i| <= eps, clip[0] <= x <= clip[1] }, in the units of `images`; eps is a number, one for
+    each image (N,), or a tensor that broadcasts to `images`. Or it is whatever `region` makes of all images, such as
+    `lambda x: L2(x, 0.5)`: it is asked once, in `dtype`, and samples are selected from it (`Region.select`).
 
-    An image is verified if a lower bound, computed in `dtype`, is above `margin`, by default `allowance`. With
-    `strict=False` it may be equal to `margin`, by default 0, as in papers that count ties. A witness lies in the
-    region, and the given module, run again at it, misclassifies it. NaN and infinite bounds leave an image unknown.
+    `domains` are asked in order, by default those of CASCADE, each on what is undecided; with `every`, each on every
+    image, which gives each domain's own verified error and holds each against the attack.
+
+    An image is verified if all lower bounds, computed in `dtype`, are above what rounding may have added to each
+    (`absdomain.rounding`), or above `margin` where that is given. With `strict=False` they may be equal to `margin`, by
+    default 0, as in papers that count ties. A witness lies in the region exactly, and the given module, run again at
+    it, misclassifies it. NaN and infinite bounds leave an image unknown.
 
     `file` receives every verdict as a JSON line, on disk after each batch. The file of an interrupted run is
     continued, and its verdicts come first; a file of another configuration is refused. `summarise` gives the errors.
@@ -93,29 +100,28 @@ def certify(
     iterated it raises SoundnessError if a point contradicts a bound, which is a defect of a domain.
     """
     chosen = tuple(map(parse, CASCADE)) if domains is None else tuple(domains)
-    regions = _regions(eps, clip, region)
     _check_data(images, labels)
     proving(chosen)
-    around = regions(images[:1])
-    _promised(type(around).__name__, around.guarantee)
     original = copy.deepcopy(model).eval().requires_grad_(False)
     exact = copy.deepcopy(original).to(dtype)
-    _check_numbers(margin, dtype, _device(exact))
-    example = images[:1].to(_device(exact), dtype)
-    classes = _classes(exact, example, labels)
+    device = _device(exact)
+    _check_numbers(margin, dtype, device)
+    whole = images.to(device, dtype)
+    around = _region(whole, eps, clip, region)
+    _promised(type(around).__name__, around.guarantee)
+    classes = _classes(exact, whole[:1], labels)
+    given = to_graph(exact, whole[:1])
     prover = Prover(
         original=original,
         exact=exact,
-        graph=to_graph(exact, example).freeze(),
-        classes=classes,
-        region=regions,
+        question=Question(given, given.freeze(), around, margins(labels.to(device), classes)),
         domains=chosen,
         every=every,
         attack=attack,
         seed=seed,
         margin=margin,
         strict=strict,
-        dtype=dtype,
+        own=next((p.dtype for p in original.parameters()), images.dtype),
     )
     if file is None:
         if not world.alone:
@@ -129,16 +135,16 @@ def certify(
 def _config(prover: Prover, images: Tensor, labels: Tensor, model: str) -> dict[str, Any]:
     """All that a verdict depends on: a file with another one's verdicts is refused."""
     return {
-        "region": _described([prover.region(part) for part in images.split(100)]),
+        "region": _described(prover.question.region),
         "domains": [str(domain) for domain in prover.domains],
         "every": prover.every,
         "attack": None if prover.attack is None else str(prover.attack),
         "seed": prover.seed,
-        "dtype": str(prover.dtype),
+        "dtype": str(prover.question.region.centre.dtype),
         "margin": prover.margin,
         "strict": prover.strict,
         "model": model,
-        "graph": _graph_hash(prover.graph),
+        "graph": _graph_hash(prover.question.frozen),
         "data": _hash([images, labels]),
         "samples": len(images),
     }
@@ -153,11 +159,11 @@ def _run(
         yield from done.values()
         device = _device(prover.exact)
         batches = [part for part in torch.arange(len(images)).split(batch) if not done.keys() >= set(part.tolist())]
-        for indices in batches[world.rank :: world.size]:
-            # A batch of which a part is known is judged again as a whole: the attack's random points depend on it.
-            here, own = images[indices].to(device), labels[indices].to(device)
+        for index in batches[world.rank :: world.size]:
+            # A batch of which a part is known is judged again as a whole, so that the same bits come out as in one go.
+            here, own = images[index].to(device), labels[index].to(device)
             with own_dtype(here):
-                verdicts = prover.judge(indices.tolist(), here, own)
+                verdicts = prover.judge(index.to(device), here, own)
             fresh = [verdict for verdict in verdicts if verdict.index not in done]
             if journal is not None:
                 journal.append(fresh)
@@ -194,24 +200,47 @@ def _graph_hash(graph: Graph) -> str:
     return _hash(tensors, "\n".join(text))
 
 
-def _described(regions: list[Region]) -> dict[str, Any]:
-    """The regions of all images: their kind, the numbers of the first, and a fingerprint of every tensor."""
-    held = [{k: v for k, v in vars(region).items() if not k.startswith("_")} for region in regions]  # _: derived
-    numbers = {k: v for k, v in held[0].items() if not isinstance(v, Tensor)}
-    kinds = sorted({type(region).__name__ for region in regions})
-    tensors = [v for fields in held for v in fields.values() if isinstance(v, Tensor)]
-    others = [sorted((k, repr(v)) for k, v in fields.items() if not isinstance(v, Tensor)) for fields in held]
-    return {"kind": ", ".join(kinds), **numbers, "all": _hash(tensors, repr(others))}
+def _described(region: Region) -> dict[str, Any]:
+    """The regions of all images: their kind, their numbers, and a fingerprint of every tensor."""
+    held = {k: v for k, v in vars(region).items() if not k.startswith("_")}  # _: derived
+    numbers = {k: v for k, v in held.items() if isinstance(v, int | float | str | tuple | None)}
+    return {"kind": type(region).__name__, **numbers, "all": _hash(tensors(region), repr(sorted(held)))}
 
 
-def _regions(
-    eps: float | None, clip: tuple[float, float] | None, region: Callable[[Tensor], Region] | None
-) -> Callable[[Tensor], Region]:
-    if region is not None and eps is None:
-        return region
-    if region is not None or eps is None:
+def _region(
+    images: Tensor,
+    eps: float | Tensor | None,
+    clip: tuple[float, float] | None,
+    region: Callable[[Tensor], Region] | None,
+) -> Region:
+    """The regions of all images, in the certification's dtype."""
+    if region is None and eps is not None:
+        return Linf(images, _radius(eps, images), clip=clip)
+    if region is None or eps is not None:
         raise ValueError(f"certify takes either eps or region, not {eps=} and {region=}")
-    return lambda images: Linf(images, eps, clip=clip)
+    around = region(images)
+    if around.centre.shape != images.shape:
+        raise ValueError(
+            f"certify: `region` was given all images, {tuple(images.shape)}, and made a region of "
+            f"{tuple(around.centre.shape)}; it must make one sample's of each"
+        )
+    return around
+
+
+def _radius(eps: float | Tensor, images: Tensor) -> float | Tensor:
+    """A number for each image as a tensor that broadcasts to them."""
+    if not isinstance(eps, Tensor) or eps.dim() == 0:
+        return float(eps)
+    eps = eps.to(images)
+    if eps.dim() != 1:
+        return eps
+    each, pixel = len(eps) == len(images), eps.shape == images.shape[1:]
+    if each == pixel:
+        raise ValueError(
+            f"certify: eps of shape {tuple(eps.shape)} is not one for each of {len(images)} images, or may as well be "
+            f"one for each pixel of {tuple(images.shape[1:])}; give it the axes of `images`, with sizes of 1"
+        )
+    return eps.view(-1, *[1] * (images.dim() - 1)) if each else eps
 
 
 def _device(module: nn.Module) -> torch.device:

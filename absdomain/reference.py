@@ -15,7 +15,8 @@ from absdomain._halfspace import inner, optimum
 from absdomain._halfspace import multipliers as best_multipliers
 from absdomain.bounds import Bounds, numbers
 from absdomain.guarantee import Guarantee
-from absdomain.region import Region
+from absdomain.region import Draws, Region
+from absdomain.region.base import drawn
 from absdomain.rows import Rows
 
 if TYPE_CHECKING:
@@ -157,13 +158,13 @@ class ReferenceSpace(_Part):
         bound = torch.where(self.multipliers(c) > 0, int(State.TIGHT), int(State.LOOSE))
         return torch.where(self.infeasible, int(State.INFEASIBLE), bound)
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, n: int, generator: Draws = None) -> Tensor:
         """n points per sample: the ball's, where they lie in the half-space; the others drawn in, half of them just.
 
         ValueError: the half-space of some sample misses the ball.
         """
         x = self.ball.sample(n, generator)
-        further = torch.rand(x.shape[:2], generator=generator, dtype=x.dtype, device=x.device)
+        further = drawn(torch.rand, n, x[0].flatten(1)[:, 0], generator)
         further[: n // 2] = 0.0
         return self._drawn_in(x, further)
 
@@ -245,7 +246,7 @@ class MatchedSpace(_Part):
     def states(self, c: Rows) -> Tensor:
         return torch.where(self.multipliers(c) > 0, int(State.TIGHT), int(State.LOOSE))
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> NoReturn:
+    def sample(self, n: int, generator: Draws = None) -> NoReturn:
         """TypeError: it is one set for each row."""
         raise TypeError("a MatchedSpace is a set for each row that is asked; take points of space.at(t)")
 

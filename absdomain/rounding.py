@@ -1,71 +1,178 @@
-"""How far rounding may move a computed bound: what certification demands above zero."""
+"""|computed - real|: how far rounding may move what is computed of a network, node by node.
+
+A computed sum of n products is off by at most gamma_n = n u / (1 - n u) times the sum of their absolute values, in any
+order of summation, with or without fused multiplication (Higham 2002, sections 3.1 and 4.2; u is the unit roundoff).
+What the arguments are off by, an affine op multiplies by |A|, and a nonlinear one by its steepest slope over a box that
+holds the exact arguments and the computed ones. So the error of a node bounds both what an evaluation in floating point
+is off by, and what bounds are off by that are substituted or propagated through the node's relaxation.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 
 import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds, hull
-from absdomain.domain import Domain
-from absdomain.graph import Graph
-from absdomain.kinds import Affine, Nonlinear
+from absdomain.graph import Graph, Step
+from absdomain.kinds import Affine, Nonlinear, Shape
 from absdomain.region import Region
 from absdomain.spec import Spec
 
+# A bound is made of sums that an evaluation lacks: of centre and radius, of coefficients times intercepts, and of the
+# coefficients themselves. Each has the same terms, in absolute value.
+_SUMS = 4
+_UNWIDENED = 3.0  # f' and the slope are each at most the steepest slope
+
+Boxes = Mapping[str, tuple[Bounds, ...]]  # node -> boxes that hold the arguments of its nonlinear op
+
 
 @dataclass(frozen=True, eq=False)
-class Sized:
-    """An activation's interval bounds, and the size that rounding is relative to there; (B, *shape)."""
+class Rounded:
+    """An activation: interval bounds as computed, and how far from real arithmetic they and the values may be."""
 
-    size: Tensor
-    box: Bounds
+    box: Bounds  # (B, *shape)
+    error: Tensor  # (B, *shape), >= 0, perhaps inf; never NaN
+    lost: Tensor  # (B,), >= 0: what underflow may have lost on the way, in units of the smallest normal number
+
+    @property
+    def wide(self) -> Bounds:
+        """[lower - error, upper + error]: it holds the real values and the computed ones."""
+        return widened(self.box, self.error)
 
 
-@dataclass(frozen=True)
-class Magnitude(Domain[Sized]):
-    """{ x : |x| <= m }, where m = |A| m' + |b| adds up what an affine op adds up, in absolute value.
+def widened(box: Bounds, error: Tensor) -> Bounds:
+    """[lower - error, upper + error]; an end that is not known becomes infinite, and no width falls to rounding."""
+    low, high = box.lower - error, box.upper + error
+    none = torch.full_like(low, -inf)
+    return Bounds(
+        torch.where(low.isnan(), none, torch.nextafter(low, none)),
+        torch.where(high.isnan(), -none, torch.nextafter(high, -none)),
+    )
 
-    So m is what rounding is relative to: unlike the value's own size, it does not shrink where terms cancel. Interval
-    bounds go beside it, for ops that are not defined on all of [-m, m] or are much steeper there.
+
+def source(box: Bounds) -> Rounded:
+    """The input: its box is off by the rounding of centre and radius."""
+    error = _SUMS * _unit(box.lower) * _largest(box)
+    return Rounded(box, _known(error), _lost(box, prod(box.shape)))
+
+
+def affine(op: Affine, args: Sequence[Rounded], terms: int) -> Rounded:
+    """|A| e + gamma (|A| |x| + |b|), for sums of so many terms."""
+    size = op.modulus(*(_largest(e.wide) for e in args))
+    size = size if op.offset_size is None else size + op.offset_size
+    error = op.modulus(*(e.error for e in args)) + _SUMS * _gamma(terms, size) * size
+    box = hull(op, *(e.box for e in args))
+    return Rounded(box, _known(error.expand_as(box.lower)), _lost(box, terms) + sum(e.lost for e in args))
+
+
+def nonlinear(
+    op: Nonlinear, args: Sequence[Rounded], boxes: tuple[Bounds, ...], terms: int, carried: float = 1.0
+) -> Rounded:
+    """sum_i |s_i| e_i + gamma (|f| + sum_i |s_i| |x_i|) + u forward_error, for slopes s within the boxes, which hold x.
+
+    `carried` multiplies the first term: 1 where relaxations are taken over boxes that hold x; over the bounds as they
+    are computed, which may miss x by e_i, a line may miss f by |f'| e_i + |s_i| e_i more.
     """
+    image = op.image(boxes)
+    steep = op.steepness(boxes)
+    moved = carried * op.inner(steep, *(e.error for e in args))
+    size = _largest(image) + 2 * op.inner(steep, *(_largest(box) for box in boxes))
+    own = _SUMS * _gamma(terms, size) * size + 2 * _unit(size) * op.forward_error(boxes)
+    return Rounded(image, _known(moved + own), _lost(image, terms) + sum(e.lost for e in args))
 
-    def lift(self, region: Region) -> Sized:
-        box = region.box()
-        return Sized(_largest(box), box)
 
-    def affine(self, op: Affine, *args: Sized) -> Sized:
-        size, offset = op.modulus(*(e.size for e in args)), op.offset
-        return Sized(size if offset is None else size + offset.abs(), hull(op, *(e.box for e in args)))
+def evaluated(graph: Graph, region: Bounds, known: Boxes | None = None, carried: float = 1.0) -> list[Rounded]:
+    """The errors of every node of a graph over a box of inputs, (B, *shape) each.
 
-    def relax(self, op: Nonlinear, args: tuple[Sized, ...], within: tuple[Bounds, ...] | None) -> Sized:
-        boxes = within if within is not None else tuple(e.box for e in args)
-        return Sized(op.amplified(tuple(e.size for e in args), boxes), op.image(boxes))
-
-    def bounds(self, e: Sized, where: Tensor | None = None) -> Bounds:
-        return Bounds(-e.size, e.size)
+    `known`: boxes of the arguments of nonlinear nodes that hold the real values, tighter than interval arithmetic's;
+    what is computed of the graph lies within the error of them.
+    """
+    found: list[Rounded] = [source(region)]
+    for step in graph.schedule:
+        args = [found[a] for a in step.args]
+        found.append(stepped(graph, step, args, (known or {}).get(graph.nodes[step.place].name), carried))
+    return found
 
 
 def allowance(graph: Graph, region: Region, spec: Spec | None = None) -> Tensor:
-    """16 u (sum over ops of sqrt(n)) max(1, m), (B,): how far rounding may lift a lower bound above its true value.
+    """How far rounding may lift any bound of graph(x), or of C graph(x) + d, above its true value, (B,).
 
-    u is the unit roundoff of the region's dtype, n the entries that an op reads and its bias, m the Magnitude of the
-    output, or of C f(x) + d. Rounding in a sum of n terms stays below 8 sqrt(n) u times the sum of their absolute
-    values except with probability 2 exp(-32) (Higham and Mary 2019, A New Approach to Probabilistic Rounding Error
-    Analysis). The errors of successive ops add up, and back-substitution passes each op twice. A model of rounding, not
-    a proof about it.
+    Of what `Domain.propagate` gives, in the region's dtype, and of an evaluation at any x of the region. `certify` has
+    a smaller allowance, for it takes relaxations over boxes that are widened by these errors.
     """
     with torch.no_grad():
-        size = Magnitude().propagate(graph, region).upper.reshape(len(region.centre), -1)
-        if spec is not None:  # not fused: the difference of two rows of the last op is a computation, too
-            spec = spec.to(region.centre)
-            size = (spec.C.abs() @ size.unsqueeze(-1)).squeeze(-1) + spec.d.abs()
-        reads = [1 + sum(prod(graph.nodes[a].shape) for a in step.args) for step in graph.schedule]
-        roundoff = torch.finfo(size.dtype).eps / 2
-        return 16 * roundoff * sum(n**0.5 for n in reads) * size.amax(1).clamp(min=1)
+        output = evaluated(graph, region.box(), carried=_UNWIDENED)[-1]
+        if spec is None:
+            return (output.error.flatten(1) + underflow(output)).amax(1)
+        spec = spec.to(region.centre)
+        return asked(output, spec.C, spec.d).amax(1)
+
+
+def stepped(
+    graph: Graph, step: Step, args: Sequence[Rounded], boxes: tuple[Bounds, ...] | None, carried: float = 1.0
+) -> Rounded:
+    """One step of a graph; `boxes` hold the real values of a nonlinear op's arguments (None: their own do)."""
+    count = terms(graph, step)
+    match step.op:
+        case Affine() as op:
+            return affine(op, args, count)
+        case Nonlinear() as op:
+            # twice: a fused graph's real values are as far from these as an evaluation is
+            wide = [e.wide for e in args] if boxes is None else [
+                _meet(widened(b, 2 * e.error), e.wide) for b, e in zip(boxes, args, strict=True)
+            ]  # fmt: skip
+            return nonlinear(op, args, tuple(wide), count, carried)
+    raise TypeError(f"{type(step.op).__name__} is neither Affine nor Nonlinear (absdomain.kinds); derive it from one")
+
+
+def terms(graph: Graph, step: Step) -> int:
+    """The longest sum that a domain takes at a step: over what the op reads, or what it gives, and along the graph."""
+    shapes: list[Shape] = [graph.nodes[a].shape for a in (*step.args, step.place)]
+    return sum(map(prod, shapes)) + len(graph.schedule) + 2
+
+
+def asked(output: Rounded, C: Tensor, d: Tensor) -> Tensor:
+    """|C| e + gamma (|C| |z| + |d|), (B, K): the error of C z + d at an output z, with what underflow may have lost."""
+    weights, error = C.abs(), output.error.flatten(1).unsqueeze(-1)
+    size = (weights @ _largest(output.wide).flatten(1).unsqueeze(-1)).squeeze(-1) + d.abs()
+    own = _SUMS * _gamma(C.shape[-1] + 2, size) * size
+    return _known((weights @ error).squeeze(-1) + own) + underflow(output)
+
+
+def underflow(e: Rounded) -> Tensor:
+    """What a smallest normal number more or less in every product may do to a bound, (B, 1)."""
+    return (torch.finfo(e.lost.dtype).tiny * e.lost).unsqueeze(1)
+
+
+def _gamma(count: int, like: Tensor) -> float:
+    part = count * _unit(like)
+    return part / (1 - part) if part < 0.5 else inf
+
+
+def _unit(like: Tensor) -> float:
+    return torch.finfo(like.dtype).eps / 2
 
 
 def _largest(box: Bounds) -> Tensor:
     return torch.maximum(box.lower.abs(), box.upper.abs())
+
+
+def _known(error: Tensor) -> Tensor:
+    """A number that is not known may be anything; what is known was itself computed, so a little more."""
+    return error.nan_to_num(nan=inf, posinf=inf) * 1.001
+
+
+def _lost(box: Bounds, count: int) -> Tensor:
+    """A coefficient that a smallest number is missing from reads each of these values."""
+    return count * (1 + _known(_largest(box)).flatten(1).amax(1))
+
+
+def _meet(one: Bounds, other: Bounds) -> Bounds:
+    """Both hold the values, so what they share does; where rounding left nothing, the first."""
+    met = one.meet(other)
+    empty = ~(met.lower <= met.upper)
+    return Bounds(torch.where(empty, one.lower, met.lower), torch.where(empty, one.upper, met.upper))

@@ -16,7 +16,8 @@ from absdomain.ops import Dense, Reshape
 class Spec:
     """{ z : C z + d > 0 } row by row, or with `groups` { z : each group has a row with C z + d > 0 }.
 
-    C (B or 1, K, n) on the flat output, d (B or 1, K), groups (K,) the number of the group that a row belongs to.
+    C (B or 1, K, n) on the flat output, d (B or 1, K), groups (K,) the name of the group that a row belongs to: any
+    whole number, and rows of one group have the same.
     """
 
     C: Tensor
@@ -33,6 +34,8 @@ class Spec:
             raise ValueError("Spec: no row, so that nothing is asked and anything would hold; two classes make one")
         if self.groups is not None and tuple(self.groups.shape) != (self.C.shape[1],):
             raise ValueError(f"Spec: groups is (K,) = ({self.C.shape[1]},), got {tuple(self.groups.shape)}")
+        if self.groups is not None and self.groups.is_floating_point():
+            raise ValueError(f"Spec: groups are whole numbers, got {self.groups.dtype}; give one of torch.int64")
 
     def of(self, graph: Graph) -> Graph:
         """x -> C graph(x) + d, (B, K), fused into the last operation where that is possible (Gowal et al.: elision)."""
@@ -43,26 +46,31 @@ class Spec:
         fused = flat.output.op.followed_by(self.C, self.d) if flat.output.op is not None else None
         return flat.then(Dense(self.C, self.d), "spec") if fused is None else flat.ending_in(fused)
 
+    def select(self, index: Tensor) -> Spec:
+        """What is asked of the samples at these places, (R,)."""
+        C, d = (t if len(t) == 1 else t[index] for t in (self.C, self.d))
+        return Spec(C, d, self.groups)
+
     def to(self, like: Tensor) -> Spec:
         """The same property with the dtype and device of `like`."""
         return Spec(self.C.to(like), self.d.to(like), self.groups)
 
     def holds(self, lower: Tensor, margin: Tensor | float = 0.0) -> Tensor:
-        """Whether lower bounds (B, K) prove the property for each sample, (B,); NaN and inf prove nothing."""
+        """Whether lower bounds (B, K) prove the property for each sample, (B,); NaN and inf prove nothing.
+
+        They must be above `margin`, which broadcasts to (B, K): what rounding may have added.
+        """
         proved = (lower > margin) & lower.isfinite()
         if self.groups is None:
             return proved.all(-1)
-        count = int(self.groups.max()) + 1
-        any_of = torch.zeros(len(proved), count, dtype=torch.int64, device=proved.device)
-        index = self.groups.to(proved.device).expand(len(proved), -1)
-        return (any_of.scatter_add(1, index, proved.long()) > 0).all(-1)
+        names, index = self.groups.to(proved.device).unique(return_inverse=True)
+        any_of = torch.zeros(len(proved), len(names), dtype=torch.int64, device=proved.device)
+        return (any_of.scatter_add(1, index.expand(len(proved), -1), proved.long()) > 0).all(-1)
 
 
 def margins(labels: Tensor, classes: int) -> Spec:
     """z_y - z_j for j != y in the order of j: K = classes - 1 rows a sample; labels (B,) int64."""
-    if not torch.compiler.is_compiling() and not bool(((labels >= 0) & (labels < classes)).all()):
-        low, high = labels.min().item(), labels.max().item()
-        raise ValueError(f"margins: labels lie in [0, {classes - 1}], got {low} .. {high}")
+    _check_classes("margins: labels", labels, classes)
     k = torch.arange(classes - 1, device=labels.device)
     other = k + (k >= labels.unsqueeze(1)).long()  # (B, K)
     eye = torch.eye(classes, device=labels.device)
@@ -71,8 +79,19 @@ def margins(labels: Tensor, classes: int) -> Spec:
 
 def targeted(labels: Tensor, targets: Tensor, classes: int) -> Spec:
     """z_y - z_t, one row a sample; labels and targets (B,) int64."""
+    _check_classes("targeted: labels", labels, classes)
+    _check_classes("targeted: targets", targets, classes)
     eye = torch.eye(classes, device=labels.device)
     return Spec((eye[labels] - eye[targets]).unsqueeze(1), torch.zeros(1, 1, device=labels.device))
+
+
+def _check_classes(name: str, given: Tensor, classes: int) -> None:
+    """Every number is that of a class: an index of -1 would be taken for the last."""
+    if torch.compiler.is_compiling():
+        return
+    if given.is_floating_point() or not bool(((given >= 0) & (given < classes)).all()):
+        low, high = given.min().item(), given.max().item()
+        raise ValueError(f"{name} lie in [0, {classes - 1}], whole numbers; got {low} .. {high} of {given.dtype}")
 
 
 def halfspaces(C: Tensor, d: Tensor) -> Spec:

@@ -37,6 +37,12 @@ class Affine(Op):
         """b, broadcastable to (B, *output shape)."""
         return self.bias
 
+    @property
+    def offset_size(self) -> Tensor | None:
+        """What the rounding of b is relative to: |b|, or the absolute values of the terms of which b is a sum."""
+        offset = self.offset
+        return None if offset is None else offset.abs()
+
     def __call__(self, *xs: Tensor) -> Tensor:
         y = self.linear(self.weight, *xs)
         offset = self.offset

@@ -9,7 +9,6 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.bounds import Bounds
@@ -19,6 +18,12 @@ from absdomain.rows import Rows
 
 if TYPE_CHECKING:
     import sympy
+
+
+# How an op whose derivative is not known is asked for its steepest slope.
+_APART = 2.0**-20  # of a box's place: differences over less are mostly rounding
+_SAMPLES = 16
+_DOUBLINGS = 64
 
 
 class Elementwise(Nonlinear):
@@ -104,6 +109,37 @@ class Elementwise(Nonlinear):
     def shape(self, *shapes: Shape) -> Shape:
         return shapes[0]
 
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """[-s, s] for an s > 0 with f - s x falling and f + s x rising from each critical point to the next.
+
+        Between two neighbours of those that `critical` declares both are monotone. s is looked for by doubling, from
+        the steepest difference of samples on; inf where none is found. An op that knows f' overrides this.
+        """
+        with torch.no_grad():
+            (box,) = boxes
+            least = torch.finfo(box.lower.dtype).tiny
+            # wider, or rounding would hide what f does
+            room = _APART * torch.maximum(box.lower.abs(), box.upper.abs()) + least**0.5
+            wide = Bounds(box.lower - room, box.upper + room)
+            x = torch.stack([torch.lerp(wide.lower, wide.upper, k / _SAMPLES) for k in range(_SAMPLES + 1)])
+            steepest = (self(x).diff(dim=0).abs() / x.diff(dim=0)).amax(0)
+            steep = 2 * steepest.clamp(min=least)
+            for _ in range(_DOUBLINGS):
+                found = self._falls(steep, wide) & self._falls(-steep, wide)
+                if bool((found | ~steepest.isfinite()).all()):
+                    break
+                steep = torch.where(found, steep, 2 * steep)
+            steep = torch.where(found, steep, torch.inf)
+            return (Bounds(-steep, steep),)
+
+    def _falls(self, slope: Tensor, box: Bounds) -> Tensor:
+        """Whether f(x) - slope x falls throughout the box, or rises for a slope < 0."""
+        ends = [box.lower, *self.critical(slope, box), box.upper]
+        x = torch.stack([torch.maximum(torch.minimum(p, box.upper), box.lower) for p in ends]).sort(dim=0).values
+        y, sx = self(x), slope * x
+        rounding = 16 * torch.finfo(x.dtype).eps * (y.abs() + sx.abs()).amax(0)
+        return ((y - sx).diff(dim=0) * slope.sign() <= rounding).all(0)  # a NaN is not
+
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
         (box,) = boxes
         width = box.upper - box.lower
@@ -121,17 +157,22 @@ class PiecewiseLinear(Elementwise):
         return tuple(torch.full_like(slope, kink) for kink in self.kinks)
 
     @cached_property
-    def steepness(self) -> tuple[float, float]:
-        """The least and the greatest slope of all pieces."""
+    def _slopes(self) -> tuple[float, ...]:
+        """The slope of every piece, from left to right."""
         first, last = (self.kinks[0], self.kinks[-1]) if self.kinks else (0.0, 0.0)
         ends = first - max(1.0, abs(first)), last + max(1.0, abs(last))
         x = torch.tensor((ends[0], *self.kinks, ends[1]), dtype=torch.float64)
-        slopes = (self(x).diff() / x.diff()).tolist()
-        return min(slopes), max(slopes)
+        return tuple((self(x).diff() / x.diff()).tolist())
 
-    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
-        """Between the least and the greatest slope of all pieces: an unsettled entry of one kink has both."""
-        return (F.hardtanh(slopes[0], *self.steepness),)
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """The least and the greatest slope of the pieces that meet the box."""
+        (box,) = boxes
+        least, most = torch.full_like(box.lower, torch.inf), torch.full_like(box.lower, -torch.inf)
+        for slope, (start, end) in zip(self._slopes, pairwise((-torch.inf, *self.kinks, torch.inf)), strict=True):
+            met = (box.lower <= end) & (box.upper >= start)
+            least = torch.where(met, least.clamp(max=slope), least)
+            most = torch.where(met, most.clamp(min=slope), most)
+        return (Bounds(least, most),)
 
     def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
         (box,) = boxes
@@ -155,10 +196,3 @@ class PiecewiseLinear(Elementwise):
             slopes = self.chord((Bounds(p, q),))
             found.append(Piece(Line(slopes, self(p) - slopes[0] * p), (Bounds(p, q),)))
         return tuple(found)
-
-    def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
-        """The largest |f| over |x| <= size, and the steepest |slope| times size: a level does not round errors away."""
-        (size,) = sizes
-        corners = self._corners(Bounds(-size, size))
-        slopes = [self.chord((Bounds(p, q),))[0].abs() for p, q in pairwise(corners)]
-        return reduce(torch.maximum, [self(p).abs() for p in corners] + [s * size for s in slopes])

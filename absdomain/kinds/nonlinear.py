@@ -70,13 +70,30 @@ class Nonlinear(Op):
         """The band at slope 0: an interval that holds f."""
         return self.band(tuple(torch.zeros_like(b.lower) for b in boxes), boxes)
 
-    def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
-        """What rounding of f is relative to, where that of its arguments is relative to `sizes`; (B, *output shape).
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """Bounds of f's partial derivatives over the boxes, one per argument, (B, *shape); None: not known.
 
-        For an f that enlarges no more than its own value, as here, the largest |f| over |x| <= sizes.
+        Law: |f(x) - f(x')| <= sum_i max |range_i| |x_i - x'_i| for x and x' in the boxes. Without it
+        nothing is known of what rounding of the arguments does to f, so that nothing behind this op is ever certified.
         """
-        image = self.image(tuple(Bounds(-size, size) for size in sizes))
-        return torch.maximum(image.lower.abs(), image.upper.abs())
+        return None
+
+    def steepness(self, boxes: tuple[Bounds, ...]) -> Slopes:
+        """The largest absolute partial derivatives over the boxes, inf where they are not known."""
+        ranges = self.slope_range(boxes)
+        if ranges is None:
+            return tuple(torch.full_like(b.lower, torch.inf) for b in boxes)
+        return tuple(torch.maximum(r.lower.abs(), r.upper.abs()).nan_to_num(nan=torch.inf) for r in ranges)
+
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        """How far f(x), as `__call__` computes it, may be from f(x) at floats x of the boxes, in units of the roundoff.
+
+        (B, *output shape). Here 8 (|f| + sum_i |df / dx_i| |x_i|): what an f loses that is computed as if from
+        arguments that are off by a few units in the last place. A formula whose terms cancel loses more, and says so.
+        """
+        image, steep = self.image(boxes), self.steepness(boxes)
+        sizes = tuple(torch.maximum(b.lower.abs(), b.upper.abs()) for b in boxes)
+        return 8 * (torch.maximum(image.lower.abs(), image.upper.abs()) + self.inner(steep, *sizes))
 
     def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
         """Per argument, where f is affine over its box (boolean, (B, *shape)); None: nowhere that one can say.
@@ -106,14 +123,19 @@ class Nonlinear(Op):
         """
         return None
 
-    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
-        """The slopes, those outside the range of f's partial derivative over the boxes moved to its nearest end.
+    def clamped(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
+        """The slopes, those outside `slope_range` moved to its nearest end; as given where that is not known.
 
         Such lines are never looser: f - <s, x> is monotone along that axis, so that the line of the nearest end meets
-        f on the same face of the box. Nor are they steeper than f, whose size rounding is measured by: an intercept
-        f(p) - <s, p> of a steep line is the difference of two large numbers. Here, where nothing is known, as given.
+        f on the same face of the box. Nor are they steeper than f, by which rounding is measured: an intercept
+        f(p) - <s, p> of a steep line is the difference of two large numbers.
         """
-        return slopes
+        ranges = self.slope_range(boxes)
+        if ranges is None:
+            return slopes
+        # not clamp or maximum, which halve the gradient of a slope at an end
+        pairs = [(torch.where(s < r.lower, r.lower, s), r.upper) for s, r in zip(slopes, ranges, strict=True)]
+        return tuple(torch.where(s > most, most, s) for s, most in pairs)
 
     def lines(self, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> tuple[Line, Line]:
         """Two lines that enclose f over the boxes, with these slopes or with slopes that are never looser.
@@ -121,8 +143,8 @@ class Nonlinear(Op):
         Each side asks for its own end of the band alone. A settled entry takes the chord, which is exact there.
         """
         parallel = all(b is a for b, a in zip(below, above, strict=True))
-        below = self.tempered(below, boxes)
-        above = below if parallel else self.tempered(above, boxes)
+        below = self.clamped(below, boxes)
+        above = below if parallel else self.clamped(above, boxes)
         settled = self.settled(boxes)
         if settled is not None:
             chord = self.chord(boxes)

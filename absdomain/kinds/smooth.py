@@ -48,7 +48,7 @@ class Smooth(Elementwise):
         narrow = self._narrow(box)
         run = torch.where(narrow, 1.0, box.width)  # masked before dividing: 0 * inf has a NaN gradient
         rise = self(box.upper) - self(box.lower)
-        return self.tempered((torch.where(narrow, self._tangent(box.centre), rise / run),), boxes)
+        return self.clamped((torch.where(narrow, self._tangent(box.centre), rise / run),), boxes)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         return self._known(_finite(self._bound(slopes[0], boxes[0], 1), slopes[0]), boxes[0], -torch.inf)
@@ -92,13 +92,12 @@ class Smooth(Elementwise):
             found.append((torch.where(inner, tangent, rise.gather(0, index).squeeze(0) / step),))
         return found[0], found[1]
 
-    def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
-        """max(|f|, |f'| size) over the box."""
-        (size,), (box,) = sizes, boxes
-        image, steep = self.image(boxes), self.derivative(self._sides(box)).abs().amax(0)
-        return torch.maximum(torch.maximum(image.lower.abs(), image.upper.abs()), steep * size)
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """The least and the greatest f' at the ends of the box and on both sides of the breaks in it."""
+        steep = self.derivative(self._sides(boxes[0]))
+        return (Bounds(steep.amin(0), steep.amax(0)),)
 
-    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
+    def clamped(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
         """Between the least and the greatest f' over the box; a slope that is moved there moves on with the box."""
         (slope,), sides = slopes, self._sides(boxes[0])
         with torch.no_grad():

@@ -131,6 +131,11 @@ class ELU(Smooth):
     def __call__(self, *xs: Tensor) -> Tensor:
         return torch.ops.aten.elu(xs[0], self.alpha, self.scale)
 
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        """And scale alpha below 0, where exp(x) - 1 may be computed as it is written."""
+        below = (boxes[0].lower < 0).to(boxes[0].lower)
+        return super().forward_error(boxes) + 2 * self.scale * self.alpha * below
+
     def derivative(self, x: Tensor) -> Tensor:
         below = (x <= 0).to(x)
         return self.scale * (below * self.alpha * (x - x.relu()).exp() + (1 - below))

@@ -44,6 +44,10 @@ class GELU(Bracketed):
     def __call__(self, *xs: Tensor) -> Tensor:
         return F.gelu(xs[0])
 
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        """And |x| in the left tail, where 1 + erf cancels."""
+        return super().forward_error(boxes) + _left_tail(boxes)
+
     def derivative(self, x: Tensor) -> Tensor:
         return torch.special.ndtr(x) + x * (x * x / -2).exp() / sqrt(2 * pi)
 
@@ -58,6 +62,10 @@ class GELUTanh(Bracketed):
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return F.gelu(xs[0], approximate="tanh")
+
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        """And |x| in the left tail, where 1 + tanh cancels."""
+        return super().forward_error(boxes) + _left_tail(boxes)
 
     def derivative(self, x: Tensor) -> Tensor:
         inner = 2 * _C * (x + 0.044715 * x**3)
@@ -83,3 +91,8 @@ class HardSwish(Smooth):
         """The kinks, and (6 s - 3) / 2 between them."""
         ends = [torch.full_like(slope, b) for b in self.breaks]
         return *ends, (3 * slope.detach() - 1.5).clamp(-3, 3)
+
+
+def _left_tail(boxes: tuple[Bounds, ...]) -> Tensor:
+    """4 |x| for x < 0: x times a gate in which two numbers near 1 cancel."""
+    return 4 * (-boxes[0].lower).relu()

@@ -77,8 +77,12 @@ class Max(Nonlinear):
         leader, wins = self._leader(boxes[0])
         return (leader * wins,)
 
-    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
-        """Between 0 and 1: the maximum moves no faster than any entry."""
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """[0, 1]: the maximum moves no faster than any entry."""
+        zero = torch.zeros_like(boxes[0].lower)
+        return (Bounds(zero, zero + 1),)
+
+    def clamped(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
         return (F.hardtanh(slopes[0], 0.0, 1.0),)
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:

@@ -33,12 +33,12 @@ class _Wave(Smooth):
             found.append(x + 2 * pi * ((box.upper - x) / (2 * pi)).floor().detach())
         return tuple(found)
 
-    def amplified(self, sizes: tuple[Tensor, ...], boxes: tuple[Bounds, ...]) -> Tensor:
-        """max(1, size): f and f' are at most 1."""
-        return sizes[0].clamp(min=1)
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """[-1, 1], in which f' lies."""
+        one = torch.ones_like(boxes[0].lower)
+        return (Bounds(-one, one),)
 
-    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
-        """Between -1 and 1, as f' is."""
+    def clamped(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
         return (F.hardtanh(slopes[0]),)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:

@@ -49,10 +49,10 @@ class Product(Nonlinear):
         x, y = boxes
         return y.centre, x.centre
 
-    def tempered(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
-        """Each between the ends of the other factor, which is the derivative."""
-        pairs = zip(slopes, reversed(boxes), strict=True)
-        return tuple(torch.maximum(torch.minimum(s, other.upper), other.lower) for s, other in pairs)
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """Each derivative is the other factor."""
+        x, y = boxes
+        return y, x
 
     def facets(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, ...]:
         """The gradients at the four corners: McCormick's envelopes, which are the convex hull."""

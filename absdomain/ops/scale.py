@@ -67,6 +67,12 @@ class BatchNorm(Affine):
         offset = -self._channels(self.mean) * self.weight
         return offset if self.shift is None else offset + self._channels(self.shift)
 
+    @property
+    def offset_size(self) -> Tensor:
+        """|shift| + |mean weight|: the two may cancel."""
+        size = (self._channels(self.mean) * self.weight).abs()
+        return size if self.shift is None else size + self._channels(self.shift).abs()
+
     def _channels(self, v: Tensor) -> Tensor:
         return v.view(-1, *(1,) * self.axes)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds, numbers
 from absdomain.kinds import Affine
-from absdomain.region.base import Region, image, inhabited, uniform
+from absdomain.region.base import Draws, Region, drawn, image, inhabited, uniform
 from absdomain.rows import Rows
 
 _BLOCK = 2**21  # coefficients held at once while an op's matrix is written out
@@ -88,24 +88,29 @@ class Ball(Region):
         reach = self.reach
         fixed = reach == 0
         d = ((x - self.centre) / torch.where(fixed, 1.0, reach)).masked_fill(fixed, 0.0)
-        return self.centre + reach * self.into_unit_ball(d.flatten(1 - self.centre.dim())).view(d.shape)
+        flat = d.flatten(1 - self.centre.dim())
+        within = 1 - (flat.shape[-1] + 8) * torch.finfo(x.dtype).eps  # so that the norm of what comes out is at most 1
+        moved = reach * (within * self.into_unit_ball(flat)).view(d.shape)
+        near = self.centre + moved
+        near = torch.where((near - self.centre).abs() > moved.abs(), torch.nextafter(near, self.centre), near)
+        outside = (self.norm(flat) > 1).view(*d.shape[: 1 - self.centre.dim()], *[1] * (self.centre.dim() - 1))
+        return torch.where(outside | (fixed & (x != self.centre)), near, x)
 
     @classmethod
     @abstractmethod
     def into_unit_ball(cls, d: Tensor) -> Tensor:
         """The nearest point of { d : |d|_p <= 1 }, over the last axis."""
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, n: int, generator: Draws = None) -> Tensor:
         d = self.directions(n, generator).flatten(2)
         length = uniform(n, self.centre, generator).flatten(2)[..., :1]
         length[: n // 2] = 1.0  # on the sphere
         d = d / self.norm(d).clamp(min=torch.finfo(d.dtype).tiny).unsqueeze(-1) * length
         return self.project(self.centre + self.reach * d.view(n, *self.centre.shape))
 
-    def directions(self, n: int, generator: torch.Generator | None) -> Tensor:
+    def directions(self, n: int, generator: Draws) -> Tensor:
         """Random directions, (n, B, *shape)."""
-        like = self.centre
-        return torch.randn(n, *like.shape, dtype=like.dtype, device=like.device, generator=generator)
+        return drawn(torch.randn, n, self.centre, generator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +163,10 @@ class L1(Ball):
         levels = (ordered.cumsum(-1) - 1) / counts
         last = (ordered > levels).sum(-1, keepdim=True) - 1
         level = levels.gather(-1, last.clamp(min=0)).clamp(min=0)
-        return d.sign() * (d.abs() - level).clamp(min=0)
+        nearest = d.sign() * (d.abs() - level).clamp(min=0)
+        return nearest / cls.norm(nearest).clamp(min=1.0).unsqueeze(-1)  # the level is rounded as the far point is
 
-    def directions(self, n: int, generator: torch.Generator | None) -> Tensor:
+    def directions(self, n: int, generator: Draws) -> Tensor:
         """Gaussian directions and, in the first quarter, vertices: one axis each."""
         d = super().directions(n, generator)
         flat = d.flatten(2)[: n // 4]

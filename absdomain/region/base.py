@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine
 from absdomain.rows import Rows
 
+Draws = torch.Generator | Sequence[torch.Generator] | None  # one for all samples, one for each, or torch's own
 FAR = 2.0**20  # in radii: from so far away the projection of a gradient onto a ball is its steepest point
 
 
@@ -48,12 +50,30 @@ class Region(ABC):
         """
 
     @abstractmethod
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """n points of the region per sample, half of them extreme, (n, B, *shape)."""
+    def sample(self, n: int, generator: Draws = None) -> Tensor:
+        """n points of the region per sample, half of them extreme, (n, B, *shape).
+
+        With a generator for each sample, a sample's points do not depend on its neighbours.
+        """
 
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
-        """A point of the region near x, (..., B, *shape): the nearest where the radius is the same along all axes."""
+        """A point of the region near x, (..., B, *shape): the nearest where the radius is the same along all axes.
+
+        Law: x itself, to the last bit, where x is in the region.
+        """
+
+    def select(self, index: Tensor) -> Region:
+        """The region of the samples at these places, (R,): a tensor with the axes of `centre` has a row per sample.
+
+        Errors: ValueError where the result is not those samples' region; a region made of other fields overrides this.
+        """
+        samples, axes = len(self.centre), self.centre.dim()
+        chosen = mapped(self, lambda t: t[index] if len(t.shape) in (1, axes) and len(t) == samples else t)
+        box, part = self.box(), chosen.box()
+        if not (torch.equal(part.lower, box.lower[index]) and torch.equal(part.upper, box.upper[index])):
+            raise ValueError(f"{type(self).__name__}: its samples are not rows of its fields; override `select`")
+        return chosen
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """A step of the region's own size along which <gradient, x> grows most, (B, *shape): what attacks take.
@@ -91,9 +111,36 @@ def image(kind: type[Region], **fields: Tensor) -> Region:
     return region
 
 
-def uniform(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+def mapped(value: Any, f: Callable[[Tensor], Tensor]) -> Any:
+    """The value with f of every tensor in it: in a region's fields, and in regions and bounds that it holds."""
+    if isinstance(value, Tensor):
+        return f(value)
+    if not isinstance(value, Region | Bounds):
+        return value
+    twin = object.__new__(type(value))
+    for name, held in vars(value).items():
+        object.__setattr__(twin, name, mapped(held, f))
+    return twin
+
+
+def tensors(region: Region) -> list[Tensor]:
+    """Every tensor of a region, those of regions that it holds included."""
+    found: list[Tensor] = []
+    mapped(region, lambda t: found.append(t) or t)  # type: ignore[func-returns-value]
+    return found
+
+
+def uniform(n: int, like: Tensor, generator: Draws) -> Tensor:
     """n samples of independent numbers in [0, 1], (n, B, *shape)."""
-    return torch.rand(n, *like.shape, dtype=like.dtype, device=like.device, generator=generator)
+    return drawn(torch.rand, n, like, generator)
+
+
+def drawn(distribution: Callable[..., Tensor], n: int, like: Tensor, generator: Draws) -> Tensor:
+    """n samples of independent numbers, (n, B, *shape), of torch.rand or torch.randn."""
+    options = {"dtype": like.dtype, "device": like.device}
+    if generator is None or isinstance(generator, torch.Generator):
+        return distribution(n, *like.shape, generator=generator, **options)
+    return torch.stack([distribution(n, *like.shape[1:], generator=one, **options) for one in generator], 1)
 
 
 def inhabited(region: Region) -> None:

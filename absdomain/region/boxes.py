@@ -10,7 +10,7 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds, hull, numbers
 from absdomain.kinds import Affine
-from absdomain.region.base import Region, image, inhabited, uniform
+from absdomain.region.base import Draws, Region, image, inhabited, uniform
 from absdomain.rows import Rows
 
 
@@ -26,7 +26,7 @@ class Box(Region):
         box = self.box()
         return torch.lerp(box.lower, box.upper, (1 - c.sign()) / 2)
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, n: int, generator: Draws = None) -> Tensor:
         box = self.box()
         u = uniform(n, box.lower, generator)
         u[: n // 2] = u[: n // 2].round()  # corners
@@ -91,6 +91,20 @@ class Linf(Box):
     def box(self) -> Bounds:
         return self._box
 
+    def project(self, x: Tensor) -> Tensor:
+        """Into the box of the floats of the ball: an end of the computed box may be rounded out of it."""
+        box = self._box
+        least, most = self.centre - self.radius, self.centre + self.radius
+        low = torch.where(_error(self.centre, -self.radius, least) > 0, least.nextafter(self.centre), least)
+        high = torch.where(_error(self.centre, self.radius, most) < 0, most.nextafter(self.centre), most)
+        return torch.clamp(x, torch.maximum(low, box.lower), torch.minimum(high, box.upper))
+
     def steepest(self, gradient: Tensor) -> Tensor:
         """radius * sign(gradient), of the whole ball: the clip cuts where a step ends, and not its length."""
         return (self.radius * gradient.sign()).detach()
+
+
+def _error(a: Tensor, b: Tensor | float, total: Tensor) -> Tensor:
+    """a + b - total, exactly, where total is the rounded sum (Knuth 1998, section 4.2.2, theorem B)."""
+    second = total - a
+    return (a - (total - second)) + (b - second)
