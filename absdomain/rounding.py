@@ -9,7 +9,7 @@ is off by, and what bounds are off by that are substituted or propagated through
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, prod
 
@@ -18,14 +18,13 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds, hull
 from absdomain.graph import Graph, Step
-from absdomain.kinds import Affine, Nonlinear, Shape
+from absdomain.kinds import Affine, Nonlinear
 from absdomain.region import Region
 from absdomain.spec import Spec
 
 # A bound is made of sums that an evaluation lacks: of centre and radius, of coefficients times intercepts, and of the
 # coefficients themselves. Each has the same terms, in absolute value.
 _SUMS = 4
-_UNWIDENED = 3.0  # f' and the slope are each at most the steepest slope
 
 Boxes = Mapping[str, tuple[Bounds, ...]]  # node -> boxes that hold the arguments of its nonlinear op
 
@@ -69,23 +68,20 @@ def affine(op: Affine, args: Sequence[Rounded], terms: int) -> Rounded:
     return Rounded(box, _known(error.expand_as(box.lower)), _lost(box, terms) + sum(e.lost for e in args))
 
 
-def nonlinear(
-    op: Nonlinear, args: Sequence[Rounded], boxes: tuple[Bounds, ...], terms: int, carried: float = 1.0
-) -> Rounded:
+def nonlinear(op: Nonlinear, args: Sequence[Rounded], boxes: tuple[Bounds, ...], terms: int) -> Rounded:
     """sum_i |s_i| e_i + gamma (|f| + sum_i |s_i| |x_i|) + u forward_error, for slopes s within the boxes, which hold x.
 
-    `carried` multiplies the first term: 1 where relaxations are taken over boxes that hold x; over the bounds as they
-    are computed, which may miss x by e_i, a line may miss f by |f'| e_i + |s_i| e_i more.
+    A relaxation is meant that is taken over these boxes. Over bounds that may miss x by e_i, a line may miss f by more.
     """
     image = op.image(boxes)
     steep = op.steepness(boxes)
-    moved = carried * op.inner(steep, *(e.error for e in args))
+    moved = op.inner(steep, *(e.error for e in args))
     size = _largest(image) + 2 * op.inner(steep, *(_largest(box) for box in boxes))
     own = _SUMS * _gamma(terms, size) * size + 2 * _unit(size) * op.forward_error(boxes)
     return Rounded(image, _known(moved + own), _lost(image, terms) + sum(e.lost for e in args))
 
 
-def evaluated(graph: Graph, region: Bounds, known: Boxes | None = None, carried: float = 1.0) -> list[Rounded]:
+def evaluated(graph: Graph, region: Bounds, known: Boxes | None = None) -> list[Rounded]:
     """The errors of every node of a graph over a box of inputs, (B, *shape) each.
 
     `known`: boxes of the arguments of nonlinear nodes that hold the real values, tighter than interval arithmetic's;
@@ -94,45 +90,43 @@ def evaluated(graph: Graph, region: Bounds, known: Boxes | None = None, carried:
     found: list[Rounded] = [source(region)]
     for step in graph.schedule:
         args = [found[a] for a in step.args]
-        found.append(stepped(graph, step, args, (known or {}).get(graph.nodes[step.place].name), carried))
+        found.append(stepped(graph, step, args, (known or {}).get(graph.nodes[step.place].name)))
     return found
 
 
 def allowance(graph: Graph, region: Region, spec: Spec | None = None) -> Tensor:
-    """How far rounding may lift any bound of graph(x), or of C graph(x) + d, above its true value, (B,).
+    """How far rounding may lift a bound of graph(x), or of C graph(x) + d, above its true value, (B,).
 
-    Of what `Domain.propagate` gives, in the region's dtype, and of an evaluation at any x of the region. `certify` has
-    a smaller allowance, for it takes relaxations over boxes that are widened by these errors.
+    Of a bound whose relaxations are taken over boxes widened by the errors, as `certify` takes them, and of an
+    evaluation at any x of the region, in the region's dtype. `Domain.propagate` relaxes over bounds as they come: what
+    rounding has cut off them is not in this number.
     """
     with torch.no_grad():
-        output = evaluated(graph, region.box(), carried=_UNWIDENED)[-1]
+        output = evaluated(graph, region.box())[-1]
         if spec is None:
             return (output.error.flatten(1) + underflow(output)).amax(1)
         spec = spec.to(region.centre)
         return asked(output, spec.C, spec.d).amax(1)
 
 
-def stepped(
-    graph: Graph, step: Step, args: Sequence[Rounded], boxes: tuple[Bounds, ...] | None, carried: float = 1.0
-) -> Rounded:
+def stepped(graph: Graph, step: Step, args: Sequence[Rounded], boxes: tuple[Bounds, ...] | None) -> Rounded:
     """One step of a graph; `boxes` hold the real values of a nonlinear op's arguments (None: their own do)."""
-    count = terms(graph, step)
     match step.op:
         case Affine() as op:
-            return affine(op, args, count)
+            return affine(op, args, _terms(graph, (*step.args, step.place)))
         case Nonlinear() as op:
             # twice: a fused graph's real values are as far from these as an evaluation is
             wide = [e.wide for e in args] if boxes is None else [
                 _meet(widened(b, 2 * e.error), e.wide) for b, e in zip(boxes, args, strict=True)
             ]  # fmt: skip
-            return nonlinear(op, args, tuple(wide), count, carried)
+            # bands of all entries on the way to the output may be added up, as zonotopes do with their symbols
+            return nonlinear(op, args, tuple(wide), _terms(graph, range(len(graph.nodes))))
     raise TypeError(f"{type(step.op).__name__} is neither Affine nor Nonlinear (absdomain.kinds); derive it from one")
 
 
-def terms(graph: Graph, step: Step) -> int:
-    """The longest sum that a domain takes at a step: over what the op reads, or what it gives, and along the graph."""
-    shapes: list[Shape] = [graph.nodes[a].shape for a in (*step.args, step.place)]
-    return sum(map(prod, shapes)) + len(graph.schedule) + 2
+def _terms(graph: Graph, places: Iterable[int]) -> int:
+    """The longest sum over the entries of these nodes and along the graph, with a bias."""
+    return sum(prod(graph.nodes[place].shape) for place in places) + len(graph.schedule) + 2
 
 
 def asked(output: Rounded, C: Tensor, d: Tensor) -> Tensor:

@@ -174,6 +174,10 @@ class PiecewiseLinear(Elementwise):
             most = torch.where(met, most.clamp(min=slope), most)
         return (Bounds(least, most),)
 
+    def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
+        """In a box as narrow as rounding a difference quotient may be anything: the slopes of the pieces bound it."""
+        return self.clamped(super().chord(boxes), boxes)
+
     def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
         (box,) = boxes
         stable = torch.ones_like(box.lower, dtype=torch.bool)
