@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds
-from absdomain.domains._matrices import Array, Columns, widened
+from absdomain.domains._matrices import Array, Columns, flat, widened
 from absdomain.domains._program import Activation, Block, build
 from absdomain.rows import Rows
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _BLOCK = 2**21  # coefficients of rows whose minima over the region are taken at once
+_UNIT = 2.0**-53  # rounding of a double, relative
 _LARGE = 1e15  # HiGHS refuses greater coefficients
 quietly = np.errstate(invalid="ignore", over="ignore")  # numbers that are not finite are told apart, row by row
 
@@ -68,7 +69,8 @@ class Objectives:
         For any nu and any lam >= 0, <c, v> >= <c + E' nu + A' lam, v> - <nu, f> - <lam, b> on the program, and the
         right side's minimum over the region and the ends of the other variables has a closed form (weak duality;
         Neumaier and Shcherbina 2004, section 3). So the solver is not trusted: its tolerances and its failures cost
-        tightness alone. An unknown bound is -inf.
+        tightness alone. What rounding may have added is subtracted: multipliers may be larger than the coefficients by
+        which `absdomain.rounding` measures it. An unknown bound is -inf.
         """
         if not self.defined:
             return np.full(len(index), -inf)
@@ -79,9 +81,21 @@ class Objectives:
             nu, lam = np.zeros((len(c), len(f))), np.zeros((len(c), len(b)))
             for row in np.flatnonzero(c[:, self.inputs :].any(1)):  # what reads the inputs alone needs no solver
                 nu[row], lam[row] = self.posed.multipliers(c[row])
-            found.append(self._least(c + nu @ E + lam @ A) + sign * self.k[block] - nu @ f - lam @ b)
+            least = self._least(c + nu @ E + lam @ A) + sign * self.k[block] - nu @ f - lam @ b
+            found.append(least - self._rounding(np.abs(c), np.abs(nu), lam) - _UNIT * np.abs(self.k[block]))
         bounds = np.concatenate(found)
         return np.where(np.isnan(bounds), -inf, bounds)
+
+    def _rounding(self, c: Array, nu: Array, lam: Array) -> Array:
+        """gamma (|c| + |nu| |E| + lam |A|) |v| + gamma (|nu| |f| + lam |b|), for sums over all variables and rows."""
+        (E, f), (A, b) = self.equations, self.inequalities
+        box = self.e.region.box()
+        ends = [np.maximum(np.abs(flat(box.lower, self.sample)), np.abs(flat(box.upper, self.sample)))]
+        ends += [np.maximum(np.abs(self.lower), np.abs(self.upper))[self.inputs :]]
+        sizes, reach = c + nu @ abs(E) + lam @ abs(A), np.concatenate(ends)
+        terms = np.where(sizes > 0, sizes * reach, 0.0).sum(1) + nu @ np.abs(f) + lam @ np.abs(b)
+        rounding: Array = 2 * (len(reach) + len(f) + len(b) + 2) * _UNIT * terms
+        return rounding
 
     def _least(self, c: Array) -> Array:
         """min <c_k, v> over the region and the ends of the other variables."""

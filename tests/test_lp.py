@@ -156,7 +156,7 @@ def test_sparse_matrices_are_those_of_the_ops() -> None:
 
 
 def test_entries_that_their_boxes_settle_cost_no_variable() -> None:
-    graph, region = two_neurons(), Linf(tensor([[2.0, 0.0]]), 1.0)  # both neurons are active
+    graph, region = two_neurons(), Linf(tensor([[2.0, 0.0]]), 0.9)  # both neurons are active
     element = LP().propagate(graph, region).output
     objectives = Objectives.of(element, 0, pieces=True)
     assert len(objectives.lower) == 2  # the inputs
