@@ -189,6 +189,40 @@ class Ripple(Smooth):
         return (torch.full_like(slope, self.end),)
 
 
+@dataclass(frozen=True, eq=False)
+class Steep(PiecewiseLinear):
+    """min(max(k x - k, -1), 1): k x is rounded, which moves the value by k times that of x."""
+
+    k: float = 1e4
+    honest: bool = True
+    increasing = True
+
+    @property
+    def kinks(self) -> tuple[float, ...]:  # type: ignore[override]
+        return (1 - 1 / self.k, 1 + 1 / self.k)
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return (self.k * xs[0] - self.k).clamp(-1, 1)
+
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        return super().forward_error(boxes) if self.honest else torch.full_like(boxes[0].lower, 8.0)
+
+
+class Cancelling(Squared):
+    """(x + 1000)^2 - 2000 x - 1000000: what is left is small beside its terms."""
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return (xs[0] + 1000) ** 2 - 2000 * xs[0] - 1000000
+
+
+class Slow(Squared):
+    """x^2, which is said to move no faster than x."""
+
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        one = torch.ones_like(boxes[0].lower)
+        return (Bounds(-one, one),)
+
+
 class Tolerant(PiecewiseLinear):
     """|x|, settled within a thousandth of its kink."""
 
@@ -312,6 +346,9 @@ WRONG: list[Case] = [
     (OnlyNearZero(), ((3,),)),
     (Ripple(), ((3,),)),
     (Tolerant(), ((3,),)),
+    (Steep(honest=False), ((3,),)),
+    (Cancelling(), ((3,),)),
+    (Slow(), ((3,),)),
     (Smaller(), ((3,), (3,))),
     (WrongForFourRows(_w(2, 3)), ((3,),)),
     (Shrinking(_w(2, 3)), ((3,),)),
@@ -326,6 +363,7 @@ RIGHT: list[Case] = [
     (HonestRoot(), ((3,),)),
     (Squared(), ((3,),)),
     (Ripple(claims=False), ((3,),)),
+    (Steep(), ((3,),)),
     (Differences(_w(2, 3)), ((3,),)),
     (Conv(_w(2, 2, 3, 3), None, (1, 1), (1, 1)), ((2, 5, 5),)),
 ]

@@ -43,6 +43,17 @@ def values(graph: Graph, x: Tensor | Digits) -> list[Digits]:
     return found
 
 
+def in_digits(op: Op, xs: Sequence[Tensor]) -> Tensor | None:
+    """op at points xs, (P, *shape) each, to the nearest float64; None where its formula is not known here."""
+    try:
+        made = [_applied(op, [digits(x) for x in point]) for point in zip(*xs, strict=True)]
+    except NotImplementedError:
+        return None
+    except (ValueError, ZeroDivisionError):  # not defined at one of them
+        return None
+    return torch.tensor([[float(v) for v in y.flat] for y in made], dtype=torch.float64)
+
+
 def digits(x: Tensor | Digits | Sequence[float]) -> Digits:
     """The same numbers, exactly."""
     listed = x.detach().double().numpy() if isinstance(x, Tensor) else np.asarray(x, dtype=object)

@@ -14,6 +14,7 @@ from absdomain.kinds import Elementwise, Line, Nonlinear, Shape, Slopes
 from absdomain.laws import places
 from absdomain.laws.boxes import Range
 from absdomain.laws.broken import ROUNDING, LawBroken, holds
+from absdomain.laws.digits import in_digits
 from absdomain.laws.drawing import generator, normal
 
 # Of the largest number that is added up, entry by entry. Some dozens of roundings, as in ROUNDING: 6e-8 each.
@@ -43,6 +44,8 @@ def check_everywhere(op: Nonlinear, *shapes: Shape, rng: Random, within: Range) 
             boxes = tuple(Bounds(b.lower.to(dtype), b.upper.to(dtype)) for b in wide)
             laws = _Laws(op, twin, boxes, some, rng)
             laws.value()
+            laws.forward_error()
+            laws.slope_range()
             laws.settled()
             below, above = twin.support(boxes)
             for slopes in (laws.zero(), *rng.sample((twin.chord(boxes), below, above, laws.wild()), 2)):
@@ -60,6 +63,8 @@ class _Laws:
         self.exact = self._at(op, wide)
         self.size = self.exact.abs().nan_to_num(nan=0.0, posinf=0.0).amax(0) + self._steep(wide)
         self.far = tuple(torch.maximum(b.lower.abs(), b.upper.abs()).double() for b in boxes)
+        self.loss = torch.finfo(self.dtype).eps / 2 * twin.forward_error(boxes).double()
+        self.endless = self.exact.isinf().any(0)  # by overflow, or at a pole
 
     def _with_critical(self, xs: list[Tensor]) -> list[Tensor]:
         """And the points where an elementwise op says that f is extreme."""
@@ -96,7 +101,8 @@ class _Laws:
     def room(self, *many: Slopes) -> Tensor:
         """The rounding allowed where f and <s, x> are added up, (B, *output shape)."""
         sizes = [self.op.inner(tuple(s.abs().double() for s in slopes), *self.far) for slopes in many]
-        return (self.unit * (1 + sum(sizes, start=self.size))).nan_to_num(nan=torch.inf, posinf=torch.inf)
+        told = 4 * self.loss.nan_to_num(posinf=0.0)  # f is computed for a bound and for a value
+        return (self.unit * (1 + sum(sizes, start=self.size)) + told).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
     def inner(self, slopes: Slopes) -> Tensor:
         """<s, x> at the points."""
@@ -119,6 +125,51 @@ class _Laws:
             own = self._at(self.twin, [x[:, sample : sample + 1] for x in self.xs])
             law = "f of a sample knows no neighbour"
             self._near(own, y[:, sample : sample + 1].double(), fits[:, sample : sample + 1], law, sample)
+
+    def forward_error(self) -> None:
+        """f as it is computed is within forward_error units of f: float32's of float64's, float64's of 200 digits."""
+        found = self._at(self.twin, self.xs).double()
+        some, exact = found, self.exact
+        if self.dtype == torch.float64:
+            picked = torch.randint(len(found), (4,), generator=generator(self.rng))
+            given = in_digits(self.op, [x[picked, 0] for x in self.xs])
+            if given is None:
+                return
+            some = found[picked, :1]
+            exact = given.view(some.shape)
+        fits = (exact.abs() < self.most / 4) & some.isfinite()
+        lost = torch.finfo(self.dtype).tiny * (1 + self.size + sum(far.amax() for far in self.far))  # to underflow
+        allowed = (self.loss.nan_to_num(nan=torch.inf) + lost)[: some.shape[1]]
+        law = "what f is computed is within forward_error of f"
+        self._told(fits & ~((some - exact).abs() <= allowed), some, exact, law)
+
+    def slope_range(self) -> None:
+        """f(x) - f(x') is between the least and the greatest slopes times x - x', for pairs of points of the box."""
+        ranges = self.twin.slope_range(self.boxes)
+        if ranges is None:
+            return
+        x, y = [x.double() for x in self.xs], self.exact
+        order = torch.randperm(len(y), generator=generator(self.rng))
+        room, law = self.room(self.twin.steepness(self.boxes)), "f moves no faster than slope_range says"
+        image = self.twin.image(self.boxes)  # infinite where f is not defined all over the box
+        for other in (order, torch.arange(len(y)).roll(1)):
+            moved = y - y[other]
+            least, most = self._moves(ranges, [one - one[other] for one in x])
+            known = moved.isfinite() & room.isfinite() & image.lower.isfinite() & image.upper.isfinite()
+            self._told(known & least.isfinite() & ~(least - room <= moved), moved, least, law)
+            self._told(known & most.isfinite() & ~(moved <= most + room), moved, most, law)
+
+    def _moves(self, ranges: tuple[Bounds, ...], steps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The least and the greatest <s, step> over the slopes of the ranges, (P, B, *output shape) each."""
+        ends = []
+        for first, second in (("lower", "upper"), ("upper", "lower")):
+            slopes = [
+                torch.where(d > 0, getattr(r, first).double(), getattr(r, second).double())
+                for r, d in zip(ranges, steps, strict=True)
+            ]
+            many = tuple(s.flatten(0, 1) for s in slopes)
+            ends.append(self.op.inner(many, *(d.flatten(0, 1) for d in steps)).unflatten(0, steps[0].shape[:2]))
+        return ends[0], ends[1]
 
     def _near(self, y: Tensor, exact: Tensor, fits: Tensor, law: str, sample: int | None = None) -> None:
         room = self.room() if sample is None else self.room()[sample : sample + 1]
@@ -145,7 +196,7 @@ class _Laws:
         self._typed(high, what)
         low, high = (t.double().expand_as(values) for t in (low, high))
         unknown = values.isnan()  # not defined, or the difference of infinities
-        tame = (room / self.unit < self.most / 16).expand_as(values)
+        tame = ((room / self.unit < self.most / 16) & ~self.endless).expand_as(values)
         below = (low != -torch.inf) & ~(low <= values + room) & (tame | ~low.isnan())
         above = (high != torch.inf) & ~(values - room <= high) & (tame | ~high.isnan())
         self._told(below & ~unknown, low, values, f"{what} is below f")
