@@ -37,9 +37,11 @@ class Mutant:
         monkeypatch.setattr(self.owner, self.attribute, staticmethod(mutant) if static else mutant)
 
 
-def op(drawn: Op, *shapes: tuple[int, ...], reference: Callable[..., Tensor] | None = None) -> Callable[[], object]:
+def op(
+    drawn: Op, *shapes: tuple[int, ...], reference: Callable[..., Tensor] | None = None, seed: int = 0
+) -> Callable[[], object]:
     """Check an op."""
-    return lambda: check_op(drawn, *shapes, reference=reference)
+    return lambda: check_op(drawn, *shapes, reference=reference, seed=seed)
 
 
 def domain(text: str, *names: str, examples: int = 60) -> Callable[[], object]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds
 from absdomain.kinds import Elementwise, Line, Piece, PiecewiseLinear
-from absdomain.ops import GELU, Abs, Conv, LeakyReLU, Max, Pow, Product, ReLU, Sigmoid, Sin
+from absdomain.ops import GELU, Abs, Conv, LeakyReLU, Max, Pow, Product, Reciprocal, ReLU, Sigmoid, Sin, Sqrt
 from absdomain.patches import Columns, Frame
 from absdomain.rows import Rows
 from tests.mutant import Mutant, normal, op
@@ -35,6 +36,10 @@ def ends_alone(shipped: Any) -> Any:
     return lambda self, slope, box: (box.lower, box.upper)
 
 
+def ends_finite(shipped: Any) -> Any:
+    return lambda self, box: self(box.lower).isfinite() & self(box.upper).isfinite()
+
+
 def one_side(shipped: Any) -> Any:
     def critical(self: Elementwise, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
         return tuple(shipped(self, slope, box))[:1]
@@ -54,6 +59,8 @@ MUTANTS = [
     Mutant("elementwise: the adjoint's sign", Elementwise, "adjoint",
            lambda f: lambda self, rows, slopes: f(self, rows.negated(), slopes), op(ReLU(), (3,))),
     Mutant("windows: cleaning skipped", Rows, "cleaned", lambda f: lambda self: self, op(CONV, (2, 7, 7))),
+    *[Mutant(f"windows: cleaning skipped, small plane {seed}", Rows, "cleaned", lambda f: lambda self: self,
+             op(CONV, (2, 5, 5), seed=seed)) for seed in range(4)],
     Mutant("windows: the padding is forgotten", Frame, "before",
            lambda f: lambda self, stride, padding: f(self, stride, (0,) * len(padding)), op(CONV, (2, 7, 7))),
     Mutant("windows: of the first sample", Columns, "own", first_sample_only, op(ReLU(), (2, 4, 4))),
@@ -64,5 +71,7 @@ MUTANTS = [
     Mutant("gelu: one stationary point", GELU, "critical", one_side, op(GELU(), (3,))),
     Mutant("gelu: inflection points in the wrong place", GELU, "breaks", lambda f: (-0.5, 0.5), op(GELU(), (3,))),
     Mutant("sine: no stationary point", Sin, "critical", ends_alone, op(Sin(), (3,))),
+    Mutant("power: a pole counts as defined", Pow, "defined", ends_finite, op(Reciprocal(), (3,))),
+    Mutant("square root: its domain has no end", Pow, "domain", lambda f: (-torch.inf, torch.inf), op(Sqrt(), (3,))),
     Mutant("power: no stationary point", Pow, "critical", ends_alone, op(Pow(3.0), (3,))),
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from absdomain.kinds import Affine, Shape
 from absdomain.laws import drawing
 from absdomain.laws.broken import at_most, equal, holds, slack
 from absdomain.laws.drawing import generator, normal
+from absdomain.ops import Conv
 from absdomain.rows import Rows
 
 
@@ -30,7 +31,29 @@ def bundles(rng: Random, batch: int, shape: Shape) -> list[Rows]:
     if len(shape) > 1:
         found += [*_taken(roots.windows(shape, like, None)), *_taken(roots.windows(shape, like, some))]
         found += next((after for _ in range(6) if (after := _after_a_convolution(rng, like))), [])
+        found += over_the_edge(rng, like)
     return found
+
+
+def over_the_edge(rng: Random, like: Tensor) -> list[Rows]:
+    """Rows on windows that reach over the edge of a plane, (B, channels, *plane): of padded convolutions of it.
+
+    Coefficients there belong to zeros that the convolution reads. Their windows are small, of one entry too, so that
+    they stay on windows when they are carried through one more op.
+    """
+    channels, axes = like.shape[1], like.dim() - 2
+    if axes not in (1, 2):
+        return []
+    found = []
+    for kernel, stride in ((1, 1), (2, 1), (3, 2)):
+        weight = normal(rng, 2, channels, *(kernel,) * axes).to(like)
+        op = Conv(weight, None, (stride,) * axes, (1,) * axes, (1,) * axes)
+        value = like.new_zeros(len(like), *op.shape(tuple(like.shape[1:])))
+        found += [
+            op.adjoint(rows, tuple(like.shape[1:]))[0]
+            for rows in _taken(roots.windows(tuple(value.shape[1:]), value, None))
+        ]
+    return [rows for rows in found if rows.frame is not None]
 
 
 def _taken(from_: roots.Roots) -> list[Rows]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, log
+from math import exp, inf, log, log1p
 
 import torch
 import torch.nn.functional as F
@@ -101,11 +101,22 @@ class Softplus(Smooth):
         scaled = self.beta * x
         return torch.where(scaled > self.threshold, 1.0, scaled.sigmoid())
 
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        """And the drop, where rounding of an argument may step over the threshold."""
+        (box,) = boxes
+        low, high = self._sides_of_the_drop(box.lower.dtype)
+        drop = log1p(exp(-self.threshold)) / self.beta
+        near = ((box.lower <= high) & (box.upper >= low)).to(box.lower)
+        return super().forward_error(boxes) + near * (2 * drop / torch.finfo(box.lower.dtype).eps)
+
+    def _sides_of_the_drop(self, dtype: torch.dtype) -> tuple[float, float]:
+        """The last number below the threshold and the first above it: beta x may be rounded across it."""
+        edge, step = self.threshold / self.beta, 4 * torch.finfo(dtype).eps
+        return edge * (1 - step), edge * (1 + step)
+
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
-        """logit(s) / beta for 0 < s < 1, and points around the threshold: the last below and the first above it."""
-        edge = self.threshold / self.beta
-        step = 4 * torch.finfo(slope.dtype).eps  # beta x may be rounded across the threshold
-        sides = (torch.full_like(slope, edge * (1 - step)), torch.full_like(slope, edge * (1 + step)))
+        """logit(s) / beta for 0 < s < 1, and points around the threshold."""
+        sides = (torch.full_like(slope, side) for side in self._sides_of_the_drop(slope.dtype))
         return (slope.detach().clamp(0, 1).logit() / self.beta, *sides)
 
 

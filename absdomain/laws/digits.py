@@ -1,0 +1,182 @@
+"""f(x) in 200 decimal digits: what a graph's value is in real arithmetic, from the floats that it holds.
+
+Apart from the ops' own arithmetic: an affine op is read as the matrix that it is, a nonlinear one by its formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from mpmath.ctx_mp import MPContext
+from numpy.typing import NDArray
+from torch import Tensor
+
+from absdomain import ops
+from absdomain.graph import Graph
+from absdomain.kinds import Affine, Op, Shape
+
+MP: Any = MPContext()  # of its own precision: mpmath's other users keep theirs
+MP.dps = 200
+
+Digits = NDArray[np.object_]  # of mpmath's numbers
+Function = Callable[[Any, Any], Any]  # an op and a number
+
+
+def value(graph: Graph, x: Tensor | Digits) -> list[Any]:
+    """graph(x) at one point (*input shape), floats or mpmath's numbers: the entries of the output, flat.
+
+    Parameters and Python numbers are taken as what they are stored as; nothing is rounded but to 200 digits.
+    """
+    return list(values(graph, x)[-1].flat)
+
+
+def values(graph: Graph, x: Tensor | Digits) -> list[Digits]:
+    """The value of every node at one point."""
+    found = [digits(x).reshape(graph.input.shape)]
+    for step in graph.schedule:
+        shape = graph.nodes[step.place].shape
+        found.append(_applied(step.op, [found[a] for a in step.args]).reshape(shape))
+    return found
+
+
+def in_digits(op: Op, xs: Sequence[Tensor]) -> Tensor | None:
+    """op at points xs, (P, *shape) each, to the nearest float64; None where its formula is not known here."""
+    try:
+        made = [_applied(op, [digits(x) for x in point]) for point in zip(*xs, strict=True)]
+    except NotImplementedError:
+        return None
+    except (ValueError, ZeroDivisionError):  # not defined at one of them
+        return None
+    return torch.tensor([[float(v) for v in y.flat] for y in made], dtype=torch.float64)
+
+
+def digits(x: Tensor | Digits | Sequence[float]) -> Digits:
+    """The same numbers, exactly."""
+    listed = x.detach().double().numpy() if isinstance(x, Tensor) else np.asarray(x, dtype=object)
+    return _each(MP.mpf, listed)
+
+
+def _each(f: Callable[[Any], Any], x: NDArray[Any]) -> Digits:
+    made = np.empty(x.size, dtype=object)
+    made[:] = [f(v) for v in x.flat]
+    return made.reshape(x.shape)
+
+
+def _applied(op: Op, args: list[Digits]) -> Digits:
+    if type(op) in _FORMULAS:
+        f = _FORMULAS[type(op)]
+        return _each(lambda v: f(op, v), args[0])
+    match op:
+        case ops.Max(axis=axis):
+            return np.asarray(args[0].max(axis), dtype=object)
+        case ops.Product():
+            return np.asarray(args[0] * args[1], dtype=object)
+        case Affine():
+            return _affine(op, args)
+    raise NotImplementedError(f"{op} has no value in {MP.dps} digits; add its formula to absdomain.laws.digits")
+
+
+# --- affine ops -------------------------------------------------------------------------------------------------------
+
+
+def _affine(op: Affine, args: list[Digits]) -> Digits:
+    """A x + b, A by the places of its entries among the weights (no two of which meet in one), b as the op holds it."""
+    shapes = [tuple(a.shape) for a in args]
+    weight, offset = _normalising(op) if isinstance(op, ops.BatchNorm) else (_held(op.weight), _held(op.offset))
+    joined = np.concatenate([a.flatten() for a in args])
+    sums = np.empty(prod(op.shape(*shapes)), dtype=object)
+    sums.fill(MP.zero)
+    for row, column, entry in _matrix(op, weight, shapes):
+        sums[row] += entry * joined[column]
+    total = sums.reshape(op.shape(*shapes))
+    return total if offset is None else np.asarray(total + offset, dtype=object)
+
+
+def _held(t: Tensor | None) -> Digits | None:
+    return None if t is None else digits(t)
+
+
+def _matrix(op: Affine, weight: Digits | None, shapes: list[Shape]) -> list[tuple[int, int, Any]]:
+    """The entries of A that are not 0, with their rows and columns."""
+    marks = None if weight is None else torch.arange(1.0, weight.size + 1, dtype=torch.float64).view(weight.shape)
+    zeros = [torch.zeros(1, *shape, dtype=torch.float64) for shape in shapes]
+    found, column = [], 0
+    for place, shape in enumerate(shapes):
+        for unit in torch.eye(prod(shape), dtype=torch.float64).view(-1, 1, *shape):
+            marked = op.linear(marks, *zeros[:place], unit, *zeros[place + 1 :]).flatten()
+            for row in marked.nonzero().flatten().tolist():
+                mark = marked[row].item()
+                found.append((row, column, _whole(1 / mark, op) if weight is None else weight.flat[round(mark) - 1]))
+            column += 1
+    return found
+
+
+def _whole(inverse: float, op: Affine) -> Any:
+    """1 / n for the whole number n that is meant: all that an op without weights, as a sum or a mean, multiplies by."""
+    if abs(inverse - round(inverse)) > 1e-6 * inverse:
+        raise NotImplementedError(f"{op} multiplies by {1 / inverse}, which is not one over a whole number")
+    return 1 / MP.mpf(round(inverse))
+
+
+def _normalising(op: ops.BatchNorm) -> tuple[Digits, Digits]:
+    """gain / sqrt(variance + eps), and shift - mean times that: an op computes both in floats."""
+    lay = (-1, *(1,) * op.axes)
+    scale = _each(lambda v: 1 / MP.sqrt(v + MP.mpf(op.eps)), digits(op.variance))
+    scale = scale if op.gain is None else scale * digits(op.gain)
+    offset = -digits(op.mean) * scale
+    offset = offset if op.shift is None else offset + digits(op.shift)
+    return scale.reshape(lay), offset.reshape(lay)
+
+
+# --- nonlinear ops ----------------------------------------------------------------------------------------------------
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + MP.exp(-x))
+
+
+def _softplus(op: Any, x: Any) -> Any:
+    scaled = MP.mpf(op.beta) * x
+    return x if scaled > op.threshold else MP.log1p(MP.exp(scaled)) / MP.mpf(op.beta)
+
+
+def _gelu_tanh(x: Any) -> Any:
+    return x * _sigmoid(2 * MP.sqrt(2 / MP.pi) * (x + MP.mpf(0.044715) * x**3))
+
+
+def _elu(op: Any, x: Any) -> Any:
+    return MP.mpf(op.scale) * (x if x > 0 else MP.mpf(op.alpha) * MP.expm1(x))
+
+
+def _power(op: Any, x: Any) -> Any:
+    base = x if op.floor is None else max(x, MP.mpf(op.floor))
+    return base ** (int(op.exponent) if float(op.exponent).is_integer() else MP.mpf(op.exponent))
+
+
+_FORMULAS: dict[type[Op], Function] = {
+    ops.ReLU: lambda op, x: max(x, MP.zero),
+    ops.LeakyReLU: lambda op, x: x if x > 0 else MP.mpf(op.slope) * x,
+    ops.Abs: lambda op, x: abs(x),
+    ops.Clamp: lambda op, x: min(max(x, MP.mpf(op.low)), MP.mpf(op.high)),
+    ops.HardTanh: lambda op, x: min(max(x, MP.mpf(op.low)), MP.mpf(op.high)),
+    ops.Sigmoid: lambda op, x: _sigmoid(x),
+    ops.Tanh: lambda op, x: MP.tanh(x),
+    ops.SiLU: lambda op, x: x * _sigmoid(x),
+    ops.GELU: lambda op, x: x * MP.erfc(-x / MP.sqrt(2)) / 2,
+    ops.GELUTanh: lambda op, x: _gelu_tanh(x),
+    ops.HardSwish: lambda op, x: x * min(max(x + 3, MP.zero), MP.mpf(6)) / 6,
+    ops.Softplus: _softplus,
+    ops.ELU: _elu,
+    ops.Exp: lambda op, x: MP.exp(x),
+    ops.Log: lambda op, x: MP.log(x if op.floor is None else max(x, MP.mpf(op.floor))),
+    ops.Sin: lambda op, x: MP.sin(x),
+    ops.Cos: lambda op, x: MP.cos(x),
+    ops.Pow: _power,
+    ops.Square: _power,
+    ops.Sqrt: _power,
+    ops.Reciprocal: _power,
+}
