@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from absdomain._axes import flat
 from absdomain.bounds import Bounds
 from absdomain.domain import Decision, Domain
 from absdomain.graph import Graph
@@ -89,7 +90,7 @@ class Question:
             box = self.region.box()
             given, frozen = (evaluated(graph, box)[-1] for graph in (self.given, self.frozen))
             apart = 2 * given.error + frozen.error  # two evaluations, and what fusing changed
-            return (apart.flatten(1) + underflow(given) + underflow(frozen)).amax(1)
+            return (flat(apart, 1) + underflow(given) + underflow(frozen)).amax(1)
 
     def evaluation_error(self, boxes: Boxes | None = None) -> Tensor:
         """What evaluating C f(x) + d, and fusing it, may be off by, (B, K); `boxes` as in `rounding.evaluated`."""

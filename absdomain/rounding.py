@@ -16,6 +16,7 @@ from math import inf, prod
 import torch
 from torch import Tensor
 
+from absdomain._axes import flat
 from absdomain.bounds import Bounds, hull
 from absdomain.graph import Graph, Step
 from absdomain.kinds import Affine, Nonlinear
@@ -104,7 +105,7 @@ def allowance(graph: Graph, region: Region, spec: Spec | None = None) -> Tensor:
     with torch.no_grad():
         output = evaluated(graph, region.box())[-1]
         if spec is None:
-            return (output.error.flatten(1) + underflow(output)).amax(1)
+            return (flat(output.error, 1) + underflow(output)).amax(1)
         spec = spec.to(region.centre)
         return asked(output, spec.C, spec.d).amax(1)
 
@@ -131,8 +132,8 @@ def _terms(graph: Graph, places: Iterable[int]) -> int:
 
 def asked(output: Rounded, C: Tensor, d: Tensor) -> Tensor:
     """|C| e + gamma (|C| |z| + |d|), (B, K): the error of C z + d at an output z, with what underflow may have lost."""
-    weights, error = C.abs(), output.error.flatten(1).unsqueeze(-1)
-    size = (weights @ _largest(output.wide).flatten(1).unsqueeze(-1)).squeeze(-1) + d.abs()
+    weights, error = C.abs(), flat(output.error, 1).unsqueeze(-1)
+    size = (weights @ flat(_largest(output.wide), 1).unsqueeze(-1)).squeeze(-1) + d.abs()
     own = _SUMS * _gamma(C.shape[-1] + 2, size) * size
     return _known((weights @ error).squeeze(-1) + own) + underflow(output)
 
@@ -162,7 +163,7 @@ def _known(error: Tensor) -> Tensor:
 
 def _lost(box: Bounds, count: int) -> Tensor:
     """A coefficient that a smallest number is missing from reads each of these values."""
-    return count * (1 + _known(_largest(box)).flatten(1).amax(1))
+    return count * (1 + flat(_known(_largest(box)), 1).amax(1))
 
 
 def _meet(one: Bounds, other: Bounds) -> Bounds:

@@ -5,7 +5,8 @@ import sympy
 import torch
 from torch import nn
 
-from absdomain import Bounds, Graph, Linf, Node, margins, ops, to_graph
+from absdomain import Bounds, Graph, Linf, Node, halfspaces, margins, ops, to_graph
+from absdomain._question import Question
 from absdomain.algebra import parse
 from absdomain.certification import Reason, Status, certify
 from absdomain.domains import DeepPoly
@@ -197,3 +198,67 @@ def test_slopes_of_a_leaky_relu_are_not_rounded_to_single_precision() -> None:
     box = Bounds(torch.tensor([[-2.0]], dtype=torch.float64), torch.tensor([[1.0]], dtype=torch.float64))
     below, _ = ops.LeakyReLU(0.1).support((box,))
     assert below[0].item() == 0.1
+
+
+@pytest.mark.parametrize("size", [1e160, 1e300])
+def test_bounds_that_overflow_are_unknown_and_the_other_images_are_certified(size: float) -> None:
+    net = layers(linear([[size], [size]], [0.0, 0.0]), nn.ReLU(), linear([[size, 0.0], [-size, 0.0]], [0.0, 0.0]))
+    x = torch.tensor([[0.5], [1e-200], [0.7]], dtype=torch.float64)
+    found = list(certify(net, x, torch.zeros(3, dtype=torch.int64), eps=1e-210, clip=None, attack=None))
+    assert [v.status for v in found[::2]] == [Status.UNKNOWN] * 2
+    assert {v.reason for v in found[::2]} == {Reason.NON_FINITE}
+    assert found[1].status is (Status.VERIFIED if size == 1e160 else Status.UNKNOWN)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e-20, 1.0, 1e20, 1e100])
+def test_the_unit_of_the_weights_does_not_matter(unit: float) -> None:
+    """An allowance with a floor of its own would leave small networks unknown."""
+    net = layers(linear([[unit]], [0.0]), nn.ReLU(), linear([[1.0], [-1.0]], [0.0, 0.0]))
+    x = torch.tensor([[0.5]], dtype=torch.float64)
+    (found,) = certify(net, x, torch.tensor([0]), eps=1e-3, clip=None, attack=None)
+    assert found.status is Status.VERIFIED
+
+
+class Plain(Elementwise):
+    """asinh, known by its value and its critical points alone."""
+
+    def __call__(self, *xs: torch.Tensor) -> torch.Tensor:
+        return torch.asinh(xs[0])
+
+    def critical(self, slope: torch.Tensor, box: Bounds) -> tuple[torch.Tensor, ...]:
+        x = (1 - slope.clamp(1e-9, 1) ** 2).sqrt() / slope.clamp(1e-9, 1)
+        return x, -x
+
+
+def test_the_steepest_slope_of_an_op_without_a_derivative_is_found() -> None:
+    low = torch.tensor([[-1e3, -1.0, 0.0, 1.0, 1e3, 1e-300, -2.0**53]], dtype=torch.float64)
+    high = torch.tensor([[1e3, 1.0, 1e-9, 1.1, 1e6, 2e-300, 2.0**53]], dtype=torch.float64)
+    (found,) = Plain().slope_range((Bounds(low, high),))  # type: ignore[misc]
+    nearest = torch.where(low * high <= 0, 0.0, torch.minimum(low.abs(), high.abs()))
+    steepest = 1 / (nearest**2 + 1).sqrt()
+    assert bool((found.upper >= steepest).all())
+    assert bool((found.upper <= 5 * steepest).all())
+
+
+def test_an_op_whose_slopes_are_not_known_is_not_certified_and_is_named() -> None:
+    """Max, had it not said how steep it is."""
+
+    class Unknown(Max):
+        def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+            return None
+
+    graph = Graph([Node("input", None, (), (3,)), Node("mystery", Unknown(-1), (0,), ())])
+    region = Linf(torch.rand(2, 3, dtype=torch.float64), 0.1)
+    question = Question(graph, graph, region, halfspaces(torch.ones(1, 1), torch.ones(1)))
+    said = question.ask(parse("box"))
+    assert said.unbounded == "mystery"
+    assert not said.proved.any()
+    assert bool((said.decision.lower > 0).all())
+
+
+@pytest.mark.parametrize(("op", "x"), [(ops.GELU(), -8.0), (ops.GELUTanh(), -3.5), (ops.ELU(), -1e-9)], ids=repr)
+def test_a_formula_that_cancels_says_so(op: Nonlinear, x: float) -> None:
+    """The left tail of GELU is x (1 + erf) / 2: what is left of 1 + erf is rounding of 1, not of the small result."""
+    point = torch.tensor([[x]], dtype=torch.float64)
+    unit = torch.finfo(torch.float64).eps / 2
+    assert op.forward_error((Bounds(point, point),)).item() * unit > unit * abs(x) / 2

@@ -126,3 +126,30 @@ def test_the_strategy_of_specs_composes(spec: Spec) -> None:
     outputs = net()(x())
     exact = (spec.C.to(outputs) @ outputs.unsqueeze(-1)).squeeze(-1) + spec.d.to(outputs)
     torch.testing.assert_close(asked(x()), exact, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("names", [[1, 2, 2], [-1, -7, -7], [10**12, 0, 0], [0, 1, 1]])
+def test_groups_have_any_numbers(names: list[int]) -> None:
+    spec = Spec(torch.eye(3).unsqueeze(0), torch.zeros(1, 3), torch.tensor(names))
+    lower = torch.tensor([[1.0, -1.0, 2.0], [1.0, -1.0, -1.0], [-1.0, 1.0, 1.0], [1.0, torch.nan, torch.inf]])
+    assert spec.holds(lower).tolist() == [True, False, False, False]
+    assert spec.holds(lower, torch.tensor([[0.0, 0.0, 3.0]])).tolist() == [False] * 4
+
+
+def test_groups_are_whole_numbers() -> None:
+    with pytest.raises(ValueError, match=r"whole numbers, got torch\.float32"):
+        Spec(torch.eye(3).unsqueeze(0), torch.zeros(1, 3), torch.zeros(3))
+
+
+@pytest.mark.parametrize(("labels", "targets"), [([-1], [0]), ([0], [-1]), ([3], [0]), ([0], [3])])
+def test_targets_out_of_range_are_refused(labels: list[int], targets: list[int]) -> None:
+    """-1 would be the last class."""
+    with pytest.raises(ValueError, match=r"lie in \[0, 2\]"):
+        targeted(torch.tensor(labels), torch.tensor(targets), 3)
+
+
+def test_what_is_asked_of_some_samples() -> None:
+    spec = margins(torch.tensor([0, 1, 2]), 3)
+    assert torch.equal(spec.select(torch.tensor([2, 0])).C, spec.C[[2, 0]])
+    shared = halfspaces(torch.eye(2), torch.zeros(2))
+    assert torch.equal(shared.select(torch.tensor([5])).C, shared.C)

@@ -137,7 +137,8 @@ class Elementwise(Nonlinear):
         ends = [box.lower, *self.critical(slope, box), box.upper]
         x = torch.stack([torch.maximum(torch.minimum(p, box.upper), box.lower) for p in ends]).sort(dim=0).values
         y, sx = self(x), slope * x
-        rounding = 16 * torch.finfo(x.dtype).eps * (y.abs() + sx.abs()).amax(0)
+        size = y.abs() + sx.abs()
+        rounding = 16 * torch.finfo(x.dtype).eps * (size[1:] + size[:-1])  # of these two: far off it may be anything
         return ((y - sx).diff(dim=0) * slope.sign() <= rounding).all(0)  # a NaN is not
 
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
