@@ -139,17 +139,26 @@ class Cache:
 
 
 def _retrieve(name: str, file: str, download: bool) -> Path:
+    """The file in the cache, put there if it is missing; one that is there and another is left as it is."""
     import pooch
 
     cache = Path(pooch.os_cache("absdomain")) / name
-    if not download and not (cache / file).is_file():
+    path, digest = cache / file, MD5[name, file]
+    if path.exists() or path.is_symlink():
+        if not path.is_file() or pooch.file_hash(str(path), "md5") != digest:
+            raise DataError(
+                f"{path}: not the public file, whose MD5 is {digest}; move it away to download that, "
+                f"or name a folder by data_dir or {ENVIRONMENT}"
+            )
+        return path
+    if not download:
         raise DataError(
-            f"{cache / file}: missing, and download is off; allow it, or name a folder by data_dir or {ENVIRONMENT}"
+            f"{path}: missing, and download is off; allow it, or name a folder by data_dir or {ENVIRONMENT}"
         )
     bar: Any = _Bar(file)  # pooch's annotations admit only its own progress bar and downloaders
     downloader: Any = pooch.HTTPDownloader(progressbar=bar, timeout=60)
     try:
-        found = pooch.retrieve(MIRRORS[name] + file, f"md5:{MD5[name, file]}", file, cache, downloader=downloader)
+        found = pooch.retrieve(MIRRORS[name] + file, f"md5:{digest}", file, cache, downloader=downloader)
     except (OSError, ValueError) as reason:  # requests' errors are OSErrors; a wrong checksum is a ValueError
         raise DataError(
             f"{MIRRORS[name]}{file}: not downloaded ({reason}); try again, or name a folder by {ENVIRONMENT}"

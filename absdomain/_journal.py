@@ -13,12 +13,14 @@ import re
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from absdomain.parallel import World
 from absdomain.verdict import Verdict
 
 FORMAT = "absdomain verdicts 1"
+HEAD = f'{{"format": "{FORMAT}"'.encode()  # of the header, and so of every such file
+ROW = b'{"index": '
 
 
 class JournalError(ValueError):
@@ -28,14 +30,14 @@ class JournalError(ValueError):
 class Journal:
     """{ index -> Verdict } on disk, under one configuration, written by one process at a time.
 
-    Opening a new file writes its header. A last line that is torn is dropped. JournalError: the file is of another
-    configuration (the text has the fields that differ), damaged, or open elsewhere; it is then left as it is.
+    Opening a new or empty file writes its header. A last line that is torn is dropped. JournalError: the file is none
+    of these, of another configuration (the text has the fields that differ), damaged, or open elsewhere; it is then
+    left as it is.
     """
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
+        self._file = _opened(path)
         try:
             self._lock()
             self.verdicts = self._read(json.loads(json.dumps(config)))
@@ -65,16 +67,16 @@ class Journal:
         self._file.seek(0)
         content = self._file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        lines = whole.splitlines()
+        lines, torn = whole.splitlines(), content[len(whole) :]
+        self._check_torn(len(lines) + 1, torn)
         if lines:
             header = self._parse(1, lines[0])
             if header.get("format") != FORMAT or not isinstance(header.get("config"), dict):
-                raise JournalError(
-                    f"{self.path}:1: not a results file of this version; give another file, or delete it"
-                )
+                raise self._foreign()
             self._compare(header["config"], config)
         verdicts = [self._verdict(number, line) for number, line in enumerate(lines[1:], 2)]
-        self._file.truncate(len(whole))
+        if torn:
+            self._file.truncate(len(whole))
         if not lines:
             self._write([{"format": FORMAT, "config": config}])
         return {verdict.index: verdict for verdict in verdicts}
@@ -83,6 +85,16 @@ class Journal:
         self._file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def _check_torn(self, number: int, torn: bytes) -> None:
+        """A last line without an end is dropped if it is ours: a header that says so, or behind one a verdict."""
+        if number == 1 and torn and not torn.startswith(HEAD):
+            raise self._foreign()
+        if number > 1 and not (torn.startswith(ROW) or ROW.startswith(torn)):
+            raise JournalError(f"{self.path}:{number}: {torn[:40]!r} is no result; take it out, or give another file")
+
+    def _foreign(self) -> JournalError:
+        return JournalError(f"{self.path}:1: not a results file of this version; give another file, or move it away")
 
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
         try:
@@ -105,6 +117,22 @@ class Journal:
         if differ:
             parts = "; ".join(f"{key}: {there.get(key)} there, {now.get(key)} now" for key in differ)
             raise JournalError(f"{self.path} has the results of another configuration ({parts}); give another file")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The file, made if there is none; JournalError for a folder, a device or what cannot be written."""
+    if path.exists() and not path.is_file():
+        raise JournalError(f"{path}: not a plain file; give another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+b")
+    except OSError as reason:
+        raise JournalError(f"{path}: cannot be written ({reason.strerror}); give another file") from reason
+
+
+def is_journal(path: Path) -> bool:
+    """Whether there is a file of verdicts."""
+    return path.is_file() and path.read_bytes().startswith(HEAD)
 
 
 class Journals:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +19,23 @@ CLEAN, ATTACK, VERIFIED, OTHER = "#0072B2", "#E69F00", "#D55E00", "#7F7F7F"
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
-def training(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+PNG, SOFTWARE = b"\x89PNG\r\n\x1a\n", b"tEXtSoftware\0absdomain"
+CHUNK = 8 + 25 + 4  # where a PNG's second chunk has its type: behind the signature, the header and its own length
+
+
+def encoded(figure: Figure, kind: str = "png") -> bytes:
+    """The picture as a file, such as a PNG, which says whose it is."""
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, metadata={"Software": "absdomain"} if kind == "png" else None)
+    return file.getvalue()
+
+
+def drawn(content: bytes) -> bool:
+    """Whether this is a PNG of ours."""
+    return content.startswith(PNG) and content[CHUNK:].startswith(SOFTWARE)
+
+
+def training(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """Held-out errors, loss and radius against the epoch, and where they were noted each layer's induced norm."""
     epochs = [row["epoch"] for row in rows]
     norms = [name for name in rows[-1].get("more", {}) if name.startswith("norm.")] if rows else []
@@ -42,7 +58,7 @@ def training(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     radius.set_ylabel("eps", color=CYCLE[2])
     radius.set_ylim(bottom=0)
     radius.spines["top"].set_visible(False)
-    figure.savefig(path)
+    return figure
 
 
 def _norms(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
@@ -53,7 +69,7 @@ def _norms(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) 
     _finish(axes, "", xlabel="epoch", ylabel="norm induced by l_inf")
 
 
-def errors(path: Path, points: Sequence[Errors], eps: float, title: str) -> None:
+def errors(points: Sequence[Errors], eps: float, title: str) -> Figure:
     """Clean, PGD and verified error against the radius; between the last two the truth lies."""
     figure = _figure(6.5, 4.2)
     axes = figure.subplots()
@@ -67,10 +83,10 @@ def errors(path: Path, points: Sequence[Errors], eps: float, title: str) -> None
     axes.set_ylim(0, min(102, 5 + 1.1 * max(verified)))
     axes.set_xlim(left=0)
     _finish(axes, title, xlabel="eps", ylabel="error, %")
-    figure.savefig(path)
+    return figure
 
 
-def widths(path: Path, layers: Mapping[str, Sequence[Layer]], title: str) -> None:
+def widths(layers: Mapping[str, Sequence[Layer]], title: str) -> Figure:
     """The mean width of the bounds of each layer, one line per domain."""
     figure = _figure(7, 4.4)
     axes = figure.subplots()
@@ -80,10 +96,10 @@ def widths(path: Path, layers: Mapping[str, Sequence[Layer]], title: str) -> Non
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yscale("log")
     _finish(axes, title, ylabel="mean width of the bounds")
-    figure.savefig(path)
+    return figure
 
 
-def landscape(path: Path, found: Landscape, title: str) -> None:
+def landscape(found: Landscape, title: str) -> Figure:
     """The image, the attack's point, the witness, and the margin over the plane through them."""
     figure = _figure(10, 3.2)
     panels = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.7))
@@ -104,10 +120,10 @@ def landscape(path: Path, found: Landscape, title: str) -> None:
     figure.colorbar(surface, ax=axes, label="margin")
     _finish(axes, title, xlabel="towards the attack's point", ylabel="towards the witness")
     axes.grid(visible=False)
-    figure.savefig(path)
+    return figure
 
 
-def filters(path: Path, pictures: Tensor, title: str, *, most: int = 64) -> None:
+def filters(pictures: Tensor, title: str, *, most: int = 64) -> Figure:
     """The first filters (N, C, H, W) or (N, H, W): in colour for three channels, else each channel by itself, red > 0.
 
     All have one scale, so that a filter of small weights is seen to be one.
@@ -124,7 +140,7 @@ def filters(path: Path, pictures: Tensor, title: str, *, most: int = 64) -> None
     for axes in figure.axes:
         axes.set_axis_off()
     figure.suptitle(f"{title}; the largest weight is {largest:.3g}", fontsize=9)
-    figure.savefig(path)
+    return figure
 
 
 def _picture(image: Tensor) -> Any:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from absdomain._plots import CYCLE, OTHER, _figure, _finish
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Lines = Mapping[str, Mapping[float, Sequence[float]]]  # { name -> { x -> values, one per seed } }
 
 
-def radii(path: Path, errors: Lines, best: Mapping[str, Mapping[float, float]]) -> None:
+def radii(errors: Lines, best: Mapping[str, Mapping[float, float]]) -> Figure:
     """Verified error against the radius, each recipe's median over seeds; `best` over a method's training radii."""
     figure = _figure(7, 4.4)
     axes = figure.subplots()
@@ -20,10 +23,10 @@ def radii(path: Path, errors: Lines, best: Mapping[str, Mapping[float, float]]) 
     for name, least in best.items():
         axes.plot(list(least), list(least.values()), color=OTHER, linestyle="--", label=f"{name}, best training eps")
     _finish(axes, "median over seeds", xlabel="certified eps", ylabel="verified error, %")
-    figure.savefig(path)
+    return figure
 
 
-def lengths(path: Path, errors: Lines) -> None:
+def lengths(errors: Lines) -> Figure:
     """Verified error against the epochs of the schedule: the median over seeds, and all seeds between the edges."""
     figure = _figure(7, 4.4)
     axes = figure.subplots()
@@ -33,20 +36,20 @@ def lengths(path: Path, errors: Lines) -> None:
         low, high = ([edge(v) for v in values.values()] for edge in edges)
         axes.fill_between(list(values), low, high, color=colour, alpha=0.15, linewidth=0)
     _finish(axes, "median and range over seeds", xlabel="epochs of the schedule", ylabel="verified error, %")
-    figure.savefig(path)
+    return figure
 
 
-def seeds(path: Path, errors: Mapping[str, Sequence[float]]) -> None:
+def seeds(errors: Mapping[str, Sequence[float]]) -> Figure:
     """The quartiles of the verified error over seeds, a box for each row of the table."""
     figure = _figure(7, 1 + 0.45 * len(errors))
     axes = figure.subplots()
     axes.boxplot(list(errors.values()), orientation="horizontal", tick_labels=list(errors))
     axes.invert_yaxis()
     _finish(axes, "quartiles over seeds", xlabel="verified error, %")
-    figure.savefig(path)
+    return figure
 
 
-def costs(path: Path, ratios: Mapping[str, tuple[float, float]]) -> None:
+def costs(ratios: Mapping[str, tuple[float, float]]) -> Figure:
     """Time and peak memory of a step relative to a natural one."""
     figure = _figure(7, 1.2 + 0.5 * len(ratios))
     axes = figure.subplots()
@@ -58,4 +61,4 @@ def costs(path: Path, ratios: Mapping[str, tuple[float, float]]) -> None:
     axes.set_yticks(places, list(ratios))
     axes.invert_yaxis()
     _finish(axes, "a step of training, a natural one being 1", xlabel="ratio")
-    figure.savefig(path)
+    return figure

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absdomain._plots import CYCLE, OTHER, _figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from absdomain._polytope import Polytope
 
 BOXES = ("#009E73", *CYCLE[:2], *CYCLE[3:])  # Box's is green, as in Gowal et al.
 
 
-def polytopes(path: Path, rows: Mapping[str, Mapping[int, Polytope]], title: str) -> None:
+def polytopes(rows: Mapping[str, Mapping[int, Polytope]], title: str) -> Figure:
     """A row for each training, a column for each epoch: the image in gray, boxes as outlines, logits as axes.
 
     Each panel has its own scale; on the dotted line the two logits are equal.
@@ -32,7 +32,7 @@ def polytopes(path: Path, rows: Mapping[str, Mapping[int, Polytope]], title: str
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path)
+    return figure
 
 
 def _panel(axes: Axes, shown: Polytope) -> None:

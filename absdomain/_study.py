@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from absdomain import _measure, _plots
 from absdomain._console import progress
+from absdomain._journal import is_journal
 from absdomain._landscape import landscape
-from absdomain._writing import write_json
+from absdomain._output import Kind, Output
 from absdomain.algebra import AnyDomain, parse
 from absdomain.attack import Pgd
 from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
@@ -26,8 +27,11 @@ from absdomain.parallel import ALONE, World
 from absdomain.region import Linf
 from absdomain.spec import margins
 
+VERDICTS = "verdicts.jsonl"
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of the curve, in units of eps
 DRAWN = 8  # images whose bounds are drawn by layer
+CERTIFICATION = Kind("certification", earlier=lambda folder: is_journal(folder / VERDICTS))
+WRITTEN = ("config.json", "results.json", "curve.json", "layers.json", "errors.png", "widths.png")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,7 @@ def study(
 ) -> Outcome:
     """Certify the test images, show the progress on stderr, and write verdicts.jsonl, results.json and the plots.
 
+    WriteError, before any work, for a folder or a file in it that is not a certification's.
     Processes that torchrun has started share the images; the first one writes.
     """
     world = World.here()
@@ -114,9 +119,10 @@ def study(
     results = _results(subject, check, summary, folder)
     if not world.first:
         return Outcome(summary, folder, results)
-    write_json(folder / "results.json", results)
-    _draw(subject, check, model, images.to(device), labels.to(device), folder, batch)
-    _draw_missed(subject, check, model, images.to(device), seen, folder)
+    output = CERTIFICATION.claim(folder)
+    output.write_json("results.json", results)
+    _draw(subject, check, model, images.to(device), labels.to(device), output, batch)
+    _draw_missed(subject, check, model, images.to(device), seen, output)
     return Outcome(summary, folder, results)
 
 
@@ -131,6 +137,7 @@ def judged(
     world: World = ALONE,
 ) -> list[Verdict]:
     """The verdicts on these images in order, with progress on stderr; those in the folder are not made again."""
+    world.once(lambda: CERTIFICATION.allow(folder, *WRITTEN))
     verdicts = certify(
         subject.network,
         images,
@@ -144,11 +151,12 @@ def judged(
         batch=batch,
         margin=check.margin,
         strict=check.strict,
-        file=folder / "verdicts.jsonl",
+        file=folder / VERDICTS,
         world=world,
     )
     if world.first:
-        write_json(folder / "config.json", {"network": subject.name, "data": subject.data, **asdict(check)})
+        config = {"network": subject.name, "data": subject.data, **asdict(check)}
+        CERTIFICATION.claim(folder).write_json("config.json", config)
     return sorted(_watched(verdicts, len(labels)), key=lambda verdict: verdict.index)
 
 
@@ -178,7 +186,7 @@ def _results(subject: Subject, check: Check, summary: Summary, folder: Path) -> 
 
 
 def _draw(
-    subject: Subject, check: Check, model: nn.Module, images: Tensor, labels: Tensor, folder: Path, batch: int
+    subject: Subject, check: Check, model: nn.Module, images: Tensor, labels: Tensor, output: Output, batch: int
 ) -> None:
     title = f"{subject.name}, {subject.data} test images"
     count = min(check.curve, len(labels))
@@ -200,16 +208,18 @@ def _draw(
             for point in found:
                 points.append(point)
                 show(len(points), f"eps {point.eps:g}")
-        write_json(folder / "curve.json", [asdict(point) for point in points])
-        _plots.errors(folder / "errors.png", points, check.eps, f"{title} (the first {count})")
+        output.write_json("curve.json", [asdict(point) for point in points])
+        figure = _plots.errors(points, check.eps, f"{title} (the first {count})")
+        output.write("errors.png", _plots.encoded(figure))
     layers = layers_of(model, check, images[:DRAWN])
     if layers:
-        write_json(folder / "layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
-        _plots.widths(folder / "widths.png", layers, f"{title}, eps {check.eps:g} (the first {DRAWN})")
+        output.write_json("layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
+        figure = _plots.widths(layers, f"{title}, eps {check.eps:g} (the first {DRAWN})")
+        output.write("widths.png", _plots.encoded(figure))
 
 
 def _draw_missed(
-    subject: Subject, check: Check, model: nn.Module, images: Tensor, verdicts: list[Verdict], folder: Path
+    subject: Subject, check: Check, model: nn.Module, images: Tensor, verdicts: list[Verdict], output: Output
 ) -> None:
     """The first images that a domain breaks and the attack does not, with the margin around them."""
     missed = [v for v in verdicts if v.witness is not None and v.by not in ("nominal", "attack")]
@@ -222,7 +232,7 @@ def _draw_missed(
         assert verdict.witness is not None
         found = landscape(model, image[0], verdict.label, attacked, verdict.witness.to(image))
         title = f"{subject.name}, test image {verdict.index}, eps {check.eps:g}"
-        _plots.landscape(folder / f"landscape-{verdict.index}.png", found, title)
+        output.write(f"landscape-{verdict.index}.png", _plots.encoded(_plots.landscape(found, title)))
 
 
 def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, list[_measure.Layer]]:

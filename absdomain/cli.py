@@ -186,9 +186,12 @@ def bounds(
     """
     from absdomain import _plots, _report
     from absdomain._study import layers_of, margins_of
+    from absdomain._writing import replace, vacant
     from absdomain.data import load
 
     use(threads)
+    if plot is not None:
+        vacant(plot, _plots.drawn)
     subject = subject_of(run, weights, data)
     check = check_of(subject, eps, clip, domain)
     test = load(subject.data, "test", data_dir=data_dir)
@@ -203,7 +206,7 @@ def bounds(
         _report.margins_table(margins, int(label), f"lower bounds of z_{int(label)} - z_rival"),
     )
     if plot is not None:
-        _plots.widths(plot, layers, title)
+        replace(plot, _plots.encoded(_plots.widths(layers, title), plot.suffix[1:] or "png"), _plots.drawn)
 
 
 # --- fuzz -------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from absdomain._timing import interleaved, once, peak_memory
 from benchmarks.cases import BATCHES, NETWORKS, Case, cases
-from benchmarks.output import Row, write
+from benchmarks.output import Row, ready, write
 
 
 def bounds(
@@ -21,6 +21,7 @@ def bounds(
     out: Annotated[Path | None, typer.Option(help="Also write the rows to this JSON file.")] = None,
 ) -> None:
     """Time bounds as ratios to the module's forward, and training steps as ratios to a natural step, in one run."""
+    ready(out)
     rows = []
     for name in network or NETWORKS:
         for size in batch or BATCHES:

@@ -15,7 +15,7 @@ from absdomain.data import Images
 from absdomain.registry import names
 from absdomain.trainers import Recipe, read
 from benchmarks.claims import CLAIMS
-from benchmarks.output import Row, write
+from benchmarks.output import Row, ready, write
 
 NATURAL = "natural"
 BASES = (NATURAL, "ibp", "pure-ibp")  # what papers form ratios to
@@ -33,6 +33,7 @@ def methods(
 
     Loss, gradients and Adam, in the middle of the ramp of eps; settings are those of each method's recipe for MNIST.
     """
+    ready(out)
     asked = dict.fromkeys([*BASES, *(trainer or names("trainers"))])
     rows = measured({name: recipe_for(name, network, batch) for name in asked}, drawn(batch), seconds)
     write(_table(rows, f"A training step of {network}, batch {batch}, one thread"), rows, out)

@@ -412,6 +412,67 @@ def test_a_damaged_file_is_refused_with_its_line(call: Any, tmp_path: Path, line
         call()
 
 
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        b"no newline",
+        b"{",
+        b'{"format"',
+        b'{"format": "absdomain verdicts 2"',
+        b"two\nlines\n",
+        b"[]\n",
+        b"\n",
+        b"\0\xff",
+    ],
+)
+def test_a_file_of_others_is_left_as_it_is(call: Any, tmp_path: Path, theirs: bytes) -> None:
+    file = tmp_path / "theirs"
+    file.write_bytes(theirs)
+    for given in (file, tmp_path / "link"):
+        given.is_file() or given.symlink_to(file)
+        with pytest.raises(JournalError, match=rf"{given.name}:1: .*(give another file|delete the file)"):
+            call(file=given)
+        assert file.read_bytes() == theirs
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_text_behind_the_verdicts_is_left_as_it_is(call: Any, tmp_path: Path) -> None:
+    whole, file = list(call()), tmp_path / "v" / "r.jsonl"
+    content = file.read_bytes()
+    file.write_bytes(content + b"a note without an end")
+    with pytest.raises(JournalError, match=r"r\.jsonl:32: b'a note .* is no result; take it out"):
+        call()
+    assert file.read_bytes() == content + b"a note without an end"
+    file.write_bytes(content + b'{"index": 3, "la')  # torn
+    assert same(list(call()), whole)
+
+
+def test_what_is_no_plain_file_is_refused(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for given, message in (
+        (tmp_path, "not a plain file"),
+        (Path("/dev/null"), "not a plain file"),
+        (tmp_path / "file" / "below", "cannot be written"),
+        (Path("/proc/self/r.jsonl"), "cannot be written"),  # where nobody may
+    ):
+        with pytest.raises(JournalError, match=rf"{given}: {message}.*give another"):
+            call(file=given)
+
+
+def test_an_empty_file_is_taken(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert same(list(call(file=tmp_path / "empty")), list(call(file=None)))
+
+
+def test_a_part_of_others_is_left_as_it_is(call: Any, tmp_path: Path) -> None:
+    list(call())
+    part = tmp_path / "v" / "r.jsonl.part1"
+    part.write_bytes(b"theirs")
+    with pytest.raises(JournalError, match=r"part1:1: not a results file"):
+        call()
+    assert part.read_bytes() == b"theirs"
+
+
 def test_parts_are_found_by_their_exact_names(call: Any, tmp_path: Path) -> None:
     path, (verdict, *_) = tmp_path / "eps[1].jsonl", list(call(file=None))
     part, copy = (path.with_name(path.name + end) for end in (".part1", ".part1.bak"))

@@ -105,6 +105,7 @@ def test_certify_prints_json_alone_and_writes_a_whole_folder(run: Path, tmp_path
     assert all(error >= results["verified_error"] for error in results["domains"].values())
     assert (results["samples"], results["eps"], results["data"], results["clip"]) == (40, 0.05, "digits", True)
     expected = {
+        ".absdomain",
         "config.json",
         "verdicts.jsonl",
         "results.json",

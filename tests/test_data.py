@@ -176,6 +176,21 @@ def test_a_download_is_checked_and_kept(mirror: Path, monkeypatch: pytest.Monkey
         load("mnist", "train")
 
 
+@pytest.mark.parametrize("download", [True, False])
+def test_a_file_of_others_in_the_cache_is_left_as_it_is(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, download: bool
+) -> None:
+    for file in (IMAGES, LABELS):
+        publish(monkeypatch, "mnist", mirror / file)
+    theirs = tmp_path / "cache/absdomain/mnist" / IMAGES
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+    with pytest.raises(DataError, match=r"idx3-ubyte\.gz: not the public file, whose MD5 is .*; move it away"):
+        load("mnist", "test", download=download)
+    assert theirs.read_bytes() == b"theirs"
+    assert list(theirs.parent.iterdir()) == [theirs]
+
+
 @pytest.mark.filterwarnings("ignore:cifar10/test")
 def test_cifar_is_read_out_of_the_downloaded_archive(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = write_cifar(mirror, "test_batch.bin")

@@ -28,7 +28,7 @@ def test_the_margin_over_the_plane(tmp_path: Path) -> None:
 
     corner, right, top, far = at(0, 0), at(1, 0), at(0, 1), at(1, 1)
     assert far == pytest.approx(right + top - corner)
-    _plots.landscape(tmp_path / "plane.png", found, "a title")
+    (tmp_path / "plane.png").write_bytes(_plots.encoded(_plots.landscape(found, "a title")))
     assert (tmp_path / "plane.png").stat().st_size > 10_000
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from absdomain._journal import JournalError
 from absdomain.commands import sweep_table
 from absdomain.commands.cost import cost
-from absdomain.commands.sweep import Job, Result, _costs, _results, jobs
+from absdomain.commands.sweep import SWEEP, Job, Result, _costs, _results, jobs
 from absdomain.data import Images, load
 from absdomain.trainers.natural import natural
 from tests.test_cli import call
@@ -64,9 +64,10 @@ def test_a_sweep_refuses_before_it_trains(given: list[str], text: str) -> None:
 
 
 def test_what_a_sweep_measured_is_read_back_or_refused(tmp_path: Path) -> None:
+    output = SWEEP.claim(tmp_path)
     (tmp_path / "costs.json").write_text("{")
     with pytest.raises(ValueError, match=r"costs\.json: not what a sweep wrote .*delete it to measure again"):
-        _costs(["digits-demo"], None, tmp_path)
+        _costs(["digits-demo"], None, output)
 
 
 def test_a_sweep_reads_no_results_of_other_weights(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_a_sweep_is_resumed_and_tabulated(tmp_path: Path) -> None:
     assert all(row["clean"] <= row["pgd"] <= row["verified"] for row in found)
     names = {path.name for path in (tmp_path / "s").iterdir() if path.is_file()}
     assert names == {
-        "results.json", "table.md", "costs.json", "eps.png", "length.png", "cost.png",
+        ".absdomain", "results.json", "table.md", "costs.json", "eps.png", "length.png", "cost.png",
     }  # fmt: skip
     costs = json.loads((tmp_path / "s/costs.json").read_text())["digits-demo"]
     assert costs["time_ratio"] > 1  # a natural step is part of none of its bounds
@@ -129,7 +130,7 @@ def test_the_table_has_best_median_worst_mean_and_deviation(tmp_path: Path) -> N
         return Result("p", "ibp", 10, seed, eps, 0.1, True, None, 1.0, 2.0, verified, 3.0, diverged)
 
     rows = [result(0, 10.0), result(1, 40.0), result(2, 16.0), result(3, None, "loss nan")]
-    sweep_table.write(tmp_path, rows, {"p": {"time_ratio": 2.5, "memory_ratio": 1.25}})
+    sweep_table.write(SWEEP.claim(tmp_path), rows, {"p": {"time_ratio": 2.5, "memory_ratio": 1.25}})
     line = (tmp_path / "table.md").read_text().splitlines()[2]
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "p", "10", "0.1", "yes", "4 (1 diverged)", "1.00 ± 0.00", "2.00 ± 0.00", "10.00", "16.00", "40.00",
@@ -137,7 +138,7 @@ def test_the_table_has_best_median_worst_mean_and_deviation(tmp_path: Path) -> N
     ]  # fmt: skip
     assert "Published" not in (tmp_path / "table.md").read_text()
     assert "seed 3: loss nan" in (tmp_path / "table.md").read_text()
-    assert {path.name for path in tmp_path.iterdir()} == {"table.md", "seeds.png", "cost.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {".absdomain", "table.md", "seeds.png", "cost.png"}
 
 
 def test_published_errors_stand_beside_ours(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_published_errors_stand_beside_ours(tmp_path: Path) -> None:
         ("digits-demo", 0.1): ("-", "-", "-"),
     }
     rows = [Result(name, "ibp", 10, 0, eps, eps, True, None, 1.0, 2.0, 3.0, 4.0) for name, eps in known]
-    sweep_table.write(tmp_path, rows, {})
+    sweep_table.write(SWEEP.claim(tmp_path), rows, {})
     head, _, *lines = (tmp_path / "table.md").read_text().splitlines()
     place = [cell.strip() for cell in head.strip("|").split("|")].index("published: clean")
     for cells, line in zip(known.values(), lines, strict=False):

@@ -2,21 +2,25 @@
 
 A folder holds a tensor file, and `state.json`, which names it and its SHA-256. Tensors are written first, under a name
 made of their own hash; the rename of `state.json` commits both. A process killed at any moment leaves the former
-checkpoint or the new one, and perhaps a stray file that the next save removes.
+checkpoint or the new one, and perhaps a stray file that the next save removes. It removes no others: a stray tensor
+file has the name that its content makes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from absdomain._writing import write_atomically, write_json
+from absdomain._writing import as_json, is_temporary, remove, replace
 
 STATE = "state.json"
+NAME = re.compile(r"checkpoint-[0-9a-f]{16}\.safetensors")
 
 
 class CheckpointError(ValueError):
@@ -43,16 +47,39 @@ def whole(path: Path) -> bool:
 
 
 def save(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-    """Replace the folder's checkpoint. `numbers` is JSON: floats come back bit for bit."""
+    """Replace the folder's checkpoint. `numbers` is JSON: floats come back bit for bit.
+
+    For the one process that has the folder's lock: what others were writing is theirs no more, and goes.
+    """
     content = pack(tensors)
     digest = hashlib.sha256(content).hexdigest()
-    path = folder / f"checkpoint-{digest[:16]}.safetensors"
-    write_atomically(path, content)
-    state = {"tensors": path.name, "sha256": digest, **numbers}
-    write_json(folder / STATE, state)
-    for stale in [*folder.glob("checkpoint-*.safetensors"), *folder.glob(".checkpoint-*.tmp")]:
-        if stale != path:
+    path = folder / _named(digest)
+    replace(path, content, lambda old: False)
+    replace(folder / STATE, as_json({"tensors": path.name, "sha256": digest, **numbers}), _is_state)
+    for stale in folder.iterdir():
+        if is_temporary(stale):
             stale.unlink()
+        elif stale != path and NAME.fullmatch(stale.name):
+            remove(stale, partial(_is_named, stale.name))
+
+
+def _named(digest: str) -> str:
+    """The name of a tensor file of this SHA-256."""
+    return f"checkpoint-{digest[:16]}.safetensors"
+
+
+def _is_named(name: str, content: bytes) -> bool:
+    """Whether a tensor file has the name that its content makes."""
+    return _named(hashlib.sha256(content).hexdigest()) == name
+
+
+def _is_state(content: bytes) -> bool:
+    """Whether this is a state: it names a tensor file as `save` does."""
+    try:
+        state = json.loads(content)
+        return bool(state["tensors"] == _named(state["sha256"]))
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

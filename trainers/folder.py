@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from absdomain._writing import write_json
+from absdomain._output import Kind
+from absdomain._writing import WriteError, present
 from absdomain.data import statistics
 from absdomain.normalise import Normalise
 from absdomain.registry import find
@@ -73,13 +74,20 @@ def read_config(folder: Path) -> Config | None:
         raise RunError(f"{path}: not the config of a run ({reason}); restore it, or use another folder") from reason
 
 
+TRAINING = Kind("training", earlier=lambda folder: read_config(folder) is not None)
+
+
 def agreed(folder: Path, wanted: Config) -> Config:
     """The config under which a run goes on: the folder's own, if there is one, else `wanted`. Nothing is written.
 
-    Thread count and torch version stay the run's; anything else that differs is refused.
+    Thread count and torch version stay the run's; anything else that differs is refused, as is a folder of others'.
     """
-    present = read_config(folder)
-    if present is None:
+    try:
+        TRAINING.allow(folder)
+    except WriteError as reason:
+        raise RunError(str(reason)) from reason
+    begun = read_config(folder)
+    if begun is None:
         weights = next((path for path in (folder / STATE, model_path(folder)) if path.exists()), None)
         if weights is not None:
             raise RunError(
@@ -87,12 +95,12 @@ def agreed(folder: Path, wanted: Config) -> Config:
                 "or use another folder"
             )
         return wanted
-    old, new = (config.to_json() | config.recipe.to_json() for config in (present, wanted))
+    old, new = (config.to_json() | config.recipe.to_json() for config in (begun, wanted))
     differing = [name for name in new if name not in ("recipe", "threads", "torch") and old[name] != new[name]]
     if differing:
         changes = ", ".join(f"{name} {old[name]!r}, now {new[name]!r}" for name in differing)
         raise RunError(f"{folder}: holds a run with {changes}; ask for the same to resume it, or use another folder")
-    return present
+    return begun
 
 
 def settle(folder: Path, config: Config) -> None:
@@ -101,7 +109,7 @@ def settle(folder: Path, config: Config) -> None:
     A run that goes on with another torch than it began with is warned of, as rounding may differ.
     """
     if not (folder / CONFIG).exists():
-        write_json(folder / CONFIG, config.to_json())
+        TRAINING.claim(folder).write_json(CONFIG, config.to_json())
     elif config.torch != torch.__version__ and not model_path(folder).exists():
         warnings.warn(
             f"{folder}: begun with torch {config.torch}, goes on with {torch.__version__}: its weights may differ from "
@@ -116,10 +124,13 @@ def locked(folder: Path) -> Iterator[None]:
     import fcntl
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        TRAINING.claim(folder)
+        file = open(folder / ".lock", "a")  # noqa: SIM115  (closed below)
+    except WriteError as reason:
+        raise RunError(str(reason)) from reason
     except OSError as reason:
-        raise RunError(f"{folder}: not a folder, and none can be made ({reason}); use another") from reason
-    with open(folder / ".lock", "w") as file:
+        raise RunError(f"{folder}: cannot be locked ({reason.strerror}); mend that, or use another") from reason
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as reason:
@@ -127,16 +138,31 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def check_metrics(folder: Path, size: int) -> None:
-    """RunError if the metrics have fewer bytes than when the checkpoint was made: rows are lost."""
+def check_metrics(folder: Path, size: int, epoch: int) -> None:
+    """RunError unless the metrics are `size` bytes of so many epochs, and perhaps the next row, which may be torn.
+
+    Fewer bytes: rows are lost. Others behind them: they are not ours to drop.
+    """
     path = folder / METRICS
-    present = path.stat().st_size if path.exists() else 0
-    if present < size:
-        raise RunError(f"{path}: has {present} bytes, but {size} were written; restore it, or use another folder")
+    content = present(path) or b""
+    if len(content) < size:
+        raise RunError(f"{path}: has {len(content)} bytes, but {size} were written; restore it, or use another folder")
+    if not _follows(content[size:], epoch + 1):
+        raise RunError(
+            f"{path}: behind the {size} bytes of this run stands what is no row of its epoch {epoch + 1}; move that "
+            "away, or use another folder"
+        )
+
+
+def _follows(rest: bytes, epoch: int) -> bool:
+    """Whether this is at most one row, of the epoch, or the beginning of one."""
+    begins = f'{{"epoch": {epoch}, '.encode()
+    return b"\n" not in rest[:-1] and (rest.startswith(begins) or begins.startswith(rest))
 
 
 def append_metrics(folder: Path, row: dict[str, Any], size: int) -> int:
-    """Put a row behind the first `size` bytes of the metrics and return the new size; later rows are dropped."""
+    """Put a row behind the first `size` bytes of the metrics and return the new size; a torn one there is dropped."""
+    check_metrics(folder, size, row["epoch"] - 1)
     path = folder / METRICS
     path.touch()
     with open(path, "r+b") as file:

@@ -98,8 +98,8 @@ def train(
     Processes of one `world` train together, by default those that torchrun has started (`World.here`): each calls this
     with the same arguments and gets the same rows, but for their seconds. `World()` trains in this process alone.
 
-    Raises RunError for a folder that holds another run, Diverged when losses or gradients stay unusable, and DataError,
-    RecipeError and CheckpointError as their files do.
+    Raises RunError for a folder that holds another run or what is not the library's, Diverged when losses or gradients
+    stay unusable, and DataError, RecipeError and CheckpointError as their files do.
     """
     folder, world = Path(out), World.here() if world is None else world
     recipe = replace(recipe, trainer=str(read(recipe.trainer)))
@@ -134,7 +134,7 @@ def _train(
         session = start(folder, recipe, full, device, world)
         world.once(lambda: settle(folder, config))  # what cannot start leaves no config behind
         session.restore()
-        world.once(lambda: check_metrics(folder, session.position.metrics_size))
+        world.once(lambda: check_metrics(folder, session.position.metrics_size, session.position.epoch))
         if session.position.diverged is not None:  # another draw of an attack may do no harm, and be another training
             _set(session, session.position.epoch * session.batches + session.position.batch)
             raise Diverged(_diverged(session, session.position.diverged))

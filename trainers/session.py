@@ -10,14 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from absdomain._writing import write_atomically
 from absdomain.data import Images
 from absdomain.graph import Graph
 from absdomain.lowering import to_graph
 from absdomain.norms import induced_norms
 from absdomain.parallel import ALONE, World
 from absdomain.trainers import checkpoints
-from absdomain.trainers.folder import build_network, model_path
+from absdomain.trainers.folder import TRAINING, build_network, model_path
 from absdomain.trainers.method import read
 from absdomain.trainers.objective import Objective
 from absdomain.trainers.recipe import Recipe
@@ -102,7 +101,7 @@ class Session:
         for name, model in self.objective.models.items():
             path = model_path(self.folder, name)
             if not checkpoints.whole(path):
-                write_atomically(path, checkpoints.pack(model.state_dict()))
+                TRAINING.claim(self.folder).write(path.name, checkpoints.pack(model.state_dict()))
 
     def batches_held_out(self, size: int) -> HeldOut:
         """The held-out images as the objective takes them."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from absdomain import _options as option
-from absdomain._writing import write_json
+from absdomain._output import Kind
+from absdomain._writing import keyed, present
 from absdomain.commands.runs import subject_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ class Weighed:
     weights: int
     negligible: float  # the share of them below a threshold times the layer's largest
     norm: float  # max |A r|_inf over |r|_inf <= 1: the norm induced by l_inf
+
+
+def _earlier(folder: Path) -> bool:
+    return keyed([field.name for field in fields(Weighed)])(present(folder / LAYERS) or b"")
+
+
+LAYERS, FILTERS = "layers.json", "filters.png"
+INSPECTION = Kind("inspection", _earlier)
 
 
 def inspect(
@@ -52,11 +61,13 @@ def inspect(
     from absdomain.data import load
 
     subject = subject_of(run, weights, data, model)
+    folder = out or subject.folder / "inspected"
+    INSPECTION.allow(folder, LAYERS, FILTERS)
     graph = frozen(subject.network, load(subject.data, "test", data_dir=data_dir)[:1][0])
     rows = weighed(graph, threshold)
-    folder = out or subject.folder / "inspected"
-    write_json(folder / "layers.json", [asdict(row) for row in rows])
-    _plots.filters(folder / "filters.png", filters(graph), f"{subject.name}: the first layer")
+    output = INSPECTION.claim(folder)
+    output.write_json(LAYERS, [asdict(row) for row in rows])
+    output.write(FILTERS, _plots.encoded(_plots.filters(filters(graph), f"{subject.name}: the first layer")))
     _show(rows, f"{subject.name} on {subject.data}", threshold)
     typer.echo(f"filters and numbers: {folder}")
 

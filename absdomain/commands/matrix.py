@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from absdomain import _options as option
-from absdomain._writing import write_json
+from absdomain._writing import as_json, keyed, replace, vacant
 from absdomain.commands.runs import check_of, subject_of, use
 
 if TYPE_CHECKING:
@@ -23,6 +24,25 @@ if TYPE_CHECKING:
 DOMAINS = ("box", "deeppoly(slopes=zero)", "fast-lin", "crown", "lp")
 SPLITS = ("test", "train")
 STREAM = 1  # of the seed's random streams; trainings draw what they hold out from the seed's own
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network's errors on images of one split, in percent."""
+
+    run: str
+    trained: str  # the trainer
+    split: str
+    eps: float
+    clip: bool
+    clean: float
+    images: int
+    pgd: float | None
+    domains: dict[str, float]  # as the user spells them
+    timeouts: dict[str, int]
+
+
+OURS = keyed([field.name for field in fields(Row)])
 
 
 def matrix(
@@ -51,6 +71,7 @@ def matrix(
     `absdomain matrix runs/ibp runs/wong-kolter --subset 100 --seed 1`
     """
     use(threads)
+    vacant(out, OURS)
     rows = []
     for run in runs:
         subject = subject_of(run, None, None, model)
@@ -58,13 +79,13 @@ def matrix(
             subject, eps, clip, domain or list(DOMAINS),
             steps=steps, restarts=restarts, subset=subset, seed=seed, curve=0,
         )  # fmt: skip
-        rows += [_row(run, subject, check, split, subset, data_dir) for split in SPLITS]
-    write_json(out, rows)
+        rows += [asdict(_row(run, subject, check, split, subset, data_dir)) for split in SPLITS]
+    replace(out, as_json(rows), OURS)
     _show(rows)
     typer.echo(f"numbers: {out}")
 
 
-def _row(run: Path, subject: Subject, check: Check, split: str, count: int, data_dir: Path | None) -> dict[str, Any]:
+def _row(run: Path, subject: Subject, check: Check, split: str, count: int, data_dir: Path | None) -> Row:
     """One network's errors on `count` images of a split; verdicts that its folder has are not made again."""
     from absdomain._study import judged
     from absdomain.data import load
@@ -75,18 +96,18 @@ def _row(run: Path, subject: Subject, check: Check, split: str, count: int, data
     folder = check.folder(subject)
     verdicts = judged(subject, check, images, labels, folder.with_name(f"{split}-seed{check.seed}-{folder.name}"))
     summary, spelt = summarise(verdicts), check.spelling()
-    return {
-        "run": str(run),
-        "trained": recipe.trainer,
-        "split": split,
-        "eps": check.eps,
-        "clip": check.clip,
-        "clean": summary.clean_error,
-        "images": len(labels),
-        "pgd": summary.pgd_error,
-        "domains": {spelt.get(name, name): error for name, error in summary.domains.items()},
-        "timeouts": summary.timeouts,
-    }
+    return Row(
+        run=str(run),
+        trained=recipe.trainer,
+        split=split,
+        eps=check.eps,
+        clip=check.clip,
+        clean=summary.clean_error,
+        images=len(labels),
+        pgd=summary.pgd_error,
+        domains={spelt.get(name, name): error for name, error in summary.domains.items()},
+        timeouts=dict(summary.timeouts),
+    )
 
 
 def drawn(images: Images, count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from absdomain.trainers import Metrics, Recipe, StepMetrics
 
 
+CURVES = "training.png"
+
+
 def recipe_of(preset: str | None, options: dict[str, Any]) -> Recipe:
     """The preset, or the trainer's own recipe for the data, with those of the options that are given and its fields."""
     from absdomain.data import names
@@ -54,7 +57,9 @@ def train_in(
     """Train with progress on stderr, call `after` when an epoch is committed, and draw the curves."""
     from absdomain import _plots
     from absdomain.trainers import read_metrics, train
+    from absdomain.trainers.folder import TRAINING
 
+    TRAINING.allow(folder, CURVES)
     held_out = ""
     with progress(f"train {recipe.network}", recipe.epochs, lines=min(recipe.epochs, 100)) as show:
 
@@ -70,7 +75,7 @@ def train_in(
     if not speaks():
         return
     title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
-    _plots.training(folder / "training.png", read_metrics(folder), title)
+    TRAINING.claim(folder).write(CURVES, _plots.encoded(_plots.training(read_metrics(folder), title)))
 
 
 def _rates(where: str, row: StepMetrics | Metrics) -> str:
@@ -110,6 +115,14 @@ def subject_of(run: Path | None, weights: Path | None, data: str | None, model: 
     if data is None and found.data is None:
         raise ValueError(f"{weights} does not say its data set; give --data")
     return Subject(found.network, weights.stem, data or found.data or "", None, True, Path("runs") / weights.stem)
+
+
+def made_of_runs(folder: Path, *names: str) -> bool:
+    """Whether a folder has trainings' folders, and beside them at most files of these names."""
+    from absdomain.trainers.folder import TRAINING, read_config
+
+    paths = [path for path in folder.iterdir() if path.name not in names]
+    return bool(paths) and all(path.is_dir() and (TRAINING.has(path) or read_config(path)) for path in paths)
 
 
 def check_of(subject: Subject, eps: float | None, clip: bool | None, domains: list[str] | None, **more: Any) -> Check:

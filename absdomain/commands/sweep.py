@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from absdomain import _options as option
-from absdomain._writing import write_json
-from absdomain.commands.runs import check_of, recipe_of, subject_of, train_in, use
+from absdomain._output import Kind, Output
+from absdomain.commands.runs import check_of, made_of_runs, recipe_of, subject_of, train_in, use
 
 if TYPE_CHECKING:
     from absdomain.trainers import Recipe
+
+
+WRITTEN = ("results.json", "table.md", "costs.json", "eps.png", "length.png", "seeds.png", "cost.png")
+SWEEP = Kind("sweep", earlier=lambda folder: made_of_runs(folder, *WRITTEN))
 
 
 @dataclass(frozen=True)
@@ -102,12 +106,14 @@ def sweep(
     results: list[Result] = []
     if domain is not None:
         proving([parse(text) for text in domain])  # now, and not after the first training
-    for job in list(jobs(presets, seeds, budget or [1.0], out, images)):
+    trainings = list(jobs(presets, seeds, budget or [1.0], out, images))
+    output = SWEEP.claim(out, *WRITTEN)
+    for job in trainings:
         typer.echo(f"{job.folder}", err=True)
         results += _results(job, eps, asked, data_dir, device)
-    costs = _costs(presets, data_dir, out) if cost else {}
-    sweep_table.write(out, results, costs)
-    write_json(out / "results.json", [asdict(result) for result in results])
+    costs = _costs(presets, data_dir, output) if cost else {}
+    sweep_table.write(output, results, costs)
+    output.write_json("results.json", [asdict(result) for result in results])
     typer.echo((out / "table.md").read_text())
     typer.echo(f"table, numbers and plots: {out}")
 
@@ -169,12 +175,12 @@ def _certified(
     return study(subject, check_of(subject, eps, **asked), data_dir=data_dir, device=device).results
 
 
-def _costs(presets: list[str], data_dir: Path | None, out: Path) -> dict[str, Any]:
+def _costs(presets: list[str], data_dir: Path | None, output: Output) -> dict[str, Any]:
     """What a step of each preset costs, measured once and kept."""
     from absdomain.commands.cost import cost
     from absdomain.data import load
 
-    path = out / "costs.json"
+    path = output.path / "costs.json"
     try:
         known: dict[str, dict[str, Any]] = dict(json.loads(path.read_text())) if path.exists() else {}
     except ValueError as reason:
@@ -185,5 +191,5 @@ def _costs(presets: list[str], data_dir: Path | None, out: Path) -> dict[str, An
         if known.get(preset, {}).get("recipe") != key:
             found = cost(recipe, load(recipe.data, "train", data_dir=data_dir))
             known[preset] = {**asdict(found), "recipe": key}
-            write_json(path, known)
+            output.write_json(path.name, known)
     return {preset: known[preset] for preset in presets}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
-from pathlib import Path
 from statistics import mean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 from absdomain import _plots_sweep as plots
-from absdomain._writing import write_atomically
+from absdomain._output import Output
+from absdomain._plots import encoded
 from absdomain.commands.runs import recipe_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ HEAD = (
 )  # fmt: skip
 
 
-def write(out: Path, results: Sequence[Result], costs: Mapping[str, Mapping[str, Any]]) -> None:
+def write(output: Output, results: Sequence[Result], costs: Mapping[str, Mapping[str, Any]]) -> None:
     """table.md and the plots that the results allow."""
     groups = grouped(results)
     known = {group: published(group[0], group[2]) for group in groups}
@@ -44,8 +44,8 @@ def write(out: Path, results: Sequence[Result], costs: Mapping[str, Mapping[str,
     diverged = [f"- {r.preset}, {r.epochs} epochs, seed {r.seed}: {r.diverged}\n" for r in results if r.diverged]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     lost = "\nDiverged:\n\n" + "".join(dict.fromkeys(diverged)) if diverged else ""
-    write_atomically(out / "table.md", f"{table}\n{notes}{lost}".encode())
-    _draw(out, groups, costs)
+    output.write("table.md", f"{table}\n{notes}{lost}".encode())
+    _draw(output, groups, costs)
 
 
 def grouped(results: Sequence[Result]) -> dict[Group, list[Result]]:
@@ -114,19 +114,19 @@ def _mean(values: Sequence[float]) -> str:
     return f"{mean(values):.2f} ± {stdev(values):.2f}"
 
 
-def _draw(out: Path, groups: Mapping[Group, list[Result]], costs: Mapping[str, Mapping[str, Any]]) -> None:
+def _draw(output: Output, groups: Mapping[Group, list[Result]], costs: Mapping[str, Mapping[str, Any]]) -> None:
     radii, lengths = by_radius(groups), by_length(groups)
     if any(len(values) > 1 for values in radii.values()):
-        plots.radii(out / "eps.png", radii, best_over_training(groups))
+        output.write("eps.png", encoded(plots.radii(radii, best_over_training(groups))))
     if any(len(values) > 1 for values in lengths.values()):
-        plots.lengths(out / "length.png", lengths)
+        output.write("length.png", encoded(plots.lengths(lengths)))
     boxes = {f"{p}, {epochs} epochs, eps {eps:.3g}": _values(ms, "verified") for (p, epochs, eps), ms in groups.items()}
     boxes = {name: values for name, values in boxes.items() if len(values) > 1}
     if boxes:
-        plots.seeds(out / "seeds.png", boxes)
+        output.write("seeds.png", encoded(plots.seeds(boxes)))
     if costs:
         ratios = {preset: (found["time_ratio"], found["memory_ratio"]) for preset, found in costs.items()}
-        plots.costs(out / "cost.png", ratios)
+        output.write("cost.png", encoded(plots.costs(ratios)))
 
 
 def by_radius(groups: Mapping[Group, list[Result]]) -> dict[str, dict[float, list[float]]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from absdomain import _options as option
-from absdomain._writing import write_atomically, write_json
-from absdomain.commands.runs import recipe_of, train_in, use
+from absdomain._output import Kind
+from absdomain.commands.runs import made_of_runs, recipe_of, train_in, use
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TRAINERS = ("natural", "ibp")
 DOMAINS = ("box", "crown")
+NUMBERS, PICTURE = "toy.json", "toy.png"
+TOY = Kind("toy", earlier=lambda folder: made_of_runs(folder, NUMBERS, PICTURE))
 MOMENTS = (0.0, 0.05, 0.2, 0.6, 1.0)  # of the epochs
 
 
@@ -47,7 +49,7 @@ def toy(
 
     `absdomain toy --out runs/toy`
     """
-    from absdomain import _plots_toy
+    from absdomain import _plots, _plots_toy
     from absdomain.data import load
 
     use(threads)
@@ -58,13 +60,15 @@ def toy(
     chosen = sorted(set(moment or [round(part * recipes["ibp"].epochs) for part in MOMENTS]))
     if chosen[-1] > recipes["ibp"].epochs:
         raise ValueError(f"--moment {chosen[-1]}: the training ends after {recipes['ibp'].epochs} epochs")
+    output = TOY.claim(out, NUMBERS, PICTURE)
     found = _drawn(recipes, out, chosen, points[index : index + 1][0], eps, domain or DOMAINS)
     rows = [_row(name, epoch, shown) for name, shots in found.items() for epoch, shown in shots.items()]
-    write_json(out / "toy.json", rows)
+    output.write_json(NUMBERS, rows)
     label = int(points.labels[index])
-    _plots_toy.polytopes(out / "toy.png", found, f"point {index}, class {label}, eps {eps:g}: axes are the two logits")
+    title = f"point {index}, class {label}, eps {eps:g}: axes are the two logits"
+    output.write(PICTURE, _plots.encoded(_plots_toy.polytopes(found, title)))
     _show(rows)
-    typer.echo(f"drawn and numbers: {out / 'toy.png'}, {out / 'toy.json'}")
+    typer.echo(f"drawn and numbers: {out / PICTURE}, {out / NUMBERS}")
 
 
 def _recipe(trainer: str, eps: float, epochs: int | None, seed: int) -> Recipe:
@@ -110,12 +114,13 @@ def trained(recipe: Recipe, folder: Path, epochs: Sequence[int]) -> dict[int, di
     from safetensors.torch import load_file
 
     from absdomain.trainers import checkpoints
-    from absdomain.trainers.folder import model_path
+    from absdomain.trainers.folder import TRAINING, model_path
     from absdomain.trainers.session import saved_weights
 
     def keep(epoch: int) -> None:
         if epoch in epochs:
-            write_atomically(model_path(folder, f"epoch-{epoch}"), checkpoints.pack(saved_weights(folder)))
+            name = model_path(folder, f"epoch-{epoch}").name
+            TRAINING.claim(folder).write(name, checkpoints.pack(saved_weights(folder)))
 
     _, state = checkpoints.load(folder) or ({}, {"batch": None})
     if state["batch"] == 0:  # perhaps killed after an epoch's commit, before its weights were kept

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from absdomain._writing import WriteError, _temporary
 from absdomain.trainers import checkpoints
 from absdomain.trainers.checkpoints import CheckpointError
 
@@ -30,14 +31,46 @@ def test_what_is_saved_is_loaded_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_the_new_checkpoint_replaces_the_old_and_its_litter(tmp_path: Path) -> None:
+    (tmp_path / _temporary("checkpoint-0123.safetensors")).write_bytes(b"half")
     checkpoints.save(tmp_path, TENSORS, {"epoch": 1})
-    (tmp_path / ".checkpoint-0123.safetensors.tmp").write_bytes(b"half")
+    (first,) = tmp_path.glob("*.safetensors")
+    content = first.read_bytes()
+    checkpoints.save(tmp_path, {"a": torch.zeros(2)}, {"epoch": 2})
+    first.write_bytes(content)  # killed before it was removed
     checkpoints.save(tmp_path, {"a": torch.zeros(2)}, {"epoch": 2})
     assert len(list(tmp_path.iterdir())) == 2
     found = checkpoints.load(tmp_path)
     assert found is not None
     assert torch.equal(found[0]["a"], torch.zeros(2))
     assert found[1] == {"epoch": 2}
+
+
+def test_files_of_others_stay_whatever_they_are_called(tmp_path: Path) -> None:
+    """A copy of a checkpoint under another name, another's content under a checkpoint's, a name like a temporary's."""
+    checkpoints.save(tmp_path, TENSORS, {"epoch": 1})
+    (ours,) = tmp_path.glob("*.safetensors")
+    theirs = {
+        "checkpoint-best.safetensors": ours.read_bytes(),
+        "checkpoint-0123456789abcdef.safetensors": b"theirs",
+        ".checkpoint-0123.safetensors.tmp": b"theirs",
+        ".state.json.0123456789abcdef.tmp": b"theirs",
+        "checkpoint.pt": b"theirs",
+    }
+    for name, content in theirs.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "checkpoint-fedcba9876543210.safetensors").symlink_to(tmp_path / "checkpoint.pt")
+    checkpoints.save(tmp_path, {"a": torch.zeros(2)}, {"epoch": 2})
+    assert not ours.exists()
+    assert {name: (tmp_path / name).read_bytes() for name in theirs} == theirs
+    assert (tmp_path / "checkpoint-fedcba9876543210.safetensors").is_symlink()
+
+
+def test_a_state_of_others_is_not_replaced(tmp_path: Path) -> None:
+    for theirs in (b'{"epoch": 3}', b"[1]", b'{"tensors": "mine.pt", "sha256": "0"}', b"\xff"):
+        (tmp_path / "state.json").write_bytes(theirs)
+        with pytest.raises(WriteError, match=r"state\.json: absdomain did not write this.*; move it away"):
+            checkpoints.save(tmp_path, TENSORS, NUMBERS)
+        assert (tmp_path / "state.json").read_bytes() == theirs
 
 
 def test_a_tied_weight_is_saved(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def advanced(folder: Path, before: tuple[int, int]) -> bool:
 
 
 def temporaries(folder: Path) -> list[Path]:
-    return [*folder.glob(".checkpoint-*.tmp"), *folder.glob(".state.json.tmp")]
+    return [*folder.glob(".checkpoint-*.tmp"), *folder.glob(".state.json.*.tmp")]
 
 
 def moments() -> Iterator[float]:
