@@ -26,9 +26,7 @@ class Attack(Protocol):
     `certify` gives it a generator for each sample, for `Region.sample`.
     """
 
-    def __call__(
-        self, model: Network, region: Region, labels: Tensor, *, generator: Draws = None
-    ) -> Attacked: ...
+    def __call__(self, model: Network, region: Region, labels: Tensor, *, generator: Draws = None) -> Attacked: ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -182,9 +182,7 @@ class Pgd:
     restarts: int = 2
     rate: float = 0.5
 
-    def __call__(
-        self, model: Network, region: Region, labels: Tensor, *, generator: Draws = None
-    ) -> Attacked:
+    def __call__(self, model: Network, region: Region, labels: Tensor, *, generator: Draws = None) -> Attacked:
         return pgd(model, region, labels, steps=self.steps, restarts=self.restarts, rate=self.rate, generator=generator)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from absdomain import _polytope
 from tests.test_cli import call
 
 TRAIN = ["train", "--data", "toy", "--trainer", "natural", "--eps-eval", "0.05", "--epochs", "2"]
@@ -112,6 +113,14 @@ def test_no_command_writes_into_a_run(command: str, run: Path) -> None:
     call(*TRAIN, "--out", run)
     call("certify", run, *ASK, "--out", run / "inside")
     assert (run / "inside" / "results.json").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "training.png", "metrics.jsonl"])
+def test_a_folder_where_a_file_belongs_is_left_as_it_is(run: Path, name: str) -> None:
+    (run / name).unlink()
+    (run / name).mkdir()
+    (run / name / "notes.txt").write_text("theirs")
+    assert name in refused(run, *TRAIN, "--out", run)
 
 
 def test_no_training_begins_in_a_certification(run: Path) -> None:
@@ -245,7 +254,10 @@ def test_fuzz_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["train", "certify", "inspect", "toy"])
-def test_folders_of_former_versions_are_gone_on_with(command: str, trained: Path, tmp_path: Path) -> None:
+def test_folders_of_former_versions_are_gone_on_with(
+    command: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_polytope, "SIDE", 13)  # the toy's picture need not be fine
     ask = [{"DIR": tmp_path / "out", "RUN": trained}.get(word, word) for word in COMMANDS[command]]
     call(*ask)
     for record in (tmp_path / "out").rglob(".absdomain"):

@@ -41,7 +41,7 @@ def whole(path: Path) -> bool:
 
     try:
         safetensors.load(path.read_bytes())
-    except (FileNotFoundError, SafetensorError):
+    except (OSError, SafetensorError):
         return False
     return True
 

@@ -70,7 +70,7 @@ def read_config(folder: Path) -> Config | None:
         if given["threads"] > MOST_THREADS:  # more can crash the process
             raise ValueError(f"threads are {given['threads']}, more than {MOST_THREADS}")
         return Config(**given | {"recipe": Recipe.from_json(given["recipe"]), "shape": tuple(given["shape"])})
-    except (ValueError, KeyError, TypeError) as reason:
+    except (ValueError, KeyError, TypeError, OSError) as reason:
         raise RunError(f"{path}: not the config of a run ({reason}); restore it, or use another folder") from reason
 
 
@@ -217,6 +217,6 @@ def load_run(folder: Path | str, model: str = "model") -> tuple[nn.Module, Recip
     try:
         network.load_state_dict(load_file(path))
     except Exception as reason:  # safetensors raises its own type, torch RuntimeError
-        remedy = "the training's command restores them, if its checkpoint is whole"
+        remedy = "move it away, and the training's command writes it again, if its checkpoint is whole"
         raise CheckpointError(f"{path}: not this network's weights ({reason}); {remedy}") from reason
     return network.eval(), config.recipe
