@@ -46,7 +46,7 @@ class Kind:
         """
         if (folder.is_symlink() or folder.exists()) and not folder.is_dir():
             raise WriteError(f"{folder}: not a folder, and none can be made; give another")
-        reachable(folder.absolute())
+        reachable(folder)
         record = _read(folder)
         if record is None:
             self._recognise(folder)

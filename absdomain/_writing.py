@@ -37,7 +37,7 @@ def vacant(path: Path, ours: Proof) -> None:
     content = present(path)
     if content and not ours(content):
         raise _foreign(path)
-    reachable(path.absolute().parent)
+    reachable(path)
 
 
 def remove(path: Path, ours: Proof) -> None:
@@ -72,11 +72,12 @@ def _foreign(path: Path) -> WriteError:
     )
 
 
-def reachable(folder: Path) -> None:
-    """WriteError unless files can be made in the folder, or the folder itself."""
-    above = next(place for place in (folder, *folder.parents) if place.exists())
+def reachable(path: Path) -> None:
+    """WriteError unless a file can be made here; or in here, if it is a folder. The folders above may be missing."""
+    here = path.absolute()
+    above = next(place for place in (here, *here.parents) if place.is_dir() or (place != here and place.exists()))
     if not above.is_dir() or not os.access(above, os.W_OK):
-        raise WriteError(f"{folder}: nothing can be written in {above}; mend that, or give another place")
+        raise WriteError(f"{path}: nothing can be written in {above}; mend that, or give another place")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
