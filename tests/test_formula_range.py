@@ -12,8 +12,10 @@ import torch
 from mpmath import mp
 from torch import Tensor
 
+from absdomain import Graph, Linf, Node
 from absdomain.bounds import Bounds
 from absdomain.formula import Formula, formula
+from absdomain.rounding import allowance
 
 x = sympy.Symbol("x", real=True)
 HALF_LINE = (0, sympy.oo)
@@ -139,3 +141,10 @@ def test_the_error_of_a_difference_is_that_of_its_terms() -> None:
     point = torch.tensor([[30.0]], dtype=torch.float64)
     error = op("cosh less sinh").forward_error((Bounds(point, point),))
     assert math.exp(30) < error.item() < 100 * math.exp(30)
+
+
+def test_an_allowance_counts_what_the_formula_loses() -> None:
+    """x -> cosh(x) - sinh(x) is 0 to floats at 40, and off by u e^40: a thousand times its rounding is no bound."""
+    nodes = [Node("x", None, (), (1,)), Node("f", op("cosh less sinh"), (0,), (1,))]
+    region = Linf(torch.full((1, 1), 40.0, dtype=torch.float64), 0.0)
+    assert allowance(Graph(nodes), region).item() > math.exp(40) * 2**-53

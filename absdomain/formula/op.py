@@ -14,7 +14,7 @@ from torch import Tensor
 from absdomain.bounds import Bounds
 from absdomain.formula.branches import Branch, branches
 from absdomain.formula.enclosure import Enclosure, enclosing
-from absdomain.formula.error import Reckoning, held, largest, reckoning
+from absdomain.formula.error import Reckoned, Reckoning, held, largest, reckoning
 from absdomain.formula.functions import Curve, compiled
 from absdomain.formula.given import ends, of_symbol, places
 from absdomain.formula.signs import Signs, Unproved, signs
@@ -75,17 +75,26 @@ class Formula(Bracketed):
         low, high = self.domain
         return None if (low, high) == (-torch.inf, torch.inf) else (box.lower >= low) & (box.upper <= high)
 
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """The least and the greatest f' at the ends and on both sides of the breaks, less and plus its own rounding."""
+        with torch.no_grad():
+            sides = self._sides(boxes[0])
+            rates = self._reckoned(Bounds(sides, sides), [arc.sways for arc in self.arcs]).range
+            unknown = rates.lower.isnan() | rates.upper.isnan() | (rates.lower > rates.upper)  # outside the domain
+            low, high = rates.lower.masked_fill(unknown, -torch.inf), rates.upper.masked_fill(unknown, torch.inf)
+            return (Bounds(low.amin(0), high.amax(0)),)
+
     def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
         """By running error analysis: how far the floats f(x) may be from f(x) for floats x of the box, in units of u.
 
         The tangents that a band is made of miss by the error of f' along the box, which is counted, too.
         """
         (box,) = boxes
-        found = self._reckoned(box, [arc.errs for arc in self.arcs])
+        found = self._reckoned(box, [arc.errs for arc in self.arcs]).error
         marks = torch.stack(self._marks(box))
         low, high = marks[:-1], marks[1:]
         inside = _EDGE * (high - low)  # tangents are taken there: at the end itself f' may be infinite
-        sway = self._reckoned(Bounds(low + inside, high - inside), [arc.sways for arc in self.arcs])
+        sway = self._reckoned(Bounds(low + inside, high - inside), [arc.sways for arc in self.arcs]).error
         turned = torch.where(high > low, sway * (high - low), 0.0).amax(0)
         return (found + turned + self._misplaced(box)).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
@@ -156,12 +165,16 @@ class Formula(Bracketed):
             upper = torch.where(meets, torch.maximum(upper, found.upper), upper)
         return Bounds(lower, upper)
 
-    def _reckoned(self, x: Bounds, curves: Sequence[Reckoning]) -> Tensor:
-        """The errors over the x: the largest of the arcs that it meets."""
+    def _reckoned(self, x: Bounds, curves: Sequence[Reckoning]) -> Reckoned:
+        """The numbers over the x and their errors: the hull, and the largest, of the arcs that it meets."""
+        lower, upper = torch.full_like(x.lower, torch.inf), torch.full_like(x.lower, -torch.inf)
         error = torch.zeros_like(x.lower)
         for part, meets, curve in self._parts(x, curves):
-            error = torch.where(meets, torch.maximum(error, curve(part).error), error)
-        return error
+            found = curve(part)
+            lower = torch.where(meets, torch.minimum(lower, found.range.lower), lower)
+            upper = torch.where(meets, torch.maximum(upper, found.range.upper), upper)
+            error = torch.where(meets, torch.maximum(error, found.error), error)
+        return Reckoned(Bounds(lower, upper), error)
 
     def _parts(self, x: Bounds, curves: Sequence[Any]) -> Iterator[tuple[Bounds, Tensor, Any]]:
         """For each arc the part of x on it, where there is one, and the arc's curve."""
