@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
+from math import inf, prod
 
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
+from absdomain.bounds import Bounds, ordered
 from absdomain.kinds import Affine, Nonlinear, Shape, Slopes
 from absdomain.region import Region
 from absdomain.roots import Roots, pairs, units, windows
@@ -147,7 +147,7 @@ def bounds(e: Relation, where: Tensor | None = None) -> Bounds:
         neurons, low, high = (torch.cat([part.flatten() for part in parts]) for parts in zip(*found, strict=True))
         lower = lower.flatten().index_copy(0, neurons, low).view_as(lower)
         upper = upper.flatten().index_copy(0, neurons, -high).view_as(upper)
-    return Bounds(lower, upper)
+    return ordered(lower, upper)
 
 
 def _roots(e: Relation) -> Callable[[Shape, Tensor, Tensor | None], Roots]:
@@ -179,13 +179,13 @@ def boxes(e: Relation, where: Tensor | None = None) -> Bounds:
 
 
 def lower(e: Relation) -> Tensor:
-    """Lower bounds of e over the region, (B, *shape)."""
-    return bounds(e).lower if known(e) is not None else _end(e, lambda rows: rows)
+    """Lower bounds of e over the region, (B, *shape); what is not known is -inf."""
+    return bounds(e).lower if known(e) is not None else _end(e, lambda rows: rows).nan_to_num(-inf, inf, -inf)
 
 
 def upper(e: Relation) -> Tensor:
-    """Upper bounds of e over the region, (B, *shape)."""
-    return bounds(e).upper if known(e) is not None else -_end(e, Rows.negated)
+    """Upper bounds of e over the region, (B, *shape); what is not known is inf."""
+    return bounds(e).upper if known(e) is not None else -_end(e, Rows.negated).nan_to_num(-inf, inf, -inf)
 
 
 def minimum(e: Relation, rows: Rows) -> Tensor:
