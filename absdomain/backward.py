@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from math import inf, prod
+from math import prod
 
 import torch
 from torch import Tensor
@@ -179,13 +179,13 @@ def boxes(e: Relation, where: Tensor | None = None) -> Bounds:
 
 
 def lower(e: Relation) -> Tensor:
-    """Lower bounds of e over the region, (B, *shape); what is not known is -inf."""
-    return bounds(e).lower if known(e) is not None else _end(e, lambda rows: rows).nan_to_num(-inf, inf, -inf)
+    """Lower bounds of e over the region, (B, *shape)."""
+    return bounds(e).lower if known(e) is not None else _end(e, lambda rows: rows)
 
 
 def upper(e: Relation) -> Tensor:
-    """Upper bounds of e over the region, (B, *shape); what is not known is inf."""
-    return bounds(e).upper if known(e) is not None else -_end(e, Rows.negated).nan_to_num(-inf, inf, -inf)
+    """Upper bounds of e over the region, (B, *shape)."""
+    return bounds(e).upper if known(e) is not None else -_end(e, Rows.negated)
 
 
 def minimum(e: Relation, rows: Rows) -> Tensor:

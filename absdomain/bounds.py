@@ -59,14 +59,12 @@ class Bounds:
 
 
 def ordered(lower: Tensor, upper: Tensor) -> Bounds:
-    """[lower, upper] of ends that are sound but for rounding.
+    """[lower, upper] of ends that are sound but for rounding: where that has crossed them, each gives way to the other.
 
-    An end that is not known (NaN), or that no number is beyond (a lower bound of inf is an overflow), is infinite.
-    Where rounding has crossed the two they are exchanged, so that each gives way.
+    NaN stays, and so does what no number is beyond, a lower bound of inf: neither is a matter of rounding.
     """
-    low, high = torch.where(lower < torch.inf, lower, -torch.inf), torch.where(upper > -torch.inf, upper, torch.inf)
-    crossed = low > high
-    return Bounds(torch.where(crossed, high, low), torch.where(crossed, low, high))
+    crossed = (lower > upper) & (lower < torch.inf) & (upper > -torch.inf)
+    return Bounds(torch.where(crossed, upper, lower), torch.where(crossed, lower, upper))
 
 
 def hull(op: Affine, *boxes: Bounds) -> Bounds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf, prod
+from math import prod
 
 import torch
 from torch import Tensor
@@ -133,9 +133,9 @@ def _hull(e: Affinity, region: Region, where: Tensor | None = None) -> Bounds:
 
 
 def _end(e: Affinity, region: Region, sign: int) -> Tensor:
-    """min of sign times the activation, (B, *shape); -inf where it is not known."""
+    """min of sign times the activation, (B, *shape)."""
     least = _least(e, region, sign).reshape(-1, *e.constant.shape[1:])
-    return (sign * e.constant + least - e.spread).nan_to_num(-inf, inf, -inf)
+    return sign * e.constant + least - e.spread
 
 
 def _least(e: Affinity, region: Region, sign: int, index: Tensor | None = None) -> Tensor:

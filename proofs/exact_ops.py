@@ -275,12 +275,6 @@ def _isfinite(world: World, func: Any, x: Any) -> Tensor:
     return torch.as_tensor(entrywise(lambda p: isinstance(p, Poly), exact(world, x)).astype(bool))
 
 
-@handles(aten.nan_to_num)
-def _numbers(world: World, func: Any, x: Any, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Exact:
-    """A real number is one; what is Missing is the NaN of floats."""
-    return Exact(world, entrywise(lambda p: nan if isinstance(p, Missing) else p, exact(world, x)))
-
-
 # --- made new ---------------------------------------------------------------------------------------------------------
 
 
