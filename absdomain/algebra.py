@@ -182,8 +182,9 @@ class Meet(Domain[Elements]):
 class Mix(Domain[Elements]):
     """weight * first + (1 - weight) * second, of the bounds; a convex mixture of bounds is a bound (Zhang et al. 2020).
 
-    The weight is a number or a 0-dim tensor in [0, 1]. A part of weight 0 is not traced, and where the first part
-    already carries the second (as `deeppoly.guided(by=box)` carries `box`), it is traced once.
+    The weight is a number or a 0-dim tensor in [0, 1], which a schedule may change in place: what counts is its value
+    when bounds are read, and outside of [0, 1] that of the nearer end. A part of weight 0 is not traced, and where the
+    first part already carries the second (as `deeppoly.guided(by=box)` carries `box`), it is traced once.
     """
 
     lemma = "mix"
@@ -192,6 +193,10 @@ class Mix(Domain[Elements]):
     weight: float | Tensor = 0.5
 
     def __post_init__(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        """In a compiled graph, where a check of values would break it, the weight is only kept in [0, 1]."""
         if not torch.compiler.is_compiling() and not 0 <= float(self.weight) <= 1:
             raise ValueError(f"Mix: the weight is {float(self.weight)}; a mixture is sound for weights in [0, 1] only")
 
@@ -212,6 +217,7 @@ class Mix(Domain[Elements]):
 
     @property
     def guarantee(self) -> Guarantee:
+        self._check()
         return _weakest(self._live)
 
     @property
@@ -237,7 +243,11 @@ class Mix(Domain[Elements]):
         return self._with_shared([], lambda part, place: part.relax(op, tuple(e[place] for e in args), within))
 
     def _mixed(self, ends: list[Tensor]) -> Tensor:
-        return ends[0] if len(ends) == 1 else self.weight * ends[0] + (1 - self.weight) * ends[1]
+        if len(ends) == 1:
+            return ends[0]
+        self._check()
+        share = self.weight.clamp(0, 1) if isinstance(self.weight, Tensor) else self.weight
+        return share * ends[0] + (1 - share) * ends[1]
 
     def bounds(self, e: Elements, where: Tensor | None = None) -> Bounds:
         return self._mixed_bounds([part.bounds(own, where) for part, own in zip(self._live, e, strict=True)])

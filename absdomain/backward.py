@@ -14,7 +14,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
+from absdomain.bounds import Bounds, ordered
 from absdomain.kinds import Affine, Nonlinear, Shape, Slopes
 from absdomain.region import Region
 from absdomain.roots import Roots, pairs, units, windows
@@ -147,7 +147,7 @@ def bounds(e: Relation, where: Tensor | None = None) -> Bounds:
         neurons, low, high = (torch.cat([part.flatten() for part in parts]) for parts in zip(*found, strict=True))
         lower = lower.flatten().index_copy(0, neurons, low).view_as(lower)
         upper = upper.flatten().index_copy(0, neurons, -high).view_as(upper)
-    return Bounds(lower, upper)
+    return ordered(lower, upper)
 
 
 def _roots(e: Relation) -> Callable[[Shape, Tensor, Tensor | None], Roots]:

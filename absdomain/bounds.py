@@ -28,8 +28,12 @@ class Bounds:
 
     @property
     def radius(self) -> Tensor:
-        """(upper - lower) / 2."""
-        return (self.upper - self.lower) / 2
+        """(upper - lower) / 2, from the centre to the further end: half of the smallest float would be 0."""
+        return self.reach(self.centre)
+
+    def reach(self, x: Tensor) -> Tensor:
+        """The distance from x, a point inside, to the further end."""
+        return torch.maximum(self.upper - x, x - self.lower)
 
     @property
     def width(self) -> Tensor:
@@ -46,12 +50,21 @@ class Bounds:
         return self
 
     def meet(self, other: Bounds) -> Bounds:
-        """{ x : x in self and x in other }; NaN on either side stays NaN."""
-        return Bounds(torch.maximum(self.lower, other.lower), torch.minimum(self.upper, other.upper))
+        """{ x : x in self and x in other }, which are not disjoint but for rounding: see `ordered`."""
+        return ordered(torch.maximum(self.lower, other.lower), torch.minimum(self.upper, other.upper))
 
     def through(self, op: Affine) -> Bounds:
         """[A c + b - |A| r, A c + b + |A| r]: the interval hull of op over this box (Gowal et al., section 3)."""
         return hull(op, self)
+
+
+def ordered(lower: Tensor, upper: Tensor) -> Bounds:
+    """[lower, upper] of ends that are sound but for rounding: where that has crossed them, each gives way to the other.
+
+    NaN stays, and so does what no number is beyond, a lower bound of inf: neither is a matter of rounding.
+    """
+    crossed = (lower > upper) & (lower < torch.inf) & (upper > -torch.inf)
+    return Bounds(torch.where(crossed, upper, lower), torch.where(crossed, lower, upper))
 
 
 def hull(op: Affine, *boxes: Bounds) -> Bounds:
@@ -62,7 +75,7 @@ def hull(op: Affine, *boxes: Bounds) -> Bounds:
     if op.weight is None:
         return Bounds(op(*(b.lower for b in boxes)), op(*(b.upper for b in boxes)))
     centres = [b.centre for b in boxes]
-    radius = op.modulus(*(b.upper - c for b, c in zip(boxes, centres, strict=True)))
+    radius = op.modulus(*(b.reach(c) for b, c in zip(boxes, centres, strict=True)))
     centre = op(*centres)
     lower = centre - radius
     return Bounds(lower, centre + radius if torch.is_grad_enabled() else radius.add_(centre))

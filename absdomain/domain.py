@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
+from absdomain.bounds import Bounds, ordered
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Nonlinear, Op
@@ -168,7 +169,10 @@ class Domain(ABC, Generic[E]):
 
 
 class Trace(Generic[E]):
-    """The elements that a domain has computed on a graph; its bounds are computed when they are first asked for."""
+    """The elements that a domain has computed on a graph; its bounds are computed when they are first asked for.
+
+    The two ends are asked apart: the second gives way where rounding has crossed them, so that lower <= upper.
+    """
 
     def __init__(
         self,
@@ -200,7 +204,9 @@ class Trace(Generic[E]):
         """Lower bounds of the output, (B, *output shape)."""
         if self._lower is None:
             with own_dtype(self._centre):
-                self._lower = self.domain.lower(self.output)
+                lower = self.domain.lower(self.output)
+            other = self._upper
+            self._lower = lower if other is None else torch.where(lower > other, other, lower)
         return self._lower
 
     @property
@@ -208,7 +214,9 @@ class Trace(Generic[E]):
         """Upper bounds of the output, (B, *output shape)."""
         if self._upper is None:
             with own_dtype(self._centre):
-                self._upper = self.domain.upper(self.output)
+                upper = self.domain.upper(self.output)
+            other = self._lower
+            self._upper = upper if other is None else torch.where(upper < other, other, upper)
         return self._upper
 
     def at(self, name: str) -> Bounds:
@@ -220,7 +228,8 @@ class Trace(Generic[E]):
         if e is None:
             raise ValueError(f"the element at {name!r} was not kept; call propagate(..., keep=True)")
         with own_dtype(self._centre):
-            return self.domain.bounds(e)
+            found = self.domain.bounds(e)
+            return ordered(found.lower, found.upper)
 
 
 def _text(value: object) -> str:

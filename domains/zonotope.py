@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from absdomain._axes import flat, spread
-from absdomain.bounds import Bounds
+from absdomain.bounds import Bounds, ordered
 from absdomain.domain import Domain, Reader
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.region import Region
@@ -120,7 +120,7 @@ class Zonotope(Domain[Affinity]):
 def _hull(e: Affinity, region: Region, where: Tensor | None = None) -> Bounds:
     """M x + b over the region, widened by the spread; where no sample asks, -inf and inf."""
     if where is None:
-        return Bounds(_end(e, region, 1), -_end(e, region, -1))
+        return ordered(_end(e, region, 1), -_end(e, region, -1))
     index = flat(where, 1).any(0).nonzero().squeeze(1)
     unknown = region.centre.new_full((len(where), prod(where.shape[1:])), torch.inf)
     if not len(index):
@@ -129,7 +129,7 @@ def _hull(e: Affinity, region: Region, where: Tensor | None = None) -> Bounds:
     lower = constant + _least(e, region, 1, index) - spread
     upper = constant - _least(e, region, -1, index) + spread
     ends = (-unknown).index_copy(1, index, lower), unknown.index_copy(1, index, upper)
-    return Bounds(ends[0].view(where.shape), ends[1].view(where.shape))
+    return ordered(ends[0].view(where.shape), ends[1].view(where.shape))
 
 
 def _end(e: Affinity, region: Region, sign: int) -> Tensor:

@@ -1,10 +1,11 @@
 """Boxes: their numbers, their intersection, and the images of affine ops."""
 
+import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
 
-from absdomain.bounds import Bounds, hull
+from absdomain.bounds import Bounds, hull, ordered
 from absdomain.kinds import Affine, Op, Shape
 from absdomain.laws import drawing, matrices, strategies
 from absdomain.ops import Add, Dense
@@ -30,6 +31,31 @@ def test_the_meet_is_the_intersection_and_keeps_nan() -> None:
     assert met.lower[0, 0] == 0.0
     assert met.upper.tolist() == [[3.0, 2.25]]
     assert met.lower[0, 1].isnan()
+
+
+def test_bounds_that_rounding_has_crossed_give_way_to_each_other() -> None:
+    met = Bounds(tensor([[1.0, 0.0]]), tensor([[2.0, 1.0]])).meet(
+        Bounds(tensor([[0.0, 1 + 2**-50]]), tensor([[1 - 2**-50, 3.0]]))
+    )
+    assert met.lower.tolist() == [[1 - 2**-50, 1.0]]
+    assert met.upper.tolist() == [[1.0, 1 + 2**-50]]
+
+
+def test_an_overflow_is_not_exchanged_for_a_bound() -> None:
+    found = ordered(tensor([[torch.inf, 1.0]]), tensor([[5.0, -torch.inf]]))
+    assert (found.lower.tolist(), found.upper.tolist()) == ([[torch.inf, 1.0]], [[5.0, -torch.inf]])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_half_of_a_subnormal_width_loses_no_end(dtype: torch.dtype) -> None:
+    t = torch.nextafter(torch.zeros(1, 4, dtype=dtype), torch.ones(1, 4, dtype=dtype))
+    box = Bounds(t * torch.tensor([[1, -2, 0, 3]], dtype=dtype), t * torch.tensor([[2, -1, 1, 6]], dtype=dtype))
+    for found in (
+        Bounds(box.centre - box.radius, box.centre + box.radius),
+        hull(Dense(torch.eye(4, dtype=dtype)), box),
+    ):
+        assert bool((found.lower <= box.lower).all())
+        assert bool((found.upper >= box.upper).all())
 
 
 @given(strategies.ops(tuple(make for make in drawing.AFFINE if drawing.arguments(make) == 1)))

@@ -21,9 +21,17 @@ IV.dps = 40
 class softplus(sympy.Function):
     """log(1 + exp(u)), as a whole, so that it does not overflow."""
 
+    def fdiff(self, argindex: int = 1) -> Any:
+        """The derivative, sigmoid(u)."""
+        return sigmoid(self.args[0])
+
 
 class sigmoid(sympy.Function):
     """1 / (1 + exp(-u)), as a whole."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """The derivative, sigmoid(u) sigmoid(-u)."""
+        return sigmoid(self.args[0]) * sigmoid(-self.args[0])
 
 
 TORCH: dict[Any, Curve] = {
@@ -72,7 +80,7 @@ ENCLOSED: dict[Any, Callable[[Any], Any]] = {
 
 def compiled(expression: Any) -> Curve:
     """x -> expression(x) in torch, for an expression in one symbol. ValueError: a function that is not known."""
-    return _compiled(_stable(expression))
+    return _compiled(stable(expression))
 
 
 def _compiled(e: Any) -> Curve:
@@ -80,7 +88,7 @@ def _compiled(e: Any) -> Curve:
         return lambda x: x
     if e.is_number:
         value = float(e.evalf(30))
-        return lambda x: torch.full_like(x, value)
+        return lambda x: constant(value, x)
     parts = [_compiled(a) for a in e.args]
     if e.is_Add:
         return lambda x: reduce(torch.add, (part(x) for part in parts))
@@ -96,6 +104,11 @@ def _compiled(e: Any) -> Curve:
     return lambda x: f(parts[0](x))
 
 
+def constant(value: float, x: Tensor) -> Tensor:
+    """The number all over, in x's dtype; infinite where it is too large for that."""
+    return torch.full_like(x, value, dtype=torch.float64).to(x.dtype)
+
+
 def known(e: Any, table: dict[Any, Any]) -> Any:
     """The table's entry for the function of e."""
     if e.func not in table:
@@ -105,7 +118,7 @@ def known(e: Any, table: dict[Any, Any]) -> Any:
     return table[e.func]
 
 
-def _stable(e: Any) -> Any:
+def stable(e: Any) -> Any:
     """The expression with log(1 + exp(u)) and exp(k u) / (1 + exp(u))^n as functions that do not overflow."""
     e = e.replace(lambda a: isinstance(a, sympy.log) and _shifted(a.args[0]) is not None,
                   lambda a: softplus(_shifted(a.args[0])))  # fmt: skip

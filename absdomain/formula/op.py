@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -11,12 +11,19 @@ import sympy
 import torch
 from torch import Tensor
 
+from absdomain.bounds import Bounds
 from absdomain.formula.branches import Branch, branches
+from absdomain.formula.enclosure import Enclosure, enclosing
+from absdomain.formula.error import Reckoned, Reckoning, held, largest, reckoning
 from absdomain.formula.functions import Curve, compiled
 from absdomain.formula.given import ends, of_symbol, places
 from absdomain.formula.signs import Signs, Unproved, signs
-from absdomain.kinds import Bracketed
+from absdomain.kinds import Bracketed, Slopes
+from absdomain.stationary import bracket
 
+_EDGE = 2.0**-44  # of a piece: no tangent is taken nearer to its end (absdomain.stationary)
+_NEARBY = 2  # units of roundoff between a number and its float
+_STEEP = 1e6  # a slope instead of one that floats cannot tell: a hint
 _NEAR = 1e-9  # relative: an inflection that is given may be rounded; the place itself is found
 
 
@@ -28,11 +35,19 @@ class Arc:
     high: float
     value: Curve = field(repr=False)
     derivative: Curve = field(repr=False)
+    holds: Enclosure = field(repr=False)  # of the value
+    moves: Enclosure = field(repr=False)  # of the derivative
+    errs: Reckoning = field(repr=False)  # the value's rounding
+    sways: Reckoning = field(repr=False)  # the derivative's
+    exact: bool  # whether low is the place where the arc begins, and not a float near it
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Formula(Bracketed):
-    """x -> expression(x), elementwise; made by `Elementwise.from_sympy`."""
+    """x -> expression(x), elementwise; made by `Elementwise.from_sympy`.
+
+    Bounds are taken of the formula's enclosures, which hold its value where floats overflow or underflow on the way.
+    """
 
     expression: sympy.Expr
     arcs: tuple[Arc, ...]
@@ -47,6 +62,126 @@ class Formula(Bracketed):
 
     def derivative(self, x: Tensor) -> Tensor:
         return self._joined(x, [arc.derivative for arc in self.arcs])
+
+    def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
+        return _told(super().chord(boxes))
+
+    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+        below, above = super().support(boxes)
+        return _told(below), _told(above)
+
+    def defined(self, box: Bounds) -> Tensor | None:
+        """Where the box lies in the domain; where f is infinite there, its enclosure says so."""
+        low, high = self.domain
+        return None if (low, high) == (-torch.inf, torch.inf) else (box.lower >= low) & (box.upper <= high)
+
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """The least and the greatest f' at the ends and on both sides of the breaks, less and plus its own rounding."""
+        with torch.no_grad():
+            sides = self._sides(boxes[0])
+            rates = self._reckoned(Bounds(sides, sides), [arc.sways for arc in self.arcs]).range
+            unknown = rates.lower.isnan() | rates.upper.isnan() | (rates.lower > rates.upper)  # outside the domain
+            low, high = rates.lower.masked_fill(unknown, -torch.inf), rates.upper.masked_fill(unknown, torch.inf)
+            return (Bounds(low.amin(0), high.amax(0)),)
+
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        """By running error analysis: how far the floats f(x) may be from f(x) for floats x of the box, in units of u.
+
+        The tangents that a band is made of miss by the error of f' along the box, which is counted, too.
+        """
+        (box,) = boxes
+        found = self._reckoned(box, [arc.errs for arc in self.arcs]).error
+        marks = torch.stack(self._marks(box))
+        low, high = marks[:-1], marks[1:]
+        inside = _EDGE * (high - low)  # tangents are taken there: at the end itself f' may be infinite
+        sway = self._reckoned(Bounds(low + inside, high - inside), [arc.sways for arc in self.arcs]).error
+        turned = torch.where(high > low, sway * (high - low), 0.0).amax(0)
+        return (found + turned + self._misplaced(box)).nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+    def _misplaced(self, box: Bounds) -> Tensor:
+        """What comes of choosing the wrong one of two arcs, whose common end is a float near their place."""
+        total = torch.zeros_like(box.lower)
+        for before, after in pairwise(self.arcs):
+            if after.exact:
+                continue
+            place = torch.full_like(box.lower, after.low)
+            room = _NEARBY * torch.finfo(place.dtype).eps * place.abs()
+            near = Bounds(place - room, place + room)
+            steep = sum((largest(arc.moves(near)) for arc in (before, after)), start=torch.zeros_like(place))
+            meets = (box.lower <= near.upper) & (box.upper >= near.lower)
+            total = total + torch.where(meets, _NEARBY * place.abs() * steep, 0.0)
+        return total
+
+    def _bound(self, slope: Tensor, box: Bounds, side: int) -> Tensor:
+        """By tangents; where they overflow, by interval arithmetic over the whole box."""
+        least = self._gap(torch.stack(self._marks(box)), slope, side).amin(0)
+        pieces = self._pieces(box, (side,))
+        if pieces is not None:
+            least = torch.minimum(least, self._least(slope, *pieces[:2], side).amin(0))
+        if bool(least.isfinite().all()):
+            return least
+        with torch.no_grad():
+            whole, line = self._enclosed(box), torch.maximum(side * slope * box.lower, side * slope * box.upper)
+            crude = ((whole.lower if side > 0 else -whole.upper) - line).nan_to_num(-torch.inf, torch.inf, -torch.inf)
+            return torch.where(least.isfinite(), least, crude)
+
+    def _gap(self, x: Tensor, slope: Tensor, side: int) -> Tensor:
+        """A lower bound of side (f(x) - slope x), with the gradient of f(x) where that is what floats say."""
+        with torch.no_grad():
+            held = self._enclosed(Bounds(x, x))
+            known = held.lower == held.upper
+        value = self(torch.where(known, x, x.detach()))
+        return side * (torch.where(known, value, held.lower if side > 0 else held.upper) - slope * x)
+
+    def _least(self, slope: Tensor, low: Tensor, high: Tensor, bend: int) -> Tensor:
+        """Lower bounds of bend (f(x) - slope x) over the pieces [low, high], on which it is convex.
+
+        It lies above its tangents at p <= q. Before p the one at p is least at low, after q the one at q at high, and
+        between them each at the other's place: so much holds for any p and q, and any bounds of f and f' there.
+        """
+        p, q = bracket(self.derivative, slope, low, high, bend)
+        points = torch.lerp(low, high, torch.stack([p, q]))
+        at_p, at_q = self._gap(points, slope, bend)
+        with torch.no_grad():
+            moves = self._enclosed(Bounds(points, points), slope=True)
+            falls, rises = slope - moves.lower, moves.upper - slope
+            (falls_p, falls_q), (rises_p, rises_q) = (falls, rises) if bend > 0 else (rises, falls)
+            width = high - low
+            before, after = _run(rises_p, p * width), _run(falls_q, (1 - q) * width)
+            # an end of the piece itself, which may be a kink, has no tangent that one may trust
+            first = torch.where(p == 0, torch.inf, _run(falls_p, (q - p) * width))
+            last = torch.where(q == 1, torch.inf, _run(rises_q, (q - p) * width))
+        return torch.minimum(torch.maximum(at_p - first, at_q - last), torch.minimum(at_p - before, at_q - after))
+
+    def _enclosed(self, x: Bounds, *, slope: bool = False) -> Bounds:
+        """Bounds of f over the x, or of f': the hull of those of the arcs that it meets."""
+        curves = [arc.moves if slope else arc.holds for arc in self.arcs]
+        if len(curves) == 1:
+            return curves[0](x)
+        lower, upper = torch.full_like(x.lower, torch.inf), torch.full_like(x.lower, -torch.inf)
+        for part, meets, curve in self._parts(x, curves):
+            found = curve(part)
+            lower = torch.where(meets, torch.minimum(lower, found.lower), lower)
+            upper = torch.where(meets, torch.maximum(upper, found.upper), upper)
+        return Bounds(lower, upper)
+
+    def _reckoned(self, x: Bounds, curves: Sequence[Reckoning]) -> Reckoned:
+        """The numbers over the x and their errors: the hull, and the largest, of the arcs that it meets."""
+        lower, upper = torch.full_like(x.lower, torch.inf), torch.full_like(x.lower, -torch.inf)
+        error = torch.zeros_like(x.lower)
+        for part, meets, curve in self._parts(x, curves):
+            found = curve(part)
+            lower = torch.where(meets, torch.minimum(lower, found.range.lower), lower)
+            upper = torch.where(meets, torch.maximum(upper, found.range.upper), upper)
+            error = torch.where(meets, torch.maximum(error, found.error), error)
+        return Reckoned(Bounds(lower, upper), error)
+
+    def _parts(self, x: Bounds, curves: Sequence[Any]) -> Iterator[tuple[Bounds, Tensor, Any]]:
+        """For each arc the part of x on it, where there is one, and the arc's curve."""
+        for arc, curve in zip(self.arcs, curves, strict=True):
+            lower = x.lower.clamp(arc.low, arc.high)
+            upper = lower if x.upper is x.lower else x.upper.clamp(arc.low, arc.high)
+            yield Bounds(lower, upper), (x.upper >= arc.low) & (x.lower <= arc.high), curve
 
     def _joined(self, x: Tensor, curves: Sequence[Curve]) -> Tensor:
         """Each curve on its own arc; it is not read outside, where it may be infinite. NaN stays NaN."""
@@ -83,11 +218,26 @@ def formula(
     bent = [_bent(part, x, known) for part in parts]
     marks = [float(part.low) for part in parts] + [float(parts[-1].high)]
     breaks, bends = _joined(marks, bent)
-    arcs = tuple(
-        Arc(a, b, compiled(part.given), compiled(sympy.diff(part.given, x)))
-        for (a, b), part in zip(pairwise(marks), parts, strict=True)
-    )
+    arcs = tuple(_arc(a, b, part, x) for (a, b), part in zip(pairwise(marks), parts, strict=True))
     return Formula(expression, arcs, breaks, bends, (float(low), float(high)), known)
+
+
+def _arc(low: float, high: float, branch: Branch, x: Any) -> Arc:
+    f, rate = branch.given, sympy.diff(branch.given, x)
+    return Arc(
+        low, high, compiled(f), compiled(rate), holds=enclosing(f), moves=enclosing(rate), errs=reckoning(f),
+        sways=reckoning(rate), exact=held(branch.low),
+    )  # fmt: skip
+
+
+def _told(slopes: Slopes) -> Slopes:
+    """Slopes of which none is infinite or NaN, as the quotient of two overflows is."""
+    return tuple(s.nan_to_num(0.0, _STEEP, -_STEEP) for s in slopes)
+
+
+def _run(rate: Tensor, way: Tensor) -> Tensor:
+    """How far one comes down at this rate, if at all; nothing on a way of length 0."""
+    return torch.where(way == 0, 0.0, rate.relu() * way)
 
 
 def _bent(branch: Branch, x: Any, known: tuple[Any, ...] | None) -> Signs:

@@ -125,7 +125,9 @@ class L2(Ball):
 
     @staticmethod
     def dual_norm(c: Tensor) -> Tensor:
-        return L2.norm(c)
+        """|c|_2, and what the squares of n small numbers may lose: each is rounded by the smallest float at most."""
+        info = torch.finfo(c.dtype)
+        return L2.norm(c) + (c.shape[-1] * info.tiny * info.eps) ** 0.5
 
     @classmethod
     def furthest(cls, c: Tensor) -> Tensor:

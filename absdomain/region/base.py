@@ -144,7 +144,7 @@ def drawn(distribution: Callable[..., Tensor], n: int, like: Tensor, generator: 
 
 
 def inhabited(region: Region) -> None:
-    """An empty region would prove anything: refuse it, and NaN with it."""
+    """An empty region would prove anything: refuse it, NaN with it, and one that has no end, which proves nothing."""
     if torch.compiler.is_compiling():  # a check of values would break the compiled graph
         return
     box = region.box()
@@ -153,10 +153,15 @@ def inhabited(region: Region) -> None:
             f"{type(region).__name__}: the radius makes it {tuple(box.lower.shape)}, but the centre is "
             f"{tuple(region.centre.shape)}; give a number or a tensor that broadcasts to the centre"
         )
-    if not bool((box.lower <= box.upper).all()):
-        where = (~(box.lower <= box.upper)).nonzero()[0].tolist()
+    _require(region, box, box.lower <= box.upper, "empty or undefined",
+             "give lower <= upper, a radius >= 0 and a centre that the clip does not exclude")  # fmt: skip
+    _require(region, box, (box.lower > -torch.inf) & (box.upper < torch.inf), "infinite",
+             "give finite ends, the least and the greatest value that this input can take")  # fmt: skip
+
+
+def _require(region: Region, box: Bounds, fine: Tensor, fault: str, remedy: str) -> None:
+    """ValueError with the first entry that is not fine."""
+    if not bool(fine.all()):
+        where = (~fine).nonzero()[0].tolist()
         low, high = box.lower[tuple(where)].item(), box.upper[tuple(where)].item()
-        raise ValueError(
-            f"{type(region).__name__} is empty or undefined at index {where}: [{low:g}, {high:g}]; "
-            "give lower <= upper, a radius >= 0 and a centre that the clip does not exclude"
-        )
+        raise ValueError(f"{type(region).__name__} is {fault} at index {where}: [{low:g}, {high:g}]; {remedy}")
