@@ -66,7 +66,7 @@ class Exported:
             symbol, environment = self.batch.node.expr, self.batch.node.shape_env
             asked = [guard for guard in environment.guards if not _of_strides(guard, symbol)]
             limits = environment.var_to_range[symbol]
-            if not asked and limits.lower <= 1 and limits.upper == int_oo:
+            if not asked and limits.lower <= 2 and limits.upper == int_oo:
                 return
             told = asked[0].expr if asked else f"{limits.lower} <= B <= {limits.upper}"
             condition = f"where {told}".replace(str(symbol), "B")

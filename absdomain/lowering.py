@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, fx, nn
 
+from absdomain.agreement import Lowered, Part
 from absdomain.errors import UnsupportedOp as UnsupportedOp
 from absdomain.exported import Exported, export, plain
 from absdomain.graph import Graph, Node
@@ -73,10 +74,10 @@ def to_graph(module: nn.Module, example: Tensor) -> Graph:
     with torch.inference_mode(False), evaluating(module), own_dtype(example):
         batch = plain(example)
         exported = export(module, batch)
-        graph = _Lowering(module, exported, tuple(example.shape[1:])).graph()
+        lowered = _Lowering(module, exported, tuple(example.shape[1:])).lowered()
         exported.check_sizes()  # after the walk, whose refusals are more precise
-        _check(graph, module, batch)
-    return graph
+        lowered.check(module, batch)
+    return lowered.graph
 
 
 def _fill_rules() -> None:
@@ -87,34 +88,6 @@ def _fill_rules() -> None:
     with suppress(registry.NotInstalled):  # a source tree on the path has no plug-ins, and needs none
         for name in registry.names("lowerings"):
             registry.find("lowerings", name)
-
-
-def _check(graph: Graph, module: nn.Module, batch: Tensor) -> None:
-    """Refuses a graph that does not compute what the module computes: on the example, and on other sizes of batch."""
-    generator = torch.Generator(batch.device).manual_seed(0)
-    noise = torch.rand(3, *batch.shape[1:], dtype=batch.dtype, device=batch.device, generator=generator)
-    scale = batch.abs().max().clamp(min=1.0)
-    wide = scale * (4 * noise - 2)
-    with torch.no_grad():
-        for x in (batch, noise, wide, wide[:1]):
-            ours, theirs = graph(x), module(x)
-            if not isinstance(theirs, Tensor):
-                raise UnsupportedOp(f"the module returns a {type(theirs).__name__}; return one tensor")
-            size = theirs.abs().nan_to_num(posinf=0.0).max().clamp(min=1.0).item()
-            tolerance = torch.finfo(batch.dtype).eps ** (2 / 3) * size
-            if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True):
-                node = graph.first_infinite(x) if bool(theirs.isfinite().all()) else None
-                if node is not None:
-                    raise ValueError(
-                        f"the lowered graph overflows in {x.dtype} at node {node.name!r} ({type(node.op).__name__}), "
-                        f"on a batch of shape {tuple(x.shape)} where the module is finite; make the weights before it "
-                        "smaller, or leave the layer out (differences of log_softmax are those of its logits)"
-                    )
-                gap = (ours - theirs).abs().max().item() if ours.shape == theirs.shape else "their shapes differ"
-                raise ValueError(
-                    f"the lowered graph differs from the module by {gap} on a batch of shape {tuple(x.shape)}; the "
-                    "module may depend on the batch, be random in evaluation mode, or meet a fault in a lowering rule"
-                )
 
 
 class _Lowering:
@@ -128,19 +101,36 @@ class _Lowering:
         self.counts: dict[str, int] = {}
         self.leaves: dict[str, bool] = {}
 
-    def graph(self) -> Graph:
+    def lowered(self) -> Lowered:
         values: dict[fx.Node, Value] = {}
-        for node in self.exported.nodes:
+        made: list[tuple[fx.Node, int]] = []  # each call that reads an activation, with the first place that it makes
+        nodes = self.exported.nodes
+        for node in nodes[:-1]:
             if node.op == "placeholder":
                 values[node] = self._placeholder(node)
-            elif node.op == "call_function" and node.users:  # what nobody reads has no effect: the graph is functional
+            elif node.users:  # what nobody reads has no effect: the graph is functional
+                made.append((node, len(self.nodes)))
                 values[node] = self._call(node, values)
-            elif node.op == "output":
-                outputs: Any = node.args[0]
-                return self._ending(node, fx.node.map_arg(outputs, lambda n: values[n]))
-        raise AssertionError("torch.export gave a graph without an output")
+        outputs: Any = nodes[-1].args[0]
+        graph, place = self._ending(fx.node.map_arg(outputs, lambda n: values[n]))
+        constants = {node: value for node, value in values.items() if isinstance(value, Live)}
+        return Lowered(graph, nodes, constants, list(self._parts(graph, place, made, values)))
 
-    def _ending(self, node: fx.Node, outputs: Sequence[Value]) -> Graph:
+    def _parts(
+        self, graph: Graph, place: dict[int, int], made: list[tuple[fx.Node, int]], values: dict[fx.Node, Value]
+    ) -> Iterator[Part]:
+        """What each call has become, of what is left in the graph."""
+        steps = {step.place: step for step in graph.schedule}
+        ends = [*(start for _, start in made[1:]), len(self.nodes)]
+        for (node, start), end in zip(made, ends, strict=True):
+            value = values[node]
+            found = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+            outputs = [(n, place[v.place]) for n, v in found if isinstance(v, Activation) and v.place in place]
+            if outputs:
+                yield Part(node, [steps[place[old]] for old in range(start, end) if old in place], outputs)
+
+    def _ending(self, outputs: Sequence[Value]) -> tuple[Graph, dict[int, int]]:
+        """The graph, whose output comes last, with nothing that it does not need, and where each place went."""
         results = self.exported.program.graph_signature.output_specs
         changed = [result.target or "its input" for result in results if "MUTATION" in result.kind.name]
         if changed:
@@ -153,10 +143,10 @@ class _Lowering:
         (output,) = outputs
         if output.place == 0:
             raise UnsupportedOp("the module returns its input unchanged; there is nothing to bound")
-        used = _ancestors(self.nodes, output.place)  # the output comes last, and nothing that it does not need
+        used = _ancestors(self.nodes, output.place)
         place = {old: new for new, old in enumerate(used)}
         kept = [self.nodes[old] for old in used]
-        return Graph([Node(n.name, n.op, tuple(place[a] for a in n.args), n.shape) for n in kept])
+        return Graph([Node(n.name, n.op, tuple(place[a] for a in n.args), n.shape) for n in kept]), place
 
     def _placeholder(self, node: fx.Node) -> Value:
         signature = self.exported.program.graph_signature
