@@ -16,7 +16,7 @@ from absdomain.exported import Exported, export, plain
 from absdomain.graph import Graph, Node
 from absdomain.kinds import Op, Shape
 from absdomain.live import Live
-from absdomain.modes import evaluating
+from absdomain.modes import check_module, evaluating
 from absdomain.precision import own_dtype
 
 
@@ -65,6 +65,7 @@ def to_graph(module: nn.Module, example: Tensor) -> Graph:
     the module's structure has changed: parameters are live, submodules are not looked up again. The graph is
     evaluated against the module on random points. Errors: UnsupportedOp; ValueError where the two disagree.
     """
+    check_module(module, "to_graph")
     _fill_rules()
     if example.dim() < 2 or not example.is_floating_point() or example.numel() == 0:
         raise ValueError(

@@ -58,8 +58,9 @@ def cast(call: Call, x: Value, *args: Any, **kwargs: Any) -> Value:
     """x itself, where the dtype stays: a graph has one."""
     source = call.node.args[0]
     assert isinstance(source, torch.fx.Node)
-    if call.node.meta["val"].dtype != source.meta["val"].dtype:
-        call.unsupported(f"casts to {call.node.meta['val'].dtype}", "keep one dtype in the module")
+    dtype = call.node.meta["val"].dtype
+    if dtype != source.meta["val"].dtype:
+        call.unsupported(f"casts to {dtype}", "keep one dtype in the module, as x.to(self.weight.dtype) does")
     return x
 
 
