@@ -45,11 +45,22 @@ class Exported:
         return list(self.program.graph.nodes)
 
     @cached_property
+    def _input(self) -> Any:
+        """The input's shape and dtype, as the program has them."""
+        (name,) = self.program.graph_signature.user_inputs
+        return next(node for node in self.nodes if node.name == name).meta["val"]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The input's dtype."""
+        dtype: torch.dtype = self._input.dtype
+        return dtype
+
+    @cached_property
     def batch(self) -> Any:
         """The size of the input's axis 0: a symbol, or a number where the program holds for that number alone."""
-        (name,) = self.program.graph_signature.user_inputs
-        value = next(node for node in self.nodes if node.name == name).meta["val"]
-        return int(value.shape[0]) if _expression(value.shape[0]).is_number else value.shape[0]
+        size = self._input.shape[0]
+        return int(size) if _expression(size).is_number else size
 
     def leads(self, shape: Sequence[Any]) -> bool:
         """Whether axis 0 is the batch and no other axis depends on it: equal as expressions, not by their values."""

@@ -201,9 +201,8 @@ class _Lowering:
             )
         value = rule(call, *args, **kwargs)
         for number, result in enumerate(value if isinstance(value, list) else [value]):
-            if isinstance(result, Activation) and call.shape_of(result) != call.output_shape(number):
-                given = f"gives shape {call.output_shape(number)}, but its rule gives {call.shape_of(result)}"
-                call.unsupported(given, "correct the rule")
+            if isinstance(result, Activation):
+                call.check(result, number)
         return value
 
 
@@ -222,11 +221,23 @@ class Call:
 
     def output_shape(self, number: int) -> Shape:
         """The same for another output of a call that gives several."""
-        value = self.node.meta["val"]
-        shape = tuple((value[number] if isinstance(value, list | tuple) else value).shape)
+        shape = tuple(self._output(number).shape)
         if not self.lowering.exported.leads(shape):
             self.unsupported(f"moves or mixes the batch axis: {shape}", "keep axis 0 for the batch alone")
         return tuple(int(size) for size in shape[1:])
+
+    def _output(self, number: int) -> Any:
+        value = self.node.meta["val"]
+        return value[number] if isinstance(value, list | tuple) else value
+
+    def check(self, result: Activation, number: int) -> None:
+        """The rule's result has the shape of the call's output, and that the dtype of the graph."""
+        shape, ours = self.output_shape(number), self.shape_of(result)
+        if ours != shape:
+            self.unsupported(f"gives shape {shape}, but its rule gives {ours}", "correct the rule")
+        dtype, first = self._output(number).dtype, self.lowering.exported.dtype
+        if dtype != first:
+            self.unsupported(f"casts to {dtype}", f"keep one dtype in the module: that of its input is {first}")
 
     def apply(self, op: Op, *xs: Activation) -> Activation:
         """Adds a node for op(xs)."""
