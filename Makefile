@@ -42,6 +42,7 @@ nightly: lint  ## everything, with many more random examples
 bench: $(READY)  ## speed and memory beside a plain forward pass and a plain training step
 	$(BIN)/python -m benchmarks bounds
 	$(BIN)/python -m benchmarks methods
+	$(BIN)/python -m benchmarks lowering
 
 wheel: $(READY)  ## dist/absdomain-*.whl
 	$(BIN)/python -m build --wheel --no-isolation

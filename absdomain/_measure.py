@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from absdomain.certification import certify, summarise
 from absdomain.graph import Graph
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.lowering import to_graph
+from absdomain.modes import copied
 from absdomain.region import Region
 
 
@@ -61,7 +61,7 @@ class Layer:
 
 def frozen(model: nn.Module, example: Tensor) -> Graph:
     """The model as a graph in double precision."""
-    return to_graph(copy.deepcopy(model).double().eval(), example.double()).freeze()
+    return to_graph(copied(model).double().eval(), example.double()).freeze()
 
 
 def layers(graph: Graph, domain: AnyDomain, region: Region) -> list[Layer]:

@@ -8,7 +8,6 @@ attack found is held against every bound.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
@@ -27,6 +26,7 @@ from absdomain.attack import Pgd
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import to_graph
+from absdomain.modes import check_module, copied
 from absdomain.parallel import ALONE, World
 from absdomain.precision import own_dtype
 from absdomain.region import Linf, Region
@@ -102,8 +102,9 @@ def certify(
     chosen = tuple(map(parse, CASCADE)) if domains is None else tuple(domains)
     _check_data(images, labels)
     proving(chosen)
-    original = copy.deepcopy(model).eval().requires_grad_(False)
-    exact = copy.deepcopy(original).to(dtype)
+    check_module(model, "certify")
+    original = copied(model).eval().requires_grad_(False)
+    exact = copied(original).to(dtype)
     device = _device(exact)
     _check_numbers(margin, dtype, device)
     whole = images.to(device, dtype)
@@ -310,7 +311,10 @@ def _classes(exact: nn.Module, example: Tensor, labels: Tensor) -> int:
         with torch.no_grad():
             logits = exact(example)
     except RuntimeError as reason:
-        raise ValueError(f"certify: the model does not take images of {tuple(example.shape[1:])}: {reason}") from reason
+        raise ValueError(
+            f"certify: the model does not take images of {tuple(example.shape[1:])} in {example.dtype}: {reason}; "
+            "where it casts them, as x.float() does, write x.to(self.weight.dtype), or certify with dtype=torch.float32"
+        ) from reason
     if logits.dim() != 2 or logits.shape[1] < 2:
         raise ValueError(f"certify: the model must give logits (B, classes >= 2); it gives {tuple(logits.shape)}")
     classes = int(logits.shape[1])

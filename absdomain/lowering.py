@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,17 +9,15 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._sympy.numbers import int_oo
 
+from absdomain.agreement import Lowered, Part
+from absdomain.errors import UnsupportedOp as UnsupportedOp
+from absdomain.exported import Exported, export, plain
 from absdomain.graph import Graph, Node
 from absdomain.kinds import Op, Shape
 from absdomain.live import Live
-from absdomain.modes import evaluating
+from absdomain.modes import check_module, evaluating
 from absdomain.precision import own_dtype
-
-
-class UnsupportedOp(NotImplementedError):
-    """An operation, or a use of one, for which the table has no rule; says which, where, and what could be done."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +35,14 @@ class BatchSize:
 Value = Any  # an Activation, a BatchSize, a Live constant, a Python literal, or a list of these
 Rule = Callable[..., Value]
 RULES: dict[str, Rule] = {}
+SIZED: set[str] = set()  # overloads whose rule takes the size of the batch
 
 
-def lowers(*targets: str) -> Callable[[Rule], Rule]:
+def lowers(*targets: str, sized: bool = False) -> Callable[[Rule], Rule]:
     """Registers a rule (call, *args, **kwargs) -> value for ATen overloads such as "aten.relu.default".
 
-    Arguments are those of the overload: Activations, Live constants and literals.
+    Arguments are those of the overload: Activations, Live constants and literals, and where the rule is `sized` the
+    BatchSize. Law: the overload treats every sample alike and alone, for the arguments that the rule does not refuse.
     """
 
     def register(rule: Rule) -> Rule:
@@ -52,6 +51,8 @@ def lowers(*targets: str) -> Callable[[Rule], Rule]:
                 owner = RULES[target].__module__
                 raise ValueError(f"lowers: {target} has a rule in {owner}, which {rule.__module__} would replace")
             RULES[target] = rule
+        if sized:
+            SIZED.update(targets)
         return rule
 
     return register
@@ -64,19 +65,20 @@ def to_graph(module: nn.Module, example: Tensor) -> Graph:
     the module's structure has changed: parameters are live, submodules are not looked up again. The graph is
     evaluated against the module on random points. Errors: UnsupportedOp; ValueError where the two disagree.
     """
+    check_module(module, "to_graph")
     _fill_rules()
     if example.dim() < 2 or not example.is_floating_point() or example.numel() == 0:
         raise ValueError(
             f"to_graph: the example is a batch (B, *shape) of floating point numbers, B > 0; "
             f"got shape {tuple(example.shape)} of {example.dtype}"
         )
-    batch = example.detach() if len(example) > 1 else example.detach().repeat(2, *(1,) * (example.dim() - 1))
-    with evaluating(module), own_dtype(batch):
-        program = _export(module, batch)
-        graph = _Lowering(module, program, tuple(example.shape[1:])).graph()
-        _check_sizes(program, len(batch))  # after the walk, whose refusals are more precise
-        _check(graph, module, batch)
-    return graph
+    with torch.inference_mode(False), evaluating(module), own_dtype(example):
+        batch = plain(example)
+        exported = export(module, batch)
+        lowered = _Lowering(module, exported, tuple(example.shape[1:])).lowered()
+        exported.check_sizes()  # after the walk, whose refusals are more precise
+        lowered.check(module, batch)
+    return lowered.graph
 
 
 def _fill_rules() -> None:
@@ -89,80 +91,48 @@ def _fill_rules() -> None:
             registry.find("lowerings", name)
 
 
-def _export(module: nn.Module, batch: Tensor) -> torch.export.ExportedProgram:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
-        sizes: Any = torch.export.ShapesCollection()  # whatever the signature of `forward`, *args included
-        sizes[batch] = {0: torch.export.Dim.AUTO}
-        try:
-            program = torch.export.export(module, (batch,), dynamic_shapes=sizes)
-        except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
-            first = str(error).strip().partition("\n")[0]
-            raise UnsupportedOp(f"torch.export cannot export {type(module).__name__}: {first}") from error
-        return program.run_decompositions({})  # in-place operations become functional; the others stay as they are
-
-
-def _check_sizes(program: torch.export.ExportedProgram, size: int) -> None:
-    """Refuses a program that holds for some sizes of the batch only, which torch.export says here and nowhere else."""
-    ranges = list(program.range_constraints.values())
-    if len(ranges) != 1 or ranges[0].upper != int_oo:
-        allowed = f"at most {ranges[0].upper}" if ranges else f"exactly {size}"
-        raise UnsupportedOp(
-            f"the module, as exported, takes {allowed} samples; write x.shape[0] for len(x), and no branch, cut or "
-            "view that depends on its value"
-        )
-
-
-def _check(graph: Graph, module: nn.Module, batch: Tensor) -> None:
-    """Refuses a graph that does not compute what the module computes: on the example, and on other sizes of batch."""
-    generator = torch.Generator(batch.device).manual_seed(0)
-    noise = torch.rand(3, *batch.shape[1:], dtype=batch.dtype, device=batch.device, generator=generator)
-    scale = batch.abs().max().clamp(min=1.0)
-    wide = scale * (4 * noise - 2)
-    with torch.no_grad():
-        for x in (batch, noise, wide, wide[:1]):
-            ours, theirs = graph(x), module(x)
-            if not isinstance(theirs, Tensor):
-                raise UnsupportedOp(f"the module returns a {type(theirs).__name__}; return one tensor")
-            size = theirs.abs().nan_to_num(posinf=0.0).max().clamp(min=1.0).item()
-            tolerance = torch.finfo(batch.dtype).eps ** (2 / 3) * size
-            if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True):
-                node = graph.first_infinite(x) if bool(theirs.isfinite().all()) else None
-                if node is not None:
-                    raise ValueError(
-                        f"the lowered graph overflows in {x.dtype} at node {node.name!r} ({type(node.op).__name__}), "
-                        f"on a batch of shape {tuple(x.shape)} where the module is finite; make the weights before it "
-                        "smaller, or leave the layer out (differences of log_softmax are those of its logits)"
-                    )
-                gap = (ours - theirs).abs().max().item() if ours.shape == theirs.shape else "their shapes differ"
-                raise ValueError(
-                    f"the lowered graph differs from the module by {gap} on a batch of shape {tuple(x.shape)}; the "
-                    "module may depend on the batch, be random in evaluation mode, or meet a fault in a lowering rule"
-                )
-
-
 class _Lowering:
     """One walk over an exported graph."""
 
-    def __init__(self, module: nn.Module, program: torch.export.ExportedProgram, shape: Shape) -> None:
+    def __init__(self, module: nn.Module, exported: Exported, shape: Shape) -> None:
         self.module = module
-        self.program = program
+        self.exported = exported
         self.nodes = [Node("input", None, (), shape)]
         self.names = {"input"}
+        self.counts: dict[str, int] = {}
+        self.leaves: dict[str, bool] = {}
 
-    def graph(self) -> Graph:
+    def lowered(self) -> Lowered:
         values: dict[fx.Node, Value] = {}
-        for node in self.program.graph.nodes:
+        made: list[tuple[fx.Node, int]] = []  # each call that reads an activation, with the first place that it makes
+        nodes = self.exported.nodes
+        for node in nodes[:-1]:
             if node.op == "placeholder":
                 values[node] = self._placeholder(node)
-            elif node.op == "call_function" and node.users:  # what nobody reads has no effect: the graph is functional
+            elif node.users:  # what nobody reads has no effect: the graph is functional
+                made.append((node, len(self.nodes)))
                 values[node] = self._call(node, values)
-            elif node.op == "output":
-                return self._ending(node, fx.node.map_arg(node.args[0], lambda n: values[n]))
-        raise AssertionError("torch.export gave a graph without an output")
+        outputs: Any = nodes[-1].args[0]
+        graph, place = self._ending(fx.node.map_arg(outputs, lambda n: values[n]))
+        constants = {node: value for node, value in values.items() if isinstance(value, Live)}
+        return Lowered(graph, nodes, constants, list(self._parts(graph, place, made, values)))
 
-    def _ending(self, node: fx.Node, outputs: Sequence[Value]) -> Graph:
-        results = self.program.graph_signature.output_specs
+    def _parts(
+        self, graph: Graph, place: dict[int, int], made: list[tuple[fx.Node, int]], values: dict[fx.Node, Value]
+    ) -> Iterator[Part]:
+        """What each call has become, of what is left in the graph."""
+        steps = {step.place: step for step in graph.schedule}
+        ends = [*(start for _, start in made[1:]), len(self.nodes)]
+        for (node, start), end in zip(made, ends, strict=True):
+            value = values[node]
+            found = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+            outputs = [(n, place[v.place]) for n, v in found if isinstance(v, Activation) and v.place in place]
+            if outputs:
+                yield Part(node, [steps[place[old]] for old in range(start, end) if old in place], outputs)
+
+    def _ending(self, outputs: Sequence[Value]) -> tuple[Graph, dict[int, int]]:
+        """The graph, whose output comes last, with nothing that it does not need, and where each place went."""
+        results = self.exported.program.graph_signature.output_specs
         changed = [result.target or "its input" for result in results if "MUTATION" in result.kind.name]
         if changed:
             raise UnsupportedOp(
@@ -174,13 +144,13 @@ class _Lowering:
         (output,) = outputs
         if output.place == 0:
             raise UnsupportedOp("the module returns its input unchanged; there is nothing to bound")
-        used = _ancestors(self.nodes, output.place)  # the output comes last, and nothing that it does not need
+        used = _ancestors(self.nodes, output.place)
         place = {old: new for new, old in enumerate(used)}
         kept = [self.nodes[old] for old in used]
-        return Graph([Node(n.name, n.op, tuple(place[a] for a in n.args), n.shape) for n in kept])
+        return Graph([Node(n.name, n.op, tuple(place[a] for a in n.args), n.shape) for n in kept]), place
 
     def _placeholder(self, node: fx.Node) -> Value:
-        signature = self.program.graph_signature
+        signature = self.exported.program.graph_signature
         name = node.name
         state = signature.inputs_to_parameters.get(name) or signature.inputs_to_buffers.get(name)
         if state is not None:
@@ -189,18 +159,36 @@ class _Lowering:
             return Live(lambda: getattr(owner, leaf))
         constant = signature.inputs_to_lifted_tensor_constants.get(name)
         if constant is not None:
-            tensor = self.program.constants[constant]
+            tensor = self.exported.program.constants[constant]
             return Live(lambda: tensor)
         return Activation(0)
+
+    def fresh(self, place: str) -> str:
+        """A name that no node has: the place, or the place and a number."""
+        name, count = place, self.counts.get(place, 1)  # all numbers before it are taken
+        while name in self.names:
+            count += 1
+            name = f"{place}_{count}"
+        self.names.add(name)
+        self.counts[place] = count
+        return name
+
+    def is_leaf(self, path: str) -> bool:
+        """Whether the module at this path has no parts but parametrisations."""
+        if path not in self.leaves:
+            inside = {name for name, _ in self.module.get_submodule(path).named_children()}
+            self.leaves[path] = inside <= {"parametrizations"}
+        return self.leaves[path]
 
     def _call(self, node: fx.Node, values: dict[fx.Node, Value]) -> Value:
         args = fx.node.map_arg(node.args, lambda n: values[n])
         kwargs = fx.node.map_arg(node.kwargs, lambda n: values[n])
         call = Call(self, node, str(node.target))
         flat = list(_leaves((args, kwargs)))
-        if not any(isinstance(v, Activation) for v in flat):
-            if any(isinstance(v, BatchSize) for v in flat):
-                call.unsupported("depends on the batch size", "write it without x.shape[0]")
+        active = any(isinstance(v, Activation) for v in flat)
+        if any(isinstance(v, BatchSize) for v in flat) and not (active and call.target in SIZED):
+            call.unsupported("depends on the batch size", "write it without x.shape[0]")
+        if not active:
             target: Any = node.target
             if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
                 call.unsupported("is random", "draw the numbers once, and keep them in a buffer")
@@ -212,9 +200,9 @@ class _Lowering:
                 "give it a band (absdomain.kinds.Nonlinear) and register it (absdomain.lowering.lowers)",
             )
         value = rule(call, *args, **kwargs)
-        if isinstance(value, Activation) and self.nodes[value.place].shape != call.shape:
-            ours = self.nodes[value.place].shape
-            call.unsupported(f"gives shape {call.shape}, but its rule gives {ours}", "correct the rule")
+        for number, result in enumerate(value if isinstance(value, list) else [value]):
+            if isinstance(result, Activation):
+                call.check(result, number)
         return value
 
 
@@ -228,29 +216,34 @@ class Call:
 
     @property
     def shape(self) -> Shape:
-        """The output's shape without the batch; an error where the call moves or mixes the batch axis."""
-        return self.shapes[0]
+        """The shape of the output, or of the first of several, without the batch; an error where that is not axis 0."""
+        return self.output_shape(0)
 
-    @property
-    def shapes(self) -> list[Shape]:
-        """The same for each output of a call that gives several."""
+    def output_shape(self, number: int) -> Shape:
+        """The same for another output of a call that gives several."""
+        shape = tuple(self._output(number).shape)
+        if not self.lowering.exported.leads(shape):
+            self.unsupported(f"moves or mixes the batch axis: {shape}", "keep axis 0 for the batch alone")
+        return tuple(int(size) for size in shape[1:])
+
+    def _output(self, number: int) -> Any:
         value = self.node.meta["val"]
-        shapes = [tuple(v.shape) for v in (value if isinstance(value, list | tuple) else [value])]
-        batch = next(n for n in self.lowering.program.graph.nodes if n.name in self._inputs).meta["val"].shape[0]
-        for shape in shapes:
-            if not shape or shape[0] != batch or not all(isinstance(size, int) for size in shape[1:]):
-                self.unsupported(f"moves or mixes the batch axis: {shape}", "keep axis 0 for the batch alone")
-        return [tuple(int(size) for size in shape[1:]) for shape in shapes]
+        return value[number] if isinstance(value, list | tuple) else value
 
-    @property
-    def _inputs(self) -> Sequence[str]:
-        return self.lowering.program.graph_signature.user_inputs
+    def check(self, result: Activation, number: int) -> None:
+        """The rule's result has the shape of the call's output, and that the dtype of the graph."""
+        shape, ours = self.output_shape(number), self.shape_of(result)
+        if ours != shape:
+            self.unsupported(f"gives shape {shape}, but its rule gives {ours}", "correct the rule")
+        dtype, first = self._output(number).dtype, self.lowering.exported.dtype
+        if dtype != first:
+            self.unsupported(f"casts to {dtype}", f"keep one dtype in the module: that of its input is {first}")
 
     def apply(self, op: Op, *xs: Activation) -> Activation:
         """Adds a node for op(xs)."""
         nodes = self.lowering.nodes
         args = tuple(x.place for x in xs)
-        nodes.append(Node(self._name(), op, args, op.shape(*(nodes[a].shape for a in args))))
+        nodes.append(Node(self.lowering.fresh(self.place), op, args, op.shape(*(nodes[a].shape for a in args))))
         return Activation(len(nodes) - 1)
 
     def shape_of(self, x: Activation) -> Shape:
@@ -266,17 +259,8 @@ class Call:
         """The path of the module that calls, and the call's own name where that is not one leaf module."""
         stack = list(self.node.meta.get("nn_module_stack", {}).values())
         path = stack[-1][0] if stack else ""
-        inside = {name for name, _ in self.lowering.module.get_submodule(path).named_children()}
-        leaf = path and inside <= {"parametrizations"}
+        leaf = path and self.lowering.is_leaf(path)
         return path if leaf else f"{path}.{self.node.name}" if path else self.node.name
-
-    def _name(self) -> str:
-        name, count = self.place, 1
-        while name in self.lowering.names:
-            count += 1
-            name = f"{self.place}_{count}"
-        self.lowering.names.add(name)
-        return name
 
 
 def _leaves(value: Value) -> Iterator[Value]:

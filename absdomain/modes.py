@@ -1,11 +1,14 @@
-"""A module in evaluation mode for a while."""
+"""A module in evaluation mode for a while, and copies of modules."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -18,3 +21,33 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+def check_module(given: object, who: str) -> None:
+    """TypeError for what is no module whose operations can be traced, with what to give instead."""
+    if isinstance(given, torch.jit.ScriptModule):
+        raise TypeError(f"{who}: a ScriptModule cannot be traced again; give the nn.Module that it was made from")
+    if not isinstance(given, nn.Module):
+        kind = type(given).__name__
+        raise TypeError(f"{who}: takes an nn.Module, got a {kind}; write a module whose forward calls it")
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A deep copy, of modules too that hold tensors which a hook has computed, as old-style weight norm does.
+
+    Such a tensor has a history and cannot be copied with it: the copy holds its value until the hook runs again.
+    """
+    computed = {id(t): t.detach().clone() for part in module.modules() for t in _tensors(vars(part)) if not t.is_leaf}
+    return copy.deepcopy(module, computed)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a module's attributes, and in the lists and dictionaries among them."""
+    match value:
+        case Tensor():
+            yield value
+        case dict():
+            yield from _tensors(list(value.values()))
+        case list() | tuple():
+            for part in value:
+                yield from _tensors(part)

@@ -83,8 +83,15 @@ class Rows:
             return t
         return self.columns.own(t) if self.frame is None else self.frame.windows(t, self.columns, self.window)
 
+    def _alike(self, t: Tensor) -> Tensor:
+        """t in the coefficients' dtype: a number that stands in a graph has one of its own."""
+        like = self.like if self._data is None else self._data
+        assert like is not None
+        return t.to(like.dtype)
+
     def times(self, t: Tensor) -> Rows:
         """x -> <c_k, t x>; t broadcasts to (B, *shape)."""
+        t = self._alike(t)
         if self.frame is None:
             return self._same(self.data * (self.seen(t) if t.dim() > len(self.shape) else t))
         if t.dim() <= len(self.shape) and _per_channel(t, len(self.shape)):
@@ -112,6 +119,7 @@ class Rows:
 
     def dot(self, v: Tensor) -> Tensor:
         """<c_k, v>, (K, N or 1); v broadcasts to (B, *shape)."""
+        v = self._alike(v)
         if v.dim() > len(self.shape):
             return self._dot_per_sample(self._over(v))
         if self.unit is not None and self.frame is None:
@@ -119,7 +127,7 @@ class Rows:
         if self.frame is not None and not _per_channel(v, len(self.shape)):
             return self._dot_per_sample(self._over(v))
         data = self.cleaned().data
-        v = v.to(data).reshape((1,) * (len(self.shape) - v.dim()) + tuple(v.shape))
+        v = v.reshape((1,) * (len(self.shape) - v.dim()) + tuple(v.shape))
         axes = [i + 2 for i, size in enumerate(v.shape) if size == 1]  # the sums first: v is the same along them
         reduced = data.sum(axes, keepdim=True) if axes else data
         return flat(reduced, 2) @ v.flatten()
@@ -129,7 +137,7 @@ class Rows:
         if self.unit is not None and self.frame is None:
             wide = flat(v, 1)
             return wide[:, self.unit.squeeze(1)].t() if self.columns is None else self._listed(wide)
-        return pair(self.data, self.seen(v).to(self.data))
+        return pair(self.data, self.seen(v))
 
     def _listed(self, v: Tensor) -> Tensor:
         """v (B or 1, n) at each column's sample and unit."""

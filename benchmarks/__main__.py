@@ -1,4 +1,4 @@
-"""python -m benchmarks bounds | methods: tables of ratios, on one thread, with malloc settings of their own."""
+"""python -m benchmarks bounds | methods | lowering: tables of ratios on one thread, malloc set for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 import typer
 
 from benchmarks.bounds import bounds
+from benchmarks.lowering import lowering
 from benchmarks.methods import methods
 from benchmarks.output import MALLOC
 
@@ -23,7 +24,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
 
-for command in (bounds, methods):
+for command in (bounds, methods, lowering):
     app.command()(command)
 
 

@@ -8,7 +8,6 @@ network later, is the plain dual over the ball.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -21,6 +20,7 @@ from absdomain.algebra import AnyDomain
 from absdomain.domain import Domain
 from absdomain.graph import Graph
 from absdomain.lowering import to_graph
+from absdomain.modes import copied
 from absdomain.reference import MatchedSpace, ReferenceSpace, State
 from absdomain.rows import Rows
 from absdomain.spec import Spec, margins
@@ -119,7 +119,7 @@ class Robustra(Certified):
         self.first, self.second = Side("", network, self.statistics), Side.of("partner_", partner, example)
         self.former = self.first  # as the second network's reference
         if pair.reference is Weights.LAST:
-            self.stored = copy.deepcopy(network).requires_grad_(False)
+            self.stored = copied(network).requires_grad_(False)
             self.former = Side.of("", self.stored, example)
 
     @property

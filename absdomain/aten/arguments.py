@@ -11,7 +11,7 @@ from torch import Tensor
 from absdomain import ops
 from absdomain.kinds import Shape
 from absdomain.live import Live
-from absdomain.lowering import Activation, BatchSize, Call, Value
+from absdomain.lowering import Activation, Call, Value
 
 _PRODUCTS = "products of activations are known entry by entry only: x * y"
 
@@ -30,8 +30,6 @@ def constant(call: Call, value: Value) -> Any:
             "has an activation where a constant is expected",
             _PRODUCTS,
         )
-    if isinstance(value, BatchSize):
-        call.unsupported("depends on the batch size", "write it without x.shape[0]")
     if not isinstance(value, Live):
         return torch.tensor(float(value), dtype=torch.float64)
     present = value.read()
@@ -93,10 +91,6 @@ def repeated(value: Any, length: int) -> tuple[int, ...]:
     return values * length if len(values) == 1 else values
 
 
-def on_two_samples(args: Any) -> Any:
-    """Arguments with which a movement can be run on two samples."""
-
-    def plain(leaf: Any) -> Any:
-        return 2 if isinstance(leaf, BatchSize) else leaf.read() if isinstance(leaf, Live) else leaf
-
-    return torch.fx.node.map_aggregate(args, plain)
+def present(args: Any) -> Any:
+    """Arguments with the present values of their constants."""
+    return torch.fx.node.map_aggregate(args, lambda leaf: leaf.read() if isinstance(leaf, Live) else leaf)

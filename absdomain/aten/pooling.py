@@ -36,7 +36,7 @@ def _amax(call: Call, x: Value, axes: Any = (), keepdim: bool = False) -> Value:
     for axis in sorted(reduced_axes(call, axes, rank), reverse=True):
         x = call.apply(ops.Max(axis - rank), x)
         rank -= 1
-    target = call.shapes[0]
+    target = call.shape
     x = shaped(call, x, target)
     return [x] if several else x
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from absdomain import _timing
 from absdomain._timing import Work
 from absdomain.data import Images
+from absdomain.modes import copied
 from absdomain.trainers import Moment, Natural, Objective, Recipe, read
 from absdomain.trainers.folder import build_network
 
@@ -55,7 +55,7 @@ def steps(recipe: Recipe, images: Images) -> Steps:
     x = x.to(recipe.torch_dtype)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe, images.shape, images.classes)
-    plain = Natural(copy.deepcopy(network))
+    plain = Natural(copied(network))
     method = read(recipe.trainer).build(network, x[:1], images.classes, recipe)
     per_epoch = -(-len(images) // recipe.batch)
     step = round((recipe.warmup + recipe.ramp / 2) * per_epoch)

@@ -22,13 +22,18 @@ class Scale(Affine):
     local = True
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
-        return xs[0] if w is None else w * xs[0]
+        return xs[0] if w is None else w.to(xs[0].dtype) * xs[0]
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        """In the dtype of x: w and b may be numbers, which have none of their own."""
+        y, offset = self.linear(self.weight, *xs), self.offset
+        return y if offset is None else y + offset.to(y.dtype)
 
     def shape(self, *shapes: Shape) -> Shape:
         return shapes[0]
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
-        return (y if w is None else w * y,)
+        return (y if w is None else w.to(y.dtype) * y,)
 
     def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
         return (rows if self.weight is None else rows.times(self.weight),)

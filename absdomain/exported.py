@@ -1,0 +1,128 @@
+"""nn.Module -> the ATen graph of torch.export, with one size left open: that of the batch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.fx.experimental._config
+from torch import Tensor, fx, nn
+from torch.utils._sympy.numbers import int_oo
+
+from absdomain.errors import UnsupportedOp
+
+config: Any = torch.fx.experimental._config  # whose `patch` has no type
+_METAS = Path(torch.__file__).parent / "_meta_registrations.py"
+_SAMPLES = 3  # of the example: neither 1, along which tensors are broadcast, nor a usual size of another axis
+
+
+def plain(example: Tensor) -> Tensor:
+    """Three samples of the example in a tensor of their own: dense, without an offset, a gradient or a subclass.
+
+    torch.export looks at all of these: in a slice of a larger batch it finds a size that is bounded by the storage.
+    """
+    with torch._C.DisableTorchFunctionSubclass():
+        given = example.detach().as_subclass(Tensor)
+        rows = torch.arange(_SAMPLES, device=given.device) % len(given)
+        batch = torch.empty((_SAMPLES, *given.shape[1:]), dtype=given.dtype, device=given.device)
+        return batch.copy_(given[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A module's ATen graph: functional, and the same for every size of the batch that `check_sizes` has passed."""
+
+    program: torch.export.ExportedProgram
+
+    @property
+    def nodes(self) -> Sequence[fx.Node]:
+        """The calls in the order in which they are made, with the placeholders before and the output after them."""
+        return list(self.program.graph.nodes)
+
+    @cached_property
+    def _input(self) -> Any:
+        """The input's shape and dtype, as the program has them."""
+        (name,) = self.program.graph_signature.user_inputs
+        return next(node for node in self.nodes if node.name == name).meta["val"]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The input's dtype."""
+        dtype: torch.dtype = self._input.dtype
+        return dtype
+
+    @cached_property
+    def batch(self) -> Any:
+        """The size of the input's axis 0: a symbol, or a number where the program holds for that number alone."""
+        size = self._input.shape[0]
+        return int(size) if _expression(size).is_number else size
+
+    def leads(self, shape: Sequence[Any]) -> bool:
+        """Whether axis 0 is the batch and no other axis depends on it: equal as expressions, not by their values."""
+        return bool(shape) and _same(shape[0], self.batch) and all(isinstance(size, int) for size in shape[1:])
+
+    def check_sizes(self) -> None:
+        """Refuses a program that was traced under a condition on the batch's size.
+
+        torch.export notes every comparison with that size that the module, or an operation in it, has made.
+        """
+        if isinstance(self.batch, int):
+            condition = "for one number of samples"
+        else:
+            symbol, environment = self.batch.node.expr, self.batch.node.shape_env
+            asked = [guard for guard in environment.guards if not _of_strides(guard, symbol)]
+            limits = environment.var_to_range[symbol]
+            if not asked and limits.lower <= 2 and limits.upper == int_oo:
+                return
+            told = asked[0].expr if asked else f"{limits.lower} <= B <= {limits.upper}"
+            condition = f"where {told}".replace(str(symbol), "B")
+        raise UnsupportedOp(
+            f"the module depends on the size B of the batch, and is exported {condition} only; write x.shape[0] for "
+            "len(x), and no branch, cut or view that depends on its value"
+        )
+
+
+def export(module: nn.Module, batch: Tensor) -> Exported:
+    """The module's graph on a batch (B, *shape), as `plain` gives one; UnsupportedOp where torch.export has none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+        sizes: Any = torch.export.ShapesCollection()  # whatever the signature of `forward`, *args included
+        sizes[batch] = {0: torch.export.Dim.AUTO}
+        # Without it torch.export takes B >= 2 for granted, and answers comparisons with 0 and 1 without a note of them.
+        with config.patch(backed_size_oblivious=True):
+            try:
+                program = torch.export.export(module, (batch,), dynamic_shapes=sizes)
+            except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
+                first = str(error).strip().partition("\n")[0]
+                raise UnsupportedOp(f"torch.export cannot export {type(module).__name__}: {first}") from error
+            # In-place operations become functional; the others stay as they are.
+            return Exported(program.run_decompositions({}))
+
+
+def _of_strides(guard: Any, symbol: Any) -> bool:
+    """Whether torch has compared B with 0 or 1 to describe an operation's result: its strides, for its values are ours.
+
+    Such comparisons come from the code that stands for an operation while it is traced; the operation is noted whole.
+    """
+    from sympy import Ne
+
+    small = {symbol >= 2, symbol > 1, symbol >= 1, symbol > 0, *(Ne(symbol, n) for n in (0, 1))}
+    place = getattr(getattr(guard, "sloc", None), "framework_loc", None)
+    return guard.expr in small and Path(getattr(place, "filename", "")) == _METAS
+
+
+def _expression(size: Any) -> Any:
+    """A size as sympy has it."""
+    from sympy import Integer
+
+    return Integer(size) if isinstance(size, int) else size.node.expr
+
+
+def _same(size: Any, other: Any) -> bool:
+    """Whether two sizes are one expression: `==` on symbols would compare the example's values, and note that."""
+    return bool(_expression(size) == _expression(other))
