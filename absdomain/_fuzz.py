@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from absdomain._console import progress
-from absdomain.laws.domains import LAWS, DomainLaw, check_domain
+from absdomain.laws.domains import LAWS, DomainLaw, check_domain, named
 from absdomain.laws.problems import AnyDomain
 from absdomain.laws.tally import Tally
 from absdomain.laws.tightness import Slack, slack_of
@@ -35,6 +37,18 @@ class Outcome:
 def count(domain: AnyDomain, profile: str) -> int:
     """The problems of each law that a profile asks of a domain."""
     return PROFILES[profile] // (_SOLVER if domain.solved else 1)
+
+
+def chosen(names: Sequence[str] | None, dtype: str | None, *, extremes: bool) -> tuple[DomainLaw, ...]:
+    """The laws of these names, of this dtype, on problems of this kind; ValueError where there is none."""
+    dtypes = {"float64": torch.float64, "float32": torch.float32}
+    if dtype is not None and dtype not in dtypes:
+        raise ValueError(f"no law's problems are in {dtype!r}; there are {', '.join(dtypes)}")
+    laws = named(*names) if names else LAWS
+    kept = tuple(law for law in laws if (dtype is None or law.dtype == dtypes[dtype]) and (law.extreme or not extremes))
+    if not kept:
+        raise ValueError(f"none of {', '.join(map(str, laws))} is of {dtype}{' and extreme' if extremes else ''}")
+    return kept
 
 
 def fuzz(domain: AnyDomain, *, examples: int, seed: int, laws: Sequence[DomainLaw] = LAWS) -> Outcome:

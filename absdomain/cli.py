@@ -222,6 +222,12 @@ def fuzz(
     laws: Annotated[
         list[str] | None, typer.Option(help="Only this law; may be given again.", show_default=False)
     ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Only laws whose problems are in float64, or in float32.", show_default=False)
+    ] = None,
+    extremes: Annotated[
+        bool, typer.Option("--extremes", help="Only problems on which rounding is large, against 200 digits.")
+    ] = False,
     profile: Annotated[str, typer.Option(help="fast or nightly: how many examples, where none is said.")] = "fast",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; such small tensors gain nothing from more.")] = 1,
 ) -> None:
@@ -234,14 +240,13 @@ def fuzz(
     """
     from absdomain import _fuzz, _report
     from absdomain.expression import ExpressionError, parse
-    from absdomain.laws import LAWS, LawBroken
-    from absdomain.laws.domains import named
+    from absdomain.laws import LawBroken
 
     use(threads)
     if profile not in _fuzz.PROFILES:
         raise typer.BadParameter(f"there are {', '.join(_fuzz.PROFILES)}", param_hint="--profile")
     try:
-        subjects, asked = [parse(text) for text in domain], named(*laws) if laws else LAWS
+        subjects, asked = [parse(text) for text in domain], _fuzz.chosen(laws, dtype, extremes=extremes)
     except (ExpressionError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     for subject in subjects:

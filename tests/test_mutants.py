@@ -12,7 +12,7 @@ from absdomain.algebra import Guided
 from absdomain.domains import Box, DeepPoly
 from absdomain.laws import LAWS, LawBroken, check_domain
 from absdomain.laws.domains import RAISES
-from tests import mutants_of_domains, mutants_of_ops, mutants_of_parts, mutants_of_relations
+from tests import mutants_of_domains, mutants_of_ops, mutants_of_parts, mutants_of_proofs, mutants_of_relations
 from tests.mutant import Mutant
 from tests.mutants_of_domains import at_the_centre
 
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.figures
 
 MUTANTS = [
     *mutants_of_ops.MUTANTS, *mutants_of_parts.MUTANTS, *mutants_of_domains.MUTANTS, *mutants_of_relations.MUTANTS,
+    *mutants_of_proofs.MUTANTS,
 ]  # fmt: skip
 SURVIVORS: dict[str, str] = {}
 
@@ -49,5 +50,5 @@ def test_a_guided_domain_that_forgets_what_its_guide_promises(monkeypatch: pytes
 
 
 def test_there_are_enough_mutants_and_no_survivor() -> None:
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 60
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 90
     assert not SURVIVORS

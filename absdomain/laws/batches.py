@@ -12,7 +12,7 @@ from torch import Tensor
 
 from absdomain import roots
 from absdomain.kinds import Affine, Shape
-from absdomain.laws.broken import LawBroken, holds
+from absdomain.laws.broken import LawBroken
 from absdomain.laws.drawing import generator, normal
 from absdomain.laws.everywhere import BATCHES, UNITS, of_dtype
 from absdomain.laws.rows import over_the_edge, seen
@@ -52,8 +52,8 @@ class _Laws:
         xs = [self.sized(normal(self.rng, self.batch, *shape), 1) for shape in self.shapes]
         given, flat = [x.clone() for x in xs], torch.cat([x.flatten(1).double() for x in xs], 1).unsqueeze(-1)
         y = self.twin(*xs)
-        kept = all(torch.equal(a, b) for a, b in zip(given, xs, strict=True))
-        holds(kept, "f does not change its arguments", repr(self.op))
+        if not all(torch.equal(a, b) for a, b in zip(given, xs, strict=True)):
+            raise LawBroken("f does not change its arguments", repr(self.op))
         size = (self.matrix.abs() @ flat.abs()).squeeze(-1)
         level = self.offset.flatten(1).abs() * (1 + flat.abs().amax(1))  # A is known to rounding of f(0)
         exact = (self.matrix @ flat).squeeze(-1) + self.offset.flatten(1)
@@ -81,7 +81,8 @@ class _Laws:
             b = seen(rows.dense(), self.offset).flatten(1)
             level = torch.einsum("nkm,nm->kn", *_same(c.abs(), b.abs()))
             exact = torch.einsum("nkm,nm->kn", *_same(c, b))
-            self.near(torch.zeros_like(exact) if constant is None else constant, exact, level, "pull gives <c, b>")
+            nothing = torch.zeros_like(exact, dtype=self.dtype)
+            self.near(nothing if constant is None else constant, exact, level, "pull gives <c, b>")
 
     def split(self, joined: Tensor) -> Sequence[Tensor]:
         """Rows over all arguments' entries, argument by argument."""
@@ -90,13 +91,14 @@ class _Laws:
 
     def near(self, found: Tensor, exact: Tensor, size: Tensor, law: str) -> None:
         """Equality within rounding of what was added up, entry by entry, and the dtype of the arguments."""
-        detail = f"{self.dtype}, batch {self.batch}; {self.op}"
-        holds(found.dtype == self.dtype or law == "pull gives <c, b>", f"{law}, in the arguments' dtype", detail)
         wrong = ~((found.double() - exact).abs() <= self.unit * size)
+        if found.dtype != self.dtype:
+            raise LawBroken(f"{law}, in the arguments' dtype", f"{found.dtype} for {self.dtype}; {self.op}")
         if bool(wrong.any()):
             place = tuple(wrong.nonzero()[0].tolist())
             one, other = torch.broadcast_tensors(found, exact)
-            raise LawBroken(law, f"{one[place].item()!r} against {other[place].item()!r} at {list(place)}, {detail}")
+            where = f"at {list(place)}, {self.dtype}, batch {self.batch}; {self.op}"
+            raise LawBroken(law, f"{one[place].item()!r} against {other[place].item()!r} {where}")
 
 
 def _same(c: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

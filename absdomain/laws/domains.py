@@ -9,7 +9,7 @@ from random import Random
 import torch
 
 from absdomain.kinds import Affine
-from absdomain.laws import problems, promises
+from absdomain.laws import problems, promises, proving, rounding
 from absdomain.laws.broken import Closest, LawBroken, watched
 from absdomain.laws.examples import Example
 from absdomain.laws.problems import AnyDomain
@@ -51,13 +51,15 @@ class DomainLaw:
     """What a domain promises on the problems that `draw` gives; `check` raises LawBroken. Public: write your own.
 
     `binds` says which domains the law is asked of; `most` is the number of problems beyond which it is not worth its
-    time.
+    time; `dtype` is that of its problems, and `extreme` says that rounding is large in them.
     """
 
     check: Callable[[AnyDomain, Example, Random], None]
     draw: Callable[[AnyDomain, Random], Example] = problems.anything
     binds: Callable[[AnyDomain], bool] = of_any
     most: int | None = None
+    dtype: torch.dtype = torch.float64
+    extreme: bool = False
 
     def __str__(self) -> str:
         return self.check.__name__
@@ -70,6 +72,14 @@ LAWS = (
     DomainLaw(promises.contains_where_branches_meet, problems.meeting),
     DomainLaw(promises.contains_when_frozen),
     DomainLaw(promises.never_beyond_the_optimum, problems.solved, most=500),  # four mixed-integer programs each
+    DomainLaw(promises.holds_a_curve, problems.curve),
+    DomainLaw(proving.decides),
+    DomainLaw(proving.proves, problems.provable),
+    DomainLaw(proving.keeps_its_dtype, rounding.single, dtype=torch.float32),
+    DomainLaw(proving.holds_where_rounding_is_large, rounding.extreme, extreme=True),
+    DomainLaw(
+        proving.holds_where_rounding_is_large_in_float32, rounding.extreme_single, dtype=torch.float32, extreme=True
+    ),
     DomainLaw(promises.planes_lie_above, binds=with_planes),
     DomainLaw(promises.reads_one_element),
     DomainLaw(promises.knows_no_neighbour, problems.generic),
@@ -102,7 +112,7 @@ def check_domain(
     shrink: bool = True,
     watch: Watch | None = None,
 ) -> Tally:
-    """Every law that binds a domain, each on `examples` random problems in float64; what was tried is returned.
+    """Every law that binds a domain, each on `examples` random problems; what was tried is returned.
 
     Raises LawBroken with the values and, after shrinking, a script of a few lines that poses the problem again.
     The same seed tries the same problems. A domain that is not SOUND is spared only the laws that values are held. A

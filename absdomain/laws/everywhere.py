@@ -68,10 +68,10 @@ class _Laws:
 
     def _with_critical(self, xs: list[Tensor]) -> list[Tensor]:
         """And the points where an elementwise op says that f is extreme."""
-        if not isinstance(self.op, Elementwise):
+        if not isinstance(self.twin, Elementwise):
             return xs
-        (box,), (x,) = self.boxes, xs
-        critical = [p for s in (self.zero(), self.twin.chord(self.boxes)) for p in self.twin.critical(s[0], box)]
+        (box,), (x,), twin = self.boxes, xs, self.twin
+        critical = [p for s in (self.zero(), twin.chord(self.boxes)) for p in twin.critical(s[0], box)]
         inside = [torch.clamp(p.nan_to_num(nan=0.0), box.lower, box.upper).unsqueeze(0) for p in critical]
         return [torch.cat([x, *inside])]
 

@@ -10,17 +10,20 @@ from typing import Any
 import torch
 
 from absdomain.domain import Domain
-from absdomain.graph import Graph
+from absdomain.graph import Graph, Node
 from absdomain.guarantee import Guarantee
-from absdomain.laws import drawing, optima, regions
+from absdomain.kinds import Elementwise
+from absdomain.laws import boxes, drawing, optima, places, regions
 from absdomain.laws.derivatives import jittered
 from absdomain.laws.drawing import MIXTURE, normal, weights
 from absdomain.laws.examples import REGIONS, Example, example, linf
 from absdomain.laws.growth import Growth
 from absdomain.ops import Add, Concat, Dense, LeakyReLU, Product, ReLU, Reshape, Scale
+from absdomain.region import Interval
 from absdomain.spec import Spec
 
 AnyDomain = Domain[Any]
+_OVERFLOWING = 1e12
 _AFFINE = tuple(make for make in drawing.AFFINE if make is not drawing.pool_windows)  # its windows get a max
 
 
@@ -100,3 +103,44 @@ def meeting(domain: AnyDomain, rng: Random) -> Example:
 def solved(domain: AnyDomain, rng: Random) -> Example:
     """A small network that can be solved exactly; the same for all domains, and solved once."""
     return optima.network(rng.getrandbits(32))
+
+
+def provable(domain: AnyDomain, rng: Random) -> Example:
+    """Rows of which some hold all over the region, some nearly and some nowhere, in groups that are named freely."""
+    problem = replace(example(rng), spec=None)
+    batch, n, count = len(problem.region.centre), prod(problem.graph.output.shape), rng.randint(1, 5)
+    C = weights(rng, rng.choice((1, batch)), count, n, fan=n)
+    x = problem.region.sample(16, drawing.generator(rng))
+    z = problem.graph(x.flatten(0, 1)).reshape(16, batch, n)
+    values = torch.einsum("bkn,pbn->pbk", C.expand(batch, -1, -1), z)
+    share = torch.tensor([[rng.choice((-0.5, 0.0, 0.3, 1.0, 3.0)) for _ in range(count)] for _ in range(batch)])
+    level = values.amin(0) - share.to(values) * (1e-3 + values.amax(0) - values.amin(0))
+    groups = torch.tensor([rng.choice((-4, 1, 2, 9)) for _ in range(count)]) if rng.random() < 0.6 else None
+    return replace(problem, spec=Spec(C, -level, groups))
+
+
+def curve(domain: AnyDomain, rng: Random) -> Example:
+    """One nonlinear op f of one argument, over a box in each entry, and f(x) - s x for slopes that policies choose.
+
+    So a bound shows the op's band at such a slope, with nothing else between.
+    """
+    shape = (rng.randint(2, 4),)
+    while True:
+        op = rng.choice(drawing.NONLINEAR)(rng, shape)
+        if not isinstance(op, Elementwise):
+            continue
+        within, near = boxes.defined(op), rng.random() < 0.7
+        box = boxes.drawn(rng, 2, shape, degenerate=rng.random() < 0.3, within=within) if near else places.drawn(
+            op, rng, 2, (shape,), within
+        )[0]  # fmt: skip
+        ends = op.image((box,))
+        if float(torch.maximum(ends.lower.abs(), ends.upper.abs()).max()) < _OVERFLOWING:
+            break
+    n, region = shape[0], Interval(box.lower, box.upper)
+    graph = Graph([Node("x", None, (), shape), Node("f", op, (0,), shape), Node("xf", Concat(1), (0, 1), (2 * n,))])
+    below, above = op.support((box,))
+    slopes = (torch.zeros_like(box.lower), op.chord((box,))[0], below[0], above[0], normal(rng, 2, *shape))
+    usable = [s.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e6, 1e6) for s in slopes]
+    eye = torch.eye(n, dtype=torch.float64).expand(2, -1, -1)
+    C = torch.cat([torch.cat([-torch.diag_embed(s), eye], 2) for s in usable], 1)
+    return Example(graph, region, Spec(C, torch.zeros(1, C.shape[1], dtype=torch.float64)))

@@ -12,7 +12,7 @@ from torch import Tensor
 from absdomain.bounds import Bounds
 from absdomain.domain import Trace
 from absdomain.guarantee import Guarantee
-from absdomain.laws import drawing, matrices, optima, regions, witnesses
+from absdomain.laws import drawing, matrices, optima, places, regions, witnesses
 from absdomain.laws.broken import at_most, equal, finite, holds, slack
 from absdomain.laws.derivatives import directional, weights, with_weights
 from absdomain.laws.drawing import normal
@@ -23,6 +23,7 @@ from absdomain.ops import Dense
 from absdomain.region import L1, L2, Linf
 from absdomain.spec import halfspaces
 
+_ALONG = 401
 SOLVED = 1e-6  # relative: solvers stop at feasibilities of about 1e-7
 
 
@@ -70,6 +71,27 @@ def contains_when_frozen(domain: AnyDomain, problem: Example, rng: Random) -> No
         )
         at_most(trace.lower, value, room, "lower <= f(x), frozen")
         at_most(value, trace.upper, room, "f(x) <= upper, frozen")
+
+
+def holds_a_curve(domain: AnyDomain, problem: Example, rng: Random) -> None:
+    """Bounds of f(x) - s x hold it all along the box, for one op f and slopes s as policies choose; of SOUND domains.
+
+    So the band of an op that a bound rests on is seen by itself.
+    """
+    trace = _trace(domain, problem)
+    if trace.guarantee < Guarantee.SOUND:
+        return
+    box, op = problem.region.box(), problem.graph.nodes[1].op
+    marks = torch.tensor(places.declared(op), dtype=torch.float64)  # type: ignore[arg-type]
+    along = torch.linspace(0, 1, _ALONG, dtype=torch.float64).view(-1, 1, 1)
+    inside = torch.clamp(marks.view(-1, 1, 1), box.lower, box.upper)
+    value = witnesses.values(problem, torch.cat([torch.lerp(box.lower, box.upper, along), inside]))
+    assert problem.spec is not None
+    far = torch.maximum(box.lower.abs(), box.upper.abs())
+    largest = torch.cat([far, witnesses.activations(problem.graph, box.lower.unsqueeze(0))[1][0].abs()], 1)
+    size = value.abs().amax(0) + (problem.spec.C.abs() @ largest.unsqueeze(-1)).squeeze(-1)
+    at_most(trace.lower, value, slack(size), "lower <= f(x) - s x", repr(op))
+    at_most(value, trace.upper, slack(size), "f(x) - s x <= upper", repr(op))
 
 
 def reads_one_element(domain: AnyDomain, problem: Example, rng: Random) -> None:

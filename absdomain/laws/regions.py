@@ -14,6 +14,7 @@ from torch import Tensor
 from absdomain.kinds import Affine
 from absdomain.laws import drawing, matrices, witnesses
 from absdomain.laws.broken import at_most, equal, finite, holds, slack
+from absdomain.laws.members import check_members
 from absdomain.region import L1, L2, Interval, Linf, Region
 from absdomain.rows import Rows
 
@@ -94,8 +95,10 @@ def check_region(region: Region, *, seed: int = 0) -> None:
     `minimum` is below <c, x> at every sampled and projected point, attained at `lowest`, and by one of a library
     kind's definition;
     `box` is the minimum along the axes; `hull` and `moved` of affine ops agree with their matrices; `sample` and
-    `project` stay inside, and a projection moves no point of the region. A part of a larger region (`whole`) may have
-    that one's box and images.
+    `project` stay inside, and a projection moves no point of the region; `select` gives the samples it is asked for. A
+    part of a larger region (`whole`) may have that one's box and images.
+
+    Of a library kind, points are inside as fractions are, to the last bit, in both dtypes and for radii down to 0.
     """
     rng = Random(seed)
     n, batch = prod(region.centre.shape[1:]), len(region.centre)
@@ -118,6 +121,9 @@ def check_region(region: Region, *, seed: int = 0) -> None:
         equal(least, minimum(region, c), allowed, "minimum is that of the region's definition")
     _check_points(region, rng, rows, least, allowed)
     _check_lowest(region, rows, allowed)
+    _check_select(region, rng)
+    if type(region) in MINIMA:
+        check_members(region, rng)
     if region.whole is region:
         for make in (drawing.dense, *drawing.AFFINE):
             _check_images(region, rng, make)
@@ -143,6 +149,16 @@ def _check_points(region: Region, rng: Random, rows: Tensor, least: Tensor, allo
         reached = torch.einsum("kbn,pbn->pkb", rows.flatten(2), x.flatten(2))
         at_most(least, reached, allowed, f"minimum is below <c, x> at every point of {law}")
         equal(region.project(x), x, 10 * size, f"project moves no point of the region ({law})")
+
+
+def _check_select(region: Region, rng: Random) -> None:
+    """`select` gives the samples in any order, repeated or left out."""
+    index = torch.randint(len(region.centre), (3,), generator=drawing.generator(rng))
+    chosen, x = region.select(index), region.sample(4, drawing.generator(rng))
+    for end in ("lower", "upper"):
+        same = torch.equal(getattr(chosen.box(), end), getattr(region.box(), end)[index])
+        holds(same, "select gives the boxes of its samples", f"{index.tolist()} of {region}")
+    holds(torch.equal(chosen.project(x[:, index]), x[:, index]), "select gives the samples' regions", f"{region}")
 
 
 def _check_lowest(region: Region, rows: Tensor, allowed: Tensor) -> None:

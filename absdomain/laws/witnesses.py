@@ -26,7 +26,7 @@ def extreme(region: Region, rng: Random) -> Tensor:
     signs = torch.tensor(list(product((-1.0, 1.0), repeat=n)) if n <= 6 else [], dtype=torch.float64).view(-1, n)
     more = normal(rng, 16, n)
     axes = torch.eye(n, dtype=torch.float64)
-    ways = torch.cat([signs, more.sign(), more, axes, -axes]).view(-1, 1, *shape)
+    ways = torch.cat([signs, more.sign(), more, axes, -axes]).view(-1, 1, *shape).to(region.centre)
     return region.project(region.centre + _FAR * region.box().radius * ways)
 
 
@@ -35,7 +35,7 @@ def steepest(graph: Graph, region: Region, rng: Random, *, restarts: int = 12, s
     x = region.sample(restarts, generator(rng)).detach()
     goal = normal(rng, restarts, 1, prod(graph.output.shape))
     single = torch.zeros_like(goal).scatter(-1, goal.abs().argmax(-1, keepdim=True), 1.0) * goal.sign()
-    goal = torch.where(torch.arange(restarts).view(-1, 1, 1) % 4 == 0, goal, single)  # mostly one output's own ends
+    goal = torch.where(torch.arange(restarts).view(-1, 1, 1) % 4 == 0, goal, single).to(x)  # mostly one output's ends
     reach = region.box().radius
     for step in range(steps):
         with torch.enable_grad():

@@ -89,11 +89,14 @@ class Ball(Region):
         fixed = reach == 0
         d = ((x - self.centre) / torch.where(fixed, 1.0, reach)).masked_fill(fixed, 0.0)
         flat = d.flatten(1 - self.centre.dim())
-        within = 1 - (flat.shape[-1] + 8) * torch.finfo(x.dtype).eps  # so that the norm of what comes out is at most 1
+        rounding = (flat.shape[-1] + 8) * torch.finfo(x.dtype).eps  # of a norm
+        within = 1 - 3 * rounding  # so that what comes out is found to be inside, and is
         moved = reach * (within * self.into_unit_ball(flat)).view(d.shape)
         near = self.centre + moved
         near = torch.where((near - self.centre).abs() > moved.abs(), torch.nextafter(near, self.centre), near)
-        outside = (self.norm(flat) > 1).view(*d.shape[: 1 - self.centre.dim()], *[1] * (self.centre.dim() - 1))
+        outside = (self.norm(flat) > 1 - rounding).view(
+            *d.shape[: 1 - self.centre.dim()], *[1] * (self.centre.dim() - 1)
+        )
         return torch.where(outside | (fixed & (x != self.centre)), near, x)
 
     @classmethod
