@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from absdomain import backward
+from absdomain import _levels, backward
 from absdomain.backward import Constant, Relation, Relaxation, Share
 from absdomain.bounds import Bounds
 from absdomain.domain import Domain, Reader
@@ -45,12 +45,19 @@ class DeepPoly(Domain[Relation]):
     def relax(self, op: Nonlinear, args: tuple[Relation, ...], within: tuple[Bounds, ...] | None) -> Relation:
         boxes = within if within is not None else self.boxes(op, args)
         slopes = self.slopes(op, boxes)
-        below, above = op.lines(*slopes, boxes)
+        below, above, marks = _levels.lines(op, slopes, boxes)
         shape = op.shape(*(e.shape for e in args))
-        relaxation = Relaxation(op, boxes, *slopes)
         parallel = all(b is a for b, a in zip(below.slopes, above.slopes, strict=True))
         share = _shared(op, below, above) if parallel else None
-        return backward.relaxed(args, shape, lambda rows: op.split(rows, below, above), share, relaxation)
+
+        def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
+            return op.split(rows, below, above)
+
+        if marks is None:
+            return backward.relaxed(args, shape, pull, share, Relaxation(op, boxes, *slopes))
+        return backward.relaxed(
+            args, shape, _levels.marked(pull, marks), None if share is None else _levels.marked_share(share, marks)
+        )
 
     def within(self, e: Relation, reader: Reader, where: Tensor | None = None) -> Bounds:
         return self.slopes.box(e, reader, where)

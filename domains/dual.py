@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from absdomain import backward
+from absdomain import _levels, backward
 from absdomain.backward import Constant, Relation
 from absdomain.bounds import Bounds
 from absdomain.domain import Domain, Reader
@@ -64,12 +64,11 @@ class Dual(Domain[Layer]):
 
     def relax(self, op: Nonlinear, args: tuple[Layer, ...], within: tuple[Bounds, ...] | None) -> Layer:
         boxes = within if within is not None else self.boxes(op, args)
-        slopes = op.chord(boxes)
-        band = op.band(slopes, boxes)
+        slopes, band, marks = _levels.band(op, op.chord(boxes), boxes)
         known = _sketches(args)
         return Layer(
-            _relaxed(op, tuple(e.dual for e in args), slopes, band),
-            _sketch.relax(op, slopes, band, known) if known else None,
+            _relaxed(op, tuple(e.dual for e in args), slopes, band, marks),
+            _sketch.relax(op, slopes, band if marks is None else marks.open(band), known) if known else None,
         )
 
     def within(self, e: Layer, reader: Reader, where: Tensor | None = None) -> Bounds:
@@ -90,7 +89,9 @@ class Dual(Domain[Layer]):
         return backward.above(e.dual)
 
 
-def _relaxed(op: Nonlinear, args: tuple[Relation, ...], slopes: Slopes, band: Bounds) -> Relation:
+def _relaxed(
+    op: Nonlinear, args: tuple[Relation, ...], slopes: Slopes, band: Bounds, marks: _levels.Marks | None
+) -> Relation:
     """f(x) = <slopes, x> + w with w in the band: rows c = -nu over f(x) become s c over x, and min <c, w> is paid."""
 
     def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
@@ -101,7 +102,10 @@ def _relaxed(op: Nonlinear, args: tuple[Relation, ...], slopes: Slopes, band: Bo
         most = rows.dot(band.lower + band.upper) - least  # the two ends of <c, w> lie evenly about its middle
         return op.adjoint(rows, slopes), least, -most
 
-    return backward.relaxed(args, op.shape(*(e.shape for e in args)), pull, share)
+    shape = op.shape(*(e.shape for e in args))
+    if marks is None:
+        return backward.relaxed(args, shape, pull, share)
+    return backward.relaxed(args, shape, _levels.marked(pull, marks), _levels.marked_share(share, marks))
 
 
 def _sketches(args: tuple[Layer, ...]) -> tuple[Sketch, ...]:

@@ -9,6 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from absdomain import _levels
 from absdomain._axes import flat, spread
 from absdomain.bounds import Bounds, ordered
 from absdomain.domain import Domain, Reader
@@ -37,13 +38,17 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Affinity:
-    """{ M x + b + sum_k e_k ray_k + r : x in region, |e_k| <= 1, |r| <= slack }; all activations share x and e."""
+    """{ M x + b + sum_k e_k ray_k + r : x in region, |e_k| <= 1, |r| <= slack }; all activations share x and e.
+
+    Of a `free` entry nothing is known: it is any number, whatever the others are.
+    """
 
     region: Region
     inputs: Tensor  # M, (inputs, B or 1, *shape): 1 until it depends on the sample
     constant: Tensor  # b, (B or 1, *shape)
     noise: tuple[Noise, ...] = ()
     slack: Tensor | None = None  # (B, *shape), >= 0; None: zero
+    free: Tensor | None = None  # (B, *shape), boolean; None: nowhere
 
     @property
     def spread(self) -> Tensor:
@@ -87,9 +92,8 @@ class Zonotope(Domain[Affinity]):
 
     def relax(self, op: Nonlinear, args: tuple[Affinity, ...], within: tuple[Bounds, ...] | None) -> Affinity:
         boxes = within if within is not None else self.boxes(op, args)
-        slopes = op.chord(boxes)
+        slopes, band, marks = _levels.band(op, op.chord(boxes), boxes)
         sizes = tuple(slope.abs() for slope in slopes)
-        band = op.band(slopes, boxes)
         held = _image(
             args,
             lambda *xs: op.inner(slopes, *xs),
@@ -97,7 +101,11 @@ class Zonotope(Domain[Affinity]):
             lambda *xs: op.inner(slopes, *xs) + band.centre,
         )
         reach = op.inner(sizes, *(torch.maximum(b.lower.abs(), b.upper.abs()) for b in boxes))
-        rounding = _NARROW * torch.finfo(reach.dtype).eps * reach.detach()
+        reach = torch.where(reach == reach, reach, 0.0).detach()  # 0 times an infinite box
+        rounding = _NARROW * torch.finfo(reach.dtype).eps * reach
+        if marks is not None:
+            unknown = marks.below | marks.above
+            held = replace(held, free=unknown if held.free is None else unknown | held.free)
         return _reduced(_with_fresh(held, band.radius, rounding, self.symbols), self.symbols)
 
     def within(self, e: Affinity, reader: Reader, where: Tensor | None = None) -> Bounds:
@@ -114,7 +122,7 @@ class Zonotope(Domain[Affinity]):
 
     def above(self, e: Affinity) -> tuple[Rows, Tensor]:
         planes = flat(e.inputs, 2).permute(2, 1, 0).unflatten(2, e.region.centre.shape[1:])
-        return Rows.of(planes), flat(e.constant + e.spread, 1).t()
+        return Rows.of(planes), -flat(_bounded(e, -e.constant - e.spread), 1).t()
 
 
 def _hull(e: Affinity, region: Region, where: Tensor | None = None) -> Bounds:
@@ -128,6 +136,9 @@ def _hull(e: Affinity, region: Region, where: Tensor | None = None) -> Bounds:
     constant, spread = flat(e.constant, 1)[:, index], flat(e.spread, 1)[:, index]
     lower = constant + _least(e, region, 1, index) - spread
     upper = constant - _least(e, region, -1, index) + spread
+    if e.free is not None:
+        free = flat(e.free, 1)[:, index]
+        lower, upper = torch.where(free, -torch.inf, lower), torch.where(free, torch.inf, upper)
     ends = (-unknown).index_copy(1, index, lower), unknown.index_copy(1, index, upper)
     return ordered(ends[0].view(where.shape), ends[1].view(where.shape))
 
@@ -135,7 +146,12 @@ def _hull(e: Affinity, region: Region, where: Tensor | None = None) -> Bounds:
 def _end(e: Affinity, region: Region, sign: int) -> Tensor:
     """min of sign times the activation, (B, *shape)."""
     least = _least(e, region, sign).reshape(-1, *e.constant.shape[1:])
-    return sign * e.constant + least - e.spread
+    return _bounded(e, sign * e.constant + least - e.spread)
+
+
+def _bounded(e: Affinity, lower: Tensor) -> Tensor:
+    """The lower bounds of entries of e or of their negatives, -inf where nothing is known."""
+    return lower if e.free is None else torch.where(e.free, -torch.inf, lower)
 
 
 def _least(e: Affinity, region: Region, sign: int, index: Tensor | None = None) -> Tensor:
@@ -152,10 +168,15 @@ def _image(args: Sequence[Affinity], linear: Linear, modulus: Linear, whole: Lin
     inputs = along(*_common([e.inputs for e in args], 1))
     constant = whole(*_common([e.constant for e in args], 0))
     noise = tuple(Noise(source, entries, along(*rays)) for source, entries, rays in _matched(args))
-    if all(e.slack is None for e in args):
-        return Affinity(args[0].region, inputs, constant, noise)
-    slacks = [torch.zeros_like(e.constant) if e.slack is None else e.slack for e in args]
-    return Affinity(args[0].region, inputs, constant, noise, modulus(*_common(slacks, 0)))
+    slack = None if all(e.slack is None for e in args) else modulus(*_common([_or_zero(e, e.slack) for e in args], 0))
+    free = None
+    if any(e.free is not None for e in args):
+        free = modulus(*_common([_or_zero(e, e.free) for e in args], 0)) > 0
+    return Affinity(args[0].region, inputs, constant, noise, slack, free)
+
+
+def _or_zero(e: Affinity, t: Tensor | None) -> Tensor:
+    return torch.zeros_like(e.constant) if t is None else t.to(e.constant)
 
 
 def _common(ts: list[Tensor], axis: int) -> list[Tensor]:

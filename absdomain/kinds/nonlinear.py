@@ -67,8 +67,20 @@ class Nonlinear(Op):
         return Bounds(self.inf(slopes, boxes), self.sup(slopes, boxes))
 
     def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
-        """The band at slope 0: an interval that holds f."""
-        return self.band(tuple(torch.zeros_like(b.lower) for b in boxes), boxes)
+        """The band at slope 0: an interval that holds f. Over an infinite box it is that over all floats of the box.
+
+        An activation beyond the floats is infinite in any evaluation. (A quarter of them, so that widths are floats.)
+        """
+        level = tuple(torch.zeros_like(b.lower) for b in boxes)
+        if torch.compiler.is_compiling() or not any(bool((b.width == torch.inf).any()) for b in boxes):
+            return self.band(level, boxes)
+        most = torch.finfo(boxes[0].lower.dtype).max
+        found = self.band(
+            level, tuple(Bounds(*(end.clamp(-most / 4, most / 4) for end in (b.lower, b.upper))) for b in boxes)
+        )
+        large = most**0.5  # what f may be beyond that is not told
+        lower = torch.where(found.lower < -large, -torch.inf, found.lower.clamp(max=large))
+        return Bounds(lower, torch.where(found.upper > large, torch.inf, found.upper.clamp(min=-large)))
 
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
         """Bounds of f's partial derivatives over the boxes, one per argument, (B, *shape); None: not known.
