@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ class Bounds:
 
     lower: Tensor  # (B, *shape)
     upper: Tensor  # (B, *shape)
+    bounded: ClassVar[bool] = True  # hulls are taken by centre and radius
 
     @property
     def centre(self) -> Tensor:
@@ -58,6 +59,19 @@ class Bounds:
         return hull(op, self)
 
 
+class Endless(Bounds):
+    """The same with infinite ends, in whose hulls 0 times infinity is 0."""
+
+    bounded = False
+
+
+def endless(box: Bounds) -> Bounds:
+    """The box, as Endless where it has an infinite end; in a compiled graph, which no value breaks, as it is."""
+    if torch.compiler.is_compiling() or not bool((box.width == torch.inf).any()):
+        return box
+    return Endless(box.lower, box.upper)
+
+
 def ordered(lower: Tensor, upper: Tensor) -> Bounds:
     """[lower, upper] of ends that are sound but for rounding: where that has crossed them, each gives way to the other.
 
@@ -73,12 +87,32 @@ def hull(op: Affine, *boxes: Bounds) -> Bounds:
     An op without a weight is monotone, so its two ends are enough; the others need centre and radius.
     """
     if op.weight is None:
-        return Bounds(op(*(b.lower for b in boxes)), op(*(b.upper for b in boxes)))
+        kind = Bounds if all(b.bounded for b in boxes) else Endless
+        return kind(op(*(b.lower for b in boxes)), op(*(b.upper for b in boxes)))
+    if not all(b.bounded for b in boxes):
+        return _by_signs(op, boxes)
     centres = [b.centre for b in boxes]
     radius = op.modulus(*(b.reach(c) for b, c in zip(boxes, centres, strict=True)))
     centre = op(*centres)
     lower = centre - radius
     return Bounds(lower, centre + radius if torch.is_grad_enabled() else radius.add_(centre))
+
+
+def _by_signs(op: Affine, boxes: tuple[Bounds, ...]) -> Bounds:
+    """[A+ l + A- u + b, A+ u + A- l + b], infinite where a nonzero entry of A meets an infinite end."""
+    assert op.weight is not None
+    plus, minus = op.weight.clamp(min=0), op.weight.clamp(max=0)
+
+    def end(lows: list[Tensor], highs: list[Tensor], far: float) -> Tensor:
+        """A+ lows + A- highs, where the lows may be `far`, and the highs -far."""
+        low, high = ([t.masked_fill(t.isinf(), 0.0) for t in ts] for ts in (lows, highs))
+        value = op.linear(plus, *low) + op.linear(minus, *high)
+        met = op.linear(plus, *(t.isinf().to(t) for t in lows)) - op.linear(minus, *(t.isinf().to(t) for t in highs))
+        value = value.masked_fill((met > 0) & ~value.isnan(), far)
+        return value if op.offset is None else value + op.offset
+
+    lowers, uppers = [b.lower for b in boxes], [b.upper for b in boxes]
+    return Endless(end(lowers, uppers, -torch.inf), end(uppers, lowers, torch.inf))
 
 
 def numbers(t: Tensor) -> NDArray[np.float64]:

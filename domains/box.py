@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from absdomain.bounds import Bounds, hull
+from absdomain.bounds import Bounds, endless, hull
 from absdomain.domain import Domain
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.region import Region
@@ -34,7 +34,9 @@ class Box(Domain[Region | Bounds]):
     def relax(
         self, op: Nonlinear, args: tuple[Region | Bounds, ...], within: tuple[Bounds, ...] | None
     ) -> Region | Bounds:
-        return op.image(within if within is not None else self.boxes(op, args))
+        boxes = within if within is not None else self.boxes(op, args)
+        image = op.image(boxes)
+        return image if within is None and op.tame and all(b.bounded for b in boxes) else endless(image)
 
     def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
         return e.box()

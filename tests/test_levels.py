@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from absdomain import Graph, Linf, Node, parse
 from absdomain.lowering import to_graph
-from absdomain.ops import GELU, Dense, Product, Reciprocal, ReLU, Sigmoid, Square
+from absdomain.ops import GELU, Conv, Dense, Exp, Product, Reciprocal, ReLU, Scale, Sigmoid, Square, Tanh
 from absdomain.rows import Rows
 
 D64 = torch.float64
@@ -106,6 +108,36 @@ def test_a_product_with_an_infinite_factor_is_any_number_and_no_other_is(text: s
     trace = parse(text).propagate(graph, AROUND_THE_POLE)
     assert (trace.lower[0, 0].item(), trace.upper[0, 0].item()) == (-torch.inf, torch.inf)
     assert bool(trace.lower[0, 1].isfinite() & trace.upper[0, 1].isfinite())
+
+
+LAYERS = {
+    "dense": Dense(torch.tensor([[1.0, 1.0], [0.0, 1.0], [-1.0, 1.0]], dtype=D64)),
+    "convolution": Conv(
+        torch.tensor([[[1.0], [1.0]], [[0.0], [1.0]], [[-1.0], [1.0]]], dtype=D64), None, (1,), (0,), (1,)
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("text", [*SOUND, "box & deeppoly & zonotope", "zonotope.guided(by=box)"])
+def test_a_layer_reads_an_infinite_end_by_the_signs_of_its_weights(text: str, layer: str) -> None:
+    """exp(1000 x) overflows in its first entry and stays within [1/e, e] in the second."""
+    shape = (2,) if layer == "dense" else (2, 1)
+    scale, after = Scale(torch.tensor(1000.0, dtype=D64)), LAYERS[layer]
+    chain = [scale, Exp(), after, ReLU(), Tanh()]
+    nodes = [Node("x", None, (), shape)]
+    for place, op in enumerate(chain):
+        nodes.append(Node(f"n{place}", op, (place,), op.shape(nodes[-1].shape)))
+    region = Linf(torch.zeros(1, *shape, dtype=D64), torch.tensor([1.0, 1e-3], dtype=D64).view(1, *shape))
+    trace = parse(text).propagate(Graph(nodes), region, keep=True)
+    box, whole = trace.at("n2"), torch.inf
+    upper = [whole, math.e, whole if "zonotope" in text and "&" not in text else math.e]
+    assert box.upper.flatten().tolist() == pytest.approx(upper)
+    assert box.lower.flatten()[2].item() == -whole
+    assert box.lower.flatten()[1].item() <= 1 / math.e + 1e-9
+    assert bool(trace.lower.isfinite().all() & trace.upper.isfinite().all())
+    at = torch.tanh(torch.tensor([1 + math.e, math.e, math.e - 1], dtype=D64).relu())
+    assert bool(((trace.lower.flatten() <= at + 1e-9) & (at - 1e-9 <= trace.upper.flatten())).all())
 
 
 @pytest.mark.parametrize("text", ["deeppoly", "dual", "zonotope"])

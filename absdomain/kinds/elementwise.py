@@ -152,6 +152,7 @@ class Elementwise(Nonlinear):
 class PiecewiseLinear(Elementwise):
     """f affine between its kinks; it declares f and `kinks`, from which everything else follows."""
 
+    tame = True
     kinks: ClassVar[tuple[float, ...]] = ()  # in increasing order
 
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:

@@ -35,6 +35,7 @@ class Nonlinear(Op):
     Law: for x in the boxes, inf(s, boxes) <= f(x) - inner(s, x) <= sup(s, boxes).
     """
 
+    tame: ClassVar[bool] = False  # the image of a bounded box is bounded: f has no pole and does not overflow
     convex: ClassVar[bool] = False  # f of one variable is convex: over any box the chord's is the best line above it
     concave: ClassVar[bool] = False  # and so below it, where f is concave
 
