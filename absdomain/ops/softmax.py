@@ -39,10 +39,10 @@ class LogSoftmax(Nonlinear):
         return shapes[0]
 
     def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
-        return slopes[0] * xs[0] + _others(slopes[1] * xs[1])
+        return slopes[0] * xs[0] + others(slopes[1] * xs[1])
 
     def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
-        return c * slopes[0], _others(c) * slopes[1]
+        return c * slopes[0], others(c) * slopes[1]
 
     def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
         """f grows in a and falls in x."""
@@ -50,26 +50,23 @@ class LogSoftmax(Nonlinear):
         return Bounds(self(a.lower, x.upper), self(a.upper, x.lower))
 
     def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        """max (1 - s_i - p_i) a_i - sum over j != i of min (r_j + p_j) x_j - H(p), or by the image, which is less."""
-        (s, r), beyond = self._split_off(slopes)
-        a, x = boxes
-        best = self.image(boxes).upper - (_least(s, a) + _others(_least(r, x)))
-        for p in _distributions(r, x):
-            entropy = torch.special.entr(p).sum(-1, keepdim=True)
-            bound = -_least(s + p - 1, a) - _others(_least(r + p, x)) - entropy
+        inside, beyond = self._split_off(slopes)
+        best = self.image(boxes).upper - lowest(inside, boxes)
+        for p in _distributions(inside[1], boxes[1]):
+            bound = by_tangent(inside, boxes, p, torch.special.entr(p).sum(-1, keepdim=True))
             best = torch.minimum(best, bound.nan_to_num(nan=torch.inf))
-        return best - (_least(beyond[0], a) + _others(_least(beyond[1], x)))
+        return best - lowest(beyond, boxes)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        """1 - t - max (exp(a_i - t) + (s_i - 1) a_i) - sum over j != i of max (exp(x_j - t) + r_j x_j), or image."""
-        (s, r), beyond = self._split_off(slopes)
+        inside, beyond = self._split_off(slopes)
         a, x = boxes
-        best = self.image(boxes).lower + _least(-s, a) + _others(_least(-r, x))
+        best = self.image(boxes).lower + lowest(_negated(inside), boxes)
         for place in _LEVELS:
             t = torch.lerp(x.lower, x.upper, place).logsumexp(-1, keepdim=True)
-            bound = 1 - t - _steepest(s - 1, a, t) - _others(_steepest(r, x, t))
+            powers = (Bounds((b.lower - t).exp(), (b.upper - t).exp()) for b in (a, x))
+            bound = by_level(inside, boxes, t, *powers)
             best = torch.maximum(best, bound.nan_to_num(nan=-torch.inf))
-        return best + _least(-beyond[0], a) + _others(_least(-beyond[1], x))
+        return best + lowest(_negated(beyond), boxes)
 
     def _split_off(self, slopes: Slopes) -> tuple[Slopes, Slopes]:
         """Slopes as `clamped` gives them, and the rest, of which a bound is added: such lines are never tighter."""
@@ -104,7 +101,33 @@ class LogSoftmax(Nonlinear):
         return self.chord(boxes), (1 - p, -p)
 
 
-def _others(v: Tensor) -> Tensor:
+def by_tangent(slopes: Slopes, boxes: tuple[Bounds, ...], p: Tensor, entropy: Tensor) -> Tensor:
+    """f - <s, (a, x)> <= max (1 - s_i - p_i) a_i - sum over j != i of min (r_j + p_j) x_j - H(p)."""
+    s, r = slopes
+    return -lowest((s + p - 1, r + p), boxes) - entropy
+
+
+def by_level(slopes: Slopes, boxes: tuple[Bounds, ...], t: Tensor, own: Bounds, each: Bounds) -> Tensor:
+    """f - <s, (a, x)> >= 1 - t - max (e(a_i) + (s_i - 1) a_i) - sum over j != i of max (e(x_j) + r_j x_j).
+
+    With e(x) = exp(x - t), whose values at the ends of the boxes are given: it is convex.
+    """
+    (s, r), (a, x) = slopes, boxes
+    return 1 - t - most(s - 1, a, own) - others(most(r, x, each))
+
+
+def most(slope: Tensor, box: Bounds, values: Bounds) -> Tensor:
+    """max e(x) + slope x over the box, for a convex e with these values at its ends."""
+    return torch.maximum(values.lower + slope * box.lower, values.upper + slope * box.upper)
+
+
+def lowest(slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
+    """min <s, (a, x)>_i over the boxes."""
+    own, each = (torch.minimum(s * b.lower, s * b.upper) for s, b in zip(slopes, boxes, strict=True))
+    return own + others(each)
+
+
+def others(v: Tensor) -> Tensor:
     """sum over j != i of v_j: from the left and from the right, as a difference would cancel."""
     none = torch.zeros_like(v[..., :1])
     left = torch.cat([none, v[..., :-1].cumsum(-1)], -1)
@@ -114,21 +137,12 @@ def _others(v: Tensor) -> Tensor:
 
 def _others_log(x: Tensor) -> Tensor:
     """log sum over j != i of exp(x_j), likewise."""
-    none = torch.full_like(x[..., :1], -torch.inf)
-    left = torch.cat([none, x[..., :-1].logcumsumexp(-1)], -1)
-    right = torch.cat([x[..., 1:].flip(-1).logcumsumexp(-1).flip(-1), none], -1)
-    return torch.logaddexp(left, right)
+    left, right = x[..., :-1].logcumsumexp(-1), x[..., 1:].flip(-1).logcumsumexp(-1).flip(-1)
+    return torch.cat([right[..., :1], torch.logaddexp(left[..., :-1], right[..., 1:]), left[..., -1:]], -1)
 
 
-def _least(slope: Tensor, box: Bounds) -> Tensor:
-    """min slope x over the box."""
-    return torch.minimum(slope * box.lower, slope * box.upper)
-
-
-def _steepest(slope: Tensor, box: Bounds, level: Tensor) -> Tensor:
-    """max exp(x - level) + slope x over the box: at an end, as it is convex."""
-    ends = ((end - level).exp() + slope * end for end in (box.lower, box.upper))
-    return torch.maximum(*ends)
+def _negated(slopes: Slopes) -> Slopes:
+    return tuple(-s for s in slopes)
 
 
 def _chord(box: Bounds, level: Tensor) -> Tensor:
