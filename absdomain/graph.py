@@ -91,6 +91,13 @@ class Graph:
         node = Node(self._fresh(stem) if taken else stem, op, (last,), op.shape(self.output.shape))
         return Graph((*self.nodes, node))
 
+    def up_to(self, place: int) -> Graph:
+        """x -> the activation of node number `place`, with the input and the nodes that it depends on alone."""
+        used = ancestors(self.nodes, place)
+        moved = {old: new for new, old in enumerate(used)}
+        kept = (self.nodes[old] for old in used)
+        return Graph([replace(node, args=tuple(moved[a] for a in node.args)) for node in kept])
+
     def ending_in(self, op: Op) -> Graph:
         """The graph with another last operation on the same arguments; its node keeps its name."""
         shapes = [self.nodes[a].shape for a in self.output.args]
@@ -147,6 +154,15 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"Graph({len(self.schedule)} ops, {self.input.shape} -> {self.output.shape})"
+
+
+def ancestors(nodes: Sequence[Node], place: int) -> list[int]:
+    """The places that node `place` depends on and itself, ascending; the input is always among them."""
+    needed = {0, place}
+    for current in range(place, 0, -1):
+        if current in needed:
+            needed.update(nodes[current].args)
+    return sorted(needed)
 
 
 def _schedule(nodes: tuple[Node, ...]) -> tuple[Step, ...]:

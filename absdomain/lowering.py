@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from absdomain.agreement import Lowered, Part
 from absdomain.errors import UnsupportedOp as UnsupportedOp
 from absdomain.exported import Exported, export, plain
-from absdomain.graph import Graph, Node
+from absdomain.graph import Graph, Node, ancestors
 from absdomain.kinds import Op, Shape
 from absdomain.live import Live
 from absdomain.modes import check_module, evaluating
@@ -144,7 +144,7 @@ class _Lowering:
         (output,) = outputs
         if output.place == 0:
             raise UnsupportedOp("the module returns its input unchanged; there is nothing to bound")
-        used = _ancestors(self.nodes, output.place)
+        used = ancestors(self.nodes, output.place)
         place = {old: new for new, old in enumerate(used)}
         kept = [self.nodes[old] for old in used]
         return Graph([Node(n.name, n.op, tuple(place[a] for a in n.args), n.shape) for n in kept]), place
@@ -276,12 +276,3 @@ def _leaves(value: Value) -> Iterator[Value]:
 def _read(value: Value) -> Value:
     """The present value of a constant expression's arguments."""
     return fx.node.map_aggregate(value, lambda leaf: leaf.read() if isinstance(leaf, Live) else leaf)
-
-
-def _ancestors(nodes: Sequence[Node], place: int) -> list[int]:
-    """The places that node `place` depends on and itself, ascending; the input is always among them."""
-    needed = {0, place}
-    for current in range(place, 0, -1):
-        if current in needed:
-            needed.update(nodes[current].args)
-    return sorted(needed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from torch import Tensor
+
 from absdomain.graph import Graph, Node
 
 
@@ -27,3 +29,16 @@ def fuse(graph: Graph) -> Graph:
             nodes[-1], nodes[node.args[0]] = replace(node, op=merged, args=previous.args), None
     place = {old: new for new, old in enumerate(i for i, node in enumerate(nodes) if node is not None)}
     return Graph([replace(n, args=tuple(place[a] for a in n.args)) for n in nodes if n is not None])
+
+
+def unshifted(graph: Graph, C: Tensor) -> Graph:
+    """The graph, less last ops that add one number to all its entries, where C x stays what it is: C 1 = 0.
+
+    So differences of log softmax are those of its logits, which are bounded without it. Both are (*, K, n) and (n,).
+    """
+    seen = graph
+    while (op := seen.output.op) is not None and op.shifts and len(set(seen.output.args)) == 1:
+        if len(seen.output.shape) != 1 or not bool((C.sum(-1) == 0).all()):
+            break
+        seen = seen.up_to(seen.output.args[0])
+    return seen

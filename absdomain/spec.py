@@ -10,6 +10,7 @@ from torch import Tensor
 
 from absdomain.graph import Graph
 from absdomain.ops import Dense, Reshape
+from absdomain.rewrite import unshifted
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +39,14 @@ class Spec:
             raise ValueError(f"Spec: groups are whole numbers, got {self.groups.dtype}; give one of torch.int64")
 
     def of(self, graph: Graph) -> Graph:
-        """x -> C graph(x) + d, (B, K), fused into the last operation where that is possible (Gowal et al.: elision)."""
+        """x -> C graph(x) + d, (B, K), fused into the last operation where that is possible (Gowal et al.: elision).
+
+        Differences, whose coefficients sum to 0, are asked of the logits before a last log softmax: they are the same.
+        """
         n = prod(graph.output.shape)
         if self.C.shape[-1] != n:
             raise ValueError(f"Spec: C has {self.C.shape[-1]} columns, but the graph's output has {n} entries")
+        graph = unshifted(graph, self.C)
         flat = graph if len(graph.output.shape) == 1 else graph.then(Reshape((n,)))
         fused = flat.output.op.followed_by(self.C, self.d) if flat.output.op is not None else None
         return flat.then(Dense(self.C, self.d), "spec") if fused is None else flat.ending_in(fused)

@@ -15,7 +15,7 @@ from absdomain.proofs.world import Refuted, World, explore
 Check = Callable[[World], None]
 
 THEMES = (
-    "piecewise", "elementwise", "smooth", "gates", "affine", "regions", "domains", "combinators", "zonotope",
+    "piecewise", "elementwise", "smooth", "gates", "softmax", "affine", "regions", "domains", "combinators", "zonotope",
     "composition", "losses", "crown", "duality", "robustra", "singleprop", "advibp",
 )  # fmt: skip
 

@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import absdomain.aten  # noqa: F401  # the table of rules
 from absdomain import Linf, UnsupportedOp, to_graph
 from absdomain.domains import Box
-from absdomain.ops import Max, Pow, Product, Square
+from absdomain.lowering import RULES, Activation, Call
+from absdomain.ops import Exp, Log, Max, Pow, Product, ReLU, Square
 from tests.written import Written, operations, parameter, same
 
 Shape = tuple[int, ...]
@@ -102,19 +104,28 @@ def test_a_maximum_of_activations_is_one_op_whose_interval_is_exact() -> None:
     assert [kind for kind, _ in operations(graph)].count(Max) == 1
 
 
-def test_the_floors_of_softmax_and_layer_norm_are_what_is_known() -> None:
-    (softmax,) = [n.op for n in same(nn.Softmax(1), 4).nodes if isinstance(n.op, Pow)]
-    assert softmax.floor == 1.0
+def test_the_floor_of_layer_norm_is_what_is_known() -> None:
     power = [n.op for n in same(nn.LayerNorm(4, eps=0.01), 4).nodes if isinstance(n.op, Pow)]
     assert [(p.exponent, p.floor) for p in power] == [(2.0, None), (-0.5, 0.01)]
 
 
-def test_logits_too_far_apart_for_a_log_softmax_are_told_as_overflow() -> None:
+def test_logits_however_far_apart_have_a_log_softmax() -> None:
     layer = nn.Linear(4, 3).double()
     with torch.no_grad():
         layer.weight.mul_(1e4)
-    with pytest.raises(ValueError, match=r"overflows in torch.float64 at node 'log_softmax\w*' \(Exp\)"):
-        to_graph(Written(lambda s, x: s.layer(x).log_softmax(1), layer=layer), torch.rand(2, 4, dtype=torch.float64))
+    module, x = Written(lambda s, x: s.layer(x).log_softmax(1), layer=layer), torch.rand(2, 4, dtype=torch.float64)
+    graph = to_graph(module, x)
+    torch.testing.assert_close(graph(x), module(x))
+    assert Box().propagate(graph, Linf(x, 0.1)).lower.isfinite().all()
+
+
+def test_what_overflows_in_the_graph_alone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_exp(call: Call, x: Activation) -> Activation:
+        return call.apply(Log(), call.apply(Exp(), call.apply(ReLU(), x)))
+
+    monkeypatch.setattr("absdomain.lowering.RULES", {**RULES, "aten.relu.default": by_exp})
+    with pytest.raises(ValueError, match=r"overflows in torch.float32 at node 'relu_2' \(Exp\).*module is finite"):
+        to_graph(Written(lambda s, x: (1000 * x).relu()), torch.rand(2, 4))
 
 
 @pytest.mark.parametrize(("forward", "message"), [

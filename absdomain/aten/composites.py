@@ -1,4 +1,4 @@
-"""Softmax and normalisation, rewritten as affine ops, exponentials, powers and products."""
+"""Softmax and normalisation, rewritten as affine ops, log softmax, exponentials, powers and products."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from absdomain.lowering import Activation, Call, Value, lowers
 
 @lowers("aten.softmax.int", "aten._softmax.default")
 def _softmax(call: Call, x: Value, axis: int, *dtype: Any) -> Activation:
-    """1 / (1 + sum over j != i of exp(x_j - x_i)); the sum is at least 1, whatever its bounds say."""
-    cast(call, x)
-    return _moved_back(call, call.apply(ops.Reciprocal(floor=1.0), _odds(call, x, axis)), axis)
+    """exp(log softmax)."""
+    return _moved_back(call, call.apply(ops.Exp(), _logarithm(call, x, axis)), axis)
 
 
 @lowers("aten.log_softmax.int", "aten._log_softmax.default")
 def _log_softmax(call: Call, x: Value, axis: int, *dtype: Any) -> Activation:
-    """-log(1 + sum over j != i of exp(x_j - x_i)); logits so far apart that exp overflows are refused by the check."""
-    cast(call, x)
-    return _moved_back(call, scaled(call, call.apply(ops.Log(floor=1.0), _odds(call, x, axis)), -1), axis)
+    return _moved_back(call, _logarithm(call, x, axis), axis)
 
 
 @lowers("aten.layer_norm.default")
@@ -53,20 +50,16 @@ def _group_norm(
     return normed if gain is None and shift is None else call.apply(ops.Scale(gain, shift), normed)
 
 
-def _odds(call: Call, x: Activation, axis: int) -> Activation:
-    """1 + sum over j != i of exp(x_j - x_i), the axis of i last."""
+def _logarithm(call: Call, x: Value, axis: int) -> Activation:
+    """log softmax, its axis last."""
+    cast(call, x)
     shape = call.shape_of(x)
     (axis,) = reduced_axes(call, axis, len(shape) + 1)
-    places = torch.arange(prod(shape)).view(shape).movedim(axis - 1, -1)
-    n = places.shape[-1]
-    if n == 1:
+    if shape[axis - 1] == 1:
         call.unsupported("is over an axis of one entry", "it is constant; leave it out")
-    others = torch.tensor([[j for j in range(n) if j != i] for i in range(n)])
-    own = call.apply(ops.Gather(places.unsqueeze(-1).expand(*places.shape, n - 1).contiguous()), x)
-    other = call.apply(ops.Gather(places[..., others]), x)
-    gap = call.apply(ops.Add(), other, scaled(call, own, -1))
-    total = call.apply(ops.Sum((len(shape) + 1,)), call.apply(ops.Exp(), gap))
-    return call.apply(ops.Scale(None, torch.ones((), dtype=torch.float64)), total)
+    order = [i for i in range(len(shape) + 1) if i != axis] + [axis]
+    last = x if axis == len(shape) else call.apply(ops.Permute(tuple(order)), x)
+    return call.apply(ops.LogSoftmax(), last, last)
 
 
 def _moved_back(call: Call, x: Activation, axis: int) -> Activation:

@@ -15,6 +15,7 @@ class Op(ABC):
     """f : R^n x ... -> R^m on batched tensors; a frozen value whose identity is its key."""
 
     lemma: ClassVar[str] = ""  # the name of its lemma in proofs/
+    shifts: ClassVar[bool] = False  # of equal arguments x it is x plus one number for all entries of the last axis
 
     @abstractmethod
     def __call__(self, *xs: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from absdomain.ops.powers import Pow, Reciprocal, Sqrt, Square
 from absdomain.ops.product import Product
 from absdomain.ops.scale import BatchNorm, Scale
 from absdomain.ops.sigmoidal import Sigmoid, Tanh
+from absdomain.ops.softmax import LogSoftmax
 from absdomain.ops.sums import Add, AvgPool, Mean, Sum
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "HardTanh",
     "LeakyReLU",
     "Log",
+    "LogSoftmax",
     "Max",
     "Mean",
     "Pad",
