@@ -29,11 +29,11 @@ def looks(operations: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
         with monkeypatch.context() as patch:
             patch.setattr(nn.Module, "named_children", lambda module: counted("modules", children(module)))
             patch.setattr(_node_list, "__iter__", lambda listed: counted("nodes", nodes(listed)))
-            return graph(lowering)
+            return lowered(lowering)
 
-    children, nodes, graph = nn.Module.named_children, _node_list.__iter__, _Lowering.graph
+    children, nodes, lowered = nn.Module.named_children, _node_list.__iter__, _Lowering.lowered
     with monkeypatch.context() as patch:
-        patch.setattr(_Lowering, "graph", walk)
+        patch.setattr(_Lowering, "lowered", walk)
         assert len(to_graph(chain(operations), torch.rand(2, 8)).schedule) == operations
     return seen["nodes"], seen["modules"]
 
