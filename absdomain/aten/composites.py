@@ -16,8 +16,8 @@ from absdomain.lowering import Activation, Call, Value, lowers
 
 @lowers("aten.softmax.int", "aten._softmax.default")
 def _softmax(call: Call, x: Value, axis: int, *dtype: Any) -> Activation:
-    """exp(log softmax)."""
-    return _moved_back(call, call.apply(ops.Exp(), _logarithm(call, x, axis)), axis)
+    """exp(log softmax), which is at most 0, whatever its bounds say."""
+    return _moved_back(call, call.apply(ops.Exp(ceiling=0.0), _logarithm(call, x, axis)), axis)
 
 
 @lowers("aten.log_softmax.int", "aten._log_softmax.default")

@@ -68,20 +68,24 @@ class Nonlinear(Op):
         return Bounds(self.inf(slopes, boxes), self.sup(slopes, boxes))
 
     def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
-        """The band at slope 0: an interval that holds f. Over an infinite box it is that over all floats of the box.
+        """The band at slope 0: an interval that holds f.
 
-        An activation beyond the floats is infinite in any evaluation. (A quarter of them, so that widths are floats.)
+        Over an infinite box an end is told only where f comes to rest: where from the square root of the largest float
+        to a quarter of it the end moves by rounding alone, as of a sigmoid or 1 / x; that of a logarithm goes on. It is
+        moved on by as much again.
         """
         level = tuple(torch.zeros_like(b.lower) for b in boxes)
         if torch.compiler.is_compiling() or not any(bool((b.width == torch.inf).any()) for b in boxes):
             return self.band(level, boxes)
         most = torch.finfo(boxes[0].lower.dtype).max
-        found = self.band(
-            level, tuple(Bounds(*(end.clamp(-most / 4, most / 4) for end in (b.lower, b.upper))) for b in boxes)
+        near, far = (
+            self.band(level, tuple(Bounds(b.lower.clamp(-end, end), b.upper.clamp(-end, end)) for b in boxes))
+            for end in (most**0.5, most / 4)  # widths are floats
         )
-        large = most**0.5  # what f may be beyond that is not told
-        lower = torch.where(found.lower < -large, -torch.inf, found.lower.clamp(max=large))
-        return Bounds(lower, torch.where(found.upper > large, torch.inf, found.upper.clamp(min=-large)))
+        eps = torch.finfo(far.lower.dtype).eps
+        lower, upper = far.lower - (near.lower - far.lower).abs(), far.upper + (far.upper - near.upper).abs()
+        rests = (far.lower - lower <= eps * (1 + far.lower.abs()), upper - far.upper <= eps * (1 + far.upper.abs()))
+        return Bounds(lower.masked_fill(~rests[0], -torch.inf), upper.masked_fill(~rests[1], torch.inf))
 
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
         """Bounds of f's partial derivatives over the boxes, one per argument, (B, *shape); None: not known.

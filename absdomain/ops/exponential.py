@@ -15,21 +15,36 @@ from absdomain.kinds import Smooth
 
 @dataclass(frozen=True, eq=False)
 class Exp(Smooth):
-    """exp(x)."""
+    """exp(x), or exp(min(x, ceiling)).
 
+    The ceiling is a level that the argument is known to keep, as 0 for log softmax: bounds of the argument may rise
+    above it, and the band then still is one.
+    """
+
+    ceiling: float | None = None
     lemma = "exp"
     increasing = True
-    convex = True
+
+    @property
+    def breaks(self) -> tuple[float, ...]:  # type: ignore[override]
+        """The ceiling."""
+        return () if self.ceiling is None else (self.ceiling,)
+
+    @property
+    def convex(self) -> bool:  # type: ignore[override]
+        """With a ceiling it is flat after it has risen."""
+        return self.ceiling is None
 
     def __call__(self, *xs: Tensor) -> Tensor:
-        return xs[0].exp()
+        return (xs[0] if self.ceiling is None else xs[0].clamp(max=self.ceiling)).exp()
 
     def derivative(self, x: Tensor) -> Tensor:
-        return x.exp()
+        return x.exp() if self.ceiling is None else x.clamp(max=self.ceiling).exp() * (x < self.ceiling)
 
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
-        """log s; for s <= 0 there is none."""
-        return (slope.detach().relu().log(),)
+        """log s, for s <= 0 none, and the ceiling."""
+        x = slope.detach().relu().log()
+        return (x, *(torch.full_like(x, b) for b in self.breaks))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from absdomain.bounds import Bounds
 from absdomain.kinds import Nonlinear, Shape, Slopes
 
 _LEVELS = (0.25, 0.5, 0.75, 1.0)  # places in the box whose log-sum-exp is tried as a level: every level gives a bound
+_STEEP = 50.0  # the exponential is still a float
 _NARROW = 1e-6  # a box for whose chord the derivative is as good: slopes are hints
 
 
@@ -146,11 +147,11 @@ def _negated(slopes: Slopes) -> Slopes:
 
 
 def _chord(box: Bounds, level: Tensor) -> Tensor:
-    """The slope of exp(x - level) between the ends."""
+    """The slope of exp(min(x - level, 50)) between the ends: beyond, it is clamped to 1 anyway."""
+    low, high = ((end - level).clamp(max=_STEEP).exp() for end in (box.lower, box.upper))
     narrow = box.width <= _NARROW
     run = torch.where(narrow, 1.0, box.width)
-    rise = (box.upper - level).exp() - (box.lower - level).exp()
-    return torch.where(narrow, (box.centre - level).exp(), rise / run)
+    return torch.where(narrow, low, (high - low) / run)
 
 
 def _distributions(slope: Tensor, box: Bounds) -> tuple[Tensor, Tensor]:
