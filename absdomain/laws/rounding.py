@@ -63,12 +63,14 @@ def lowered(number: int, dtype: torch.dtype) -> Example:
 
 
 def _region(rng: Random, shape: Shape, unit: float, dtype: torch.dtype) -> Region:
-    """A region of any kind around two points in this unit; of radius 0, and wider than the unit."""
+    """A region of any kind around two points in this unit; of radius 0, wider than the unit, and nearly unbounded."""
     centre, radius = (unit * normal(rng, 2, *shape)).to(dtype), unit * rng.choice(_RADII)
     share = torch.rand(centre.shape, dtype=torch.float64, generator=generator(rng)).to(dtype)
+    far = torch.finfo(dtype).max / 4  # an end that is infinite is refused (region.base); nothing is wider than this
     kinds = (
         lambda: Linf(centre, radius), lambda: Linf(centre, radius * share), lambda: L2(centre, radius),
         lambda: L1(centre, radius), lambda: Interval(centre, centre + radius * share),
+        lambda: Interval(torch.where(share < 0.3, -far, centre), torch.where(share > 0.6, far, centre)),
     )  # fmt: skip
     return rng.choice(kinds)()
 
