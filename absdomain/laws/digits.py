@@ -177,6 +177,8 @@ def _elu(op: Any, x: Any) -> Any:
 
 def _power(op: Any, x: Any) -> Any:
     base = x if op.floor is None else max(x, MP.mpf(op.floor))
+    if base == 0 and op.exponent < 0:
+        return MP.nan  # a pole
     if float(op.exponent).is_integer():
         return base ** int(op.exponent)
     return base ** MP.mpf(op.exponent) if base >= 0 else MP.nan
