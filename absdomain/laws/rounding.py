@@ -31,9 +31,9 @@ def extreme(domain: AnyDomain, rng: Random, dtype: torch.dtype = torch.float64) 
     if rng.random() < 0.15:
         return lowered(rng.randint(1, _LOWERED), dtype)
     draw, shape = Drawn(rng, dtype), (rng.randint(1, 4),)
-    unit = 2.0 ** rng.choice((0, 0, 0, rng.randint(-draw.reach, draw.reach)))
-    region = _region(rng, shape, unit, dtype)
     while True:
+        unit = 2.0 ** rng.choice((0, 0, 0, rng.randint(-draw.reach, draw.reach)))
+        region = _region(rng, shape, unit, dtype)  # in some, every network overflows
         graph = Graph([Node("x", None, (), shape)])
         graph = graph if unit == 1 else graph.then(Scale(torch.tensor(1 / unit, dtype=dtype)), "unit")
         for _ in range(rng.randint(1, 3)):
