@@ -9,7 +9,7 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds
 from absdomain.kinds import Elementwise, Line, Piece, PiecewiseLinear
-from absdomain.ops import GELU, Abs, Conv, LeakyReLU, Max, Pow, Product, Reciprocal, ReLU, Sigmoid, Sin, Sqrt
+from absdomain.ops import GELU, Abs, Conv, HardTanh, Max, Pow, Product, Reciprocal, ReLU, Sigmoid, Sin, Sqrt
 from absdomain.patches import Columns, Frame
 from absdomain.rows import Rows
 from tests.mutant import Mutant, normal, op
@@ -48,7 +48,7 @@ def one_side(shipped: Any) -> Any:
 
 
 MUTANTS = [
-    Mutant("pieces: lines through the origin", PiecewiseLinear, "pieces", without_intercepts, op(LeakyReLU(0.1), (3,))),
+    Mutant("pieces: lines through the origin", PiecewiseLinear, "pieces", without_intercepts, op(HardTanh(), (3,))),
     Mutant("pieces: the last is left out", PiecewiseLinear, "pieces", lambda f: lambda self, boxes: f(self, boxes)[:-1],
            op(Abs(), (3,))),
     Mutant("max: the chord is the only facet", Max, "facets", lambda f: lambda self, boxes: (self.chord(boxes),),

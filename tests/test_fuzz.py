@@ -35,7 +35,7 @@ def test_a_sound_domain_is_green_and_what_was_tried_is_shown() -> None:
     for law in LAWS:
         rows = re.findall(rf"\b{law}\s+│ +(\d+) ", result.stdout)
         assert rows == ["2"] * sum(law.binds(parse(text)) for text in ("box & deeppoly", "box")), law
-    assert "24 problems" in result.stdout or "22 problems" in result.stdout
+    assert "36 problems" in result.stdout or "34 problems" in result.stdout
     assert result.stdout.count("slack on 2 networks") == 2
     assert re.search(r"fuzz box: \d+/\d+ +\w+ \d", result.stderr)
 
@@ -73,3 +73,14 @@ def test_the_same_seed_tries_the_same() -> None:
     )
     assert one == two
     assert one != other
+
+
+def test_laws_are_chosen_by_the_dtype_of_their_problems_and_by_how_large_rounding_is() -> None:
+    single = {str(law) for law in _fuzz.chosen(None, "float32", extremes=False)}
+    assert single == {"keeps_its_dtype", "holds_where_rounding_is_large_in_float32"}
+    assert {str(law) for law in _fuzz.chosen(None, "float64", extremes=True)} == {"holds_where_rounding_is_large"}
+    assert _fuzz.chosen(None, None, extremes=False) == LAWS
+    result = fuzz("--domain", "box", "--examples", 2, "--extremes", "--dtype", "float32", code=0)
+    assert "holds_where_rounding_is_large_in_float32" in result.stdout
+    assert "Usage" in fuzz("--domain", "box", "--dtype", "float16", code=2).stderr
+    assert "Usage" in fuzz("--domain", "box", "--laws", "contains", "--extremes", code=2).stderr

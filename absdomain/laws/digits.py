@@ -21,32 +21,46 @@ from absdomain.kinds import Affine, Op, Shape
 
 MP: Any = MPContext()  # of its own precision: mpmath's other users keep theirs
 MP.dps = 200
+_FAR = 1e6  # beyond it a gate is 0 or 1 to exp(-1e6), and mpmath is slow or has no answer
 
 Digits = NDArray[np.object_]  # of mpmath's numbers
 Function = Callable[[Any, Any], Any]  # an op and a number
+Form = Callable[[list[Digits]], Digits]  # of an op's arguments
 
 
 def value(graph: Graph, x: Tensor | Digits) -> list[Any]:
     """graph(x) at one point (*input shape), floats or mpmath's numbers: the entries of the output, flat.
 
-    Parameters and Python numbers are taken as what they are stored as; nothing is rounded but to 200 digits.
+    Parameters and Python numbers are taken as what they are stored as; nothing is rounded but to 200 digits. NaN where
+    an op is not defined.
     """
     return list(values(graph, x)[-1].flat)
 
 
 def values(graph: Graph, x: Tensor | Digits) -> list[Digits]:
     """The value of every node at one point."""
-    found = [digits(x).reshape(graph.input.shape)]
-    for step in graph.schedule:
-        shape = graph.nodes[step.place].shape
-        found.append(_applied(step.op, [found[a] for a in step.args]).reshape(shape))
-    return found
+    return evaluator(graph)(x)
+
+
+def evaluator(graph: Graph) -> Callable[[Tensor | Digits], list[Digits]]:
+    """x -> the value of every node, for many points: the present weights are read once."""
+    shapes = [node.shape for node in graph.nodes]
+    forms = [_form(step.op, [shapes[a] for a in step.args]) for step in graph.schedule]
+
+    def run(x: Tensor | Digits) -> list[Digits]:
+        found = [digits(x).reshape(shapes[0])]
+        for step, form in zip(graph.schedule, forms, strict=True):
+            found.append(form([found[a] for a in step.args]).reshape(shapes[step.place]))
+        return found
+
+    return run
 
 
 def in_digits(op: Op, xs: Sequence[Tensor]) -> Tensor | None:
     """op at points xs, (P, *shape) each, to the nearest float64; None where its formula is not known here."""
     try:
-        made = [_applied(op, [digits(x) for x in point]) for point in zip(*xs, strict=True)]
+        form = _form(op, [tuple(x.shape[1:]) for x in xs])
+        made = [form([digits(x) for x in point]) for point in zip(*xs, strict=True)]
     except NotImplementedError:
         return None
     except (ValueError, ZeroDivisionError):  # not defined at one of them
@@ -66,34 +80,39 @@ def _each(f: Callable[[Any], Any], x: NDArray[Any]) -> Digits:
     return made.reshape(x.shape)
 
 
-def _applied(op: Op, args: list[Digits]) -> Digits:
+def _form(op: Op, shapes: list[Shape]) -> Form:
+    """op as a function of arguments of these shapes."""
     if type(op) in _FORMULAS:
         f = _FORMULAS[type(op)]
-        return _each(lambda v: f(op, v), args[0])
+        return lambda args: _each(lambda v: f(op, v), args[0])
     match op:
         case ops.Max(axis=axis):
-            return np.asarray(args[0].max(axis), dtype=object)
+            return lambda args: np.asarray(args[0].max(axis), dtype=object)
         case ops.Product():
-            return np.asarray(args[0] * args[1], dtype=object)
+            return lambda args: np.asarray(args[0] * args[1], dtype=object)
         case Affine():
-            return _affine(op, args)
+            return _affine(op, shapes)
     raise NotImplementedError(f"{op} has no value in {MP.dps} digits; add its formula to absdomain.laws.digits")
 
 
 # --- affine ops -------------------------------------------------------------------------------------------------------
 
 
-def _affine(op: Affine, args: list[Digits]) -> Digits:
+def _affine(op: Affine, shapes: list[Shape]) -> Form:
     """A x + b, A by the places of its entries among the weights (no two of which meet in one), b as the op holds it."""
-    shapes = [tuple(a.shape) for a in args]
     weight, offset = _normalising(op) if isinstance(op, ops.BatchNorm) else (_held(op.weight), _held(op.offset))
-    joined = np.concatenate([a.flatten() for a in args])
-    sums = np.empty(prod(op.shape(*shapes)), dtype=object)
-    sums.fill(MP.zero)
-    for row, column, entry in _matrix(op, weight, shapes):
-        sums[row] += entry * joined[column]
-    total = sums.reshape(op.shape(*shapes))
-    return total if offset is None else np.asarray(total + offset, dtype=object)
+    entries, shape = _matrix(op, weight, shapes), op.shape(*shapes)
+
+    def apply(args: list[Digits]) -> Digits:
+        joined = np.concatenate([a.flatten() for a in args])
+        sums = np.empty(prod(shape), dtype=object)
+        sums.fill(MP.zero)
+        for row, column, entry in entries:
+            sums[row] += entry * joined[column]
+        total = sums.reshape(shape)
+        return total if offset is None else np.asarray(total + offset, dtype=object)
+
+    return apply
 
 
 def _held(t: Tensor | None) -> Digits | None:
@@ -136,7 +155,7 @@ def _normalising(op: ops.BatchNorm) -> tuple[Digits, Digits]:
 
 
 def _sigmoid(x: Any) -> Any:
-    return 1 / (1 + MP.exp(-x))
+    return 1 / (1 + MP.exp(-x)) if abs(x) < _FAR else MP.mpf(x > 0)
 
 
 def _softplus(op: Any, x: Any) -> Any:
@@ -144,8 +163,12 @@ def _softplus(op: Any, x: Any) -> Any:
     return x if scaled > op.threshold else MP.log1p(MP.exp(scaled)) / MP.mpf(op.beta)
 
 
+def _gelu(x: Any) -> Any:
+    return x * MP.erfc(-x / MP.sqrt(2)) / 2 if abs(x) < _FAR else max(x, MP.zero)
+
+
 def _gelu_tanh(x: Any) -> Any:
-    return x * _sigmoid(2 * MP.sqrt(2 / MP.pi) * (x + MP.mpf(0.044715) * x**3))
+    return x * _sigmoid(2 * MP.sqrt(2 / MP.pi) * (x + MP.mpf(0.044715) * x**3)) if abs(x) < _FAR else max(x, MP.zero)
 
 
 def _elu(op: Any, x: Any) -> Any:
@@ -154,7 +177,16 @@ def _elu(op: Any, x: Any) -> Any:
 
 def _power(op: Any, x: Any) -> Any:
     base = x if op.floor is None else max(x, MP.mpf(op.floor))
-    return base ** (int(op.exponent) if float(op.exponent).is_integer() else MP.mpf(op.exponent))
+    if base == 0 and op.exponent < 0:
+        return MP.nan  # a pole
+    if float(op.exponent).is_integer():
+        return base ** int(op.exponent)
+    return base ** MP.mpf(op.exponent) if base >= 0 else MP.nan
+
+
+def _log(op: Any, x: Any) -> Any:
+    level = x if op.floor is None else max(x, MP.mpf(op.floor))
+    return MP.log(level) if level >= 0 else MP.nan
 
 
 _FORMULAS: dict[type[Op], Function] = {
@@ -166,13 +198,13 @@ _FORMULAS: dict[type[Op], Function] = {
     ops.Sigmoid: lambda op, x: _sigmoid(x),
     ops.Tanh: lambda op, x: MP.tanh(x),
     ops.SiLU: lambda op, x: x * _sigmoid(x),
-    ops.GELU: lambda op, x: x * MP.erfc(-x / MP.sqrt(2)) / 2,
+    ops.GELU: lambda op, x: _gelu(x),
     ops.GELUTanh: lambda op, x: _gelu_tanh(x),
     ops.HardSwish: lambda op, x: x * min(max(x + 3, MP.zero), MP.mpf(6)) / 6,
     ops.Softplus: _softplus,
     ops.ELU: _elu,
     ops.Exp: lambda op, x: MP.exp(x),
-    ops.Log: lambda op, x: MP.log(x if op.floor is None else max(x, MP.mpf(op.floor))),
+    ops.Log: _log,
     ops.Sin: lambda op, x: MP.sin(x),
     ops.Cos: lambda op, x: MP.cos(x),
     ops.Pow: _power,

@@ -72,14 +72,6 @@ LAWS = (
     DomainLaw(promises.contains_where_branches_meet, problems.meeting),
     DomainLaw(promises.contains_when_frozen),
     DomainLaw(promises.never_beyond_the_optimum, problems.solved, most=500),  # four mixed-integer programs each
-    DomainLaw(promises.holds_a_curve, problems.curve),
-    DomainLaw(proving.decides),
-    DomainLaw(proving.proves, problems.provable),
-    DomainLaw(proving.keeps_its_dtype, rounding.single, dtype=torch.float32),
-    DomainLaw(proving.holds_where_rounding_is_large, rounding.extreme, extreme=True),
-    DomainLaw(
-        proving.holds_where_rounding_is_large_in_float32, rounding.extreme_single, dtype=torch.float32, extreme=True
-    ),
     DomainLaw(promises.planes_lie_above, binds=with_planes),
     DomainLaw(promises.reads_one_element),
     DomainLaw(promises.knows_no_neighbour, problems.generic),
@@ -89,6 +81,14 @@ LAWS = (
     DomainLaw(promises.monotone, binds=of_monotone),
     DomainLaw(promises.differentiable, problems.generic, of_differentiable),
     DomainLaw(promises.never_proves_nonsense, problems.poisoned),
+    DomainLaw(promises.holds_a_curve, problems.curve),
+    DomainLaw(proving.decides),
+    DomainLaw(proving.proves, problems.provable),
+    DomainLaw(proving.keeps_its_dtype, rounding.single, dtype=torch.float32),
+    DomainLaw(proving.holds_where_rounding_is_large, rounding.extreme, extreme=True),
+    DomainLaw(
+        proving.holds_where_rounding_is_large_in_float32, rounding.extreme_single, dtype=torch.float32, extreme=True
+    ),
 )
 Watch = Callable[[DomainLaw, int, Tally], None]  # after each problem: the law, how many were tried, and all counts
 

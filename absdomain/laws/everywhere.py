@@ -63,7 +63,8 @@ class _Laws:
         self.exact = self._at(op, wide)
         self.size = self.exact.abs().nan_to_num(nan=0.0, posinf=0.0).amax(0) + self._steep(wide)
         self.far = tuple(torch.maximum(b.lower.abs(), b.upper.abs()).double() for b in boxes)
-        self.loss = torch.finfo(self.dtype).eps / 2 * twin.forward_error(boxes).double()
+        self.stated = torch.finfo(self.dtype).eps / 2 * twin.forward_error(boxes).double()
+        self.loss = torch.where(self.stated.isfinite(), self.stated, self._at_points())
         self.endless = self.exact.isinf().any(0)  # by overflow, or at a pole
 
     def _with_critical(self, xs: list[Tensor]) -> list[Tensor]:
@@ -86,6 +87,14 @@ class _Laws:
         ends = [self._at(self.op, [x * (1 + way * step) for x in xs]) for way in (-1, 1)]
         return ((ends[1] - ends[0]).abs() / (2 * step)).nan_to_num(nan=0.0, posinf=0.0).amax(0)
 
+    def _at_points(self) -> Tensor:
+        """The largest forward error over the points alone, for a box over which none is known; 0 where none is."""
+        if bool(self.stated.isfinite().all()):
+            return torch.zeros_like(self.stated)
+        many = tuple(Bounds(x.flatten(0, 1), x.flatten(0, 1)) for x in self.xs)
+        error = self.twin.forward_error(many).double().unflatten(0, self.xs[0].shape[:2])
+        return torch.finfo(self.dtype).eps / 2 * error.nan_to_num(nan=0.0, posinf=0.0).amax(0)
+
     def zero(self) -> Slopes:
         """Level slopes."""
         return tuple(torch.zeros_like(b.lower) for b in self.boxes)
@@ -101,7 +110,7 @@ class _Laws:
     def room(self, *many: Slopes) -> Tensor:
         """The rounding allowed where f and <s, x> are added up, (B, *output shape)."""
         sizes = [self.op.inner(tuple(s.abs().double() for s in slopes), *self.far) for slopes in many]
-        told = 4 * self.loss.nan_to_num(posinf=0.0)  # f is computed for a bound and for a value
+        told = 4 * self.loss  # f is computed for a bound and for a value
         return (self.unit * (1 + sum(sizes, start=self.size)) + told).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
     def inner(self, slopes: Slopes) -> Tensor:
@@ -139,7 +148,7 @@ class _Laws:
             exact = given.view(some.shape)
         fits = (exact.abs() < self.most / 4) & some.isfinite()
         lost = torch.finfo(self.dtype).tiny * (1 + self.size + sum(far.amax() for far in self.far))  # to underflow
-        allowed = (self.loss.nan_to_num(nan=torch.inf) + lost)[: some.shape[1]]
+        allowed = (self.stated.nan_to_num(nan=torch.inf) + lost)[: some.shape[1]]
         law = "what f is computed is within forward_error of f"
         self._told(fits & ~((some - exact).abs() <= allowed), some, exact, law)
 

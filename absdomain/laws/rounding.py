@@ -31,9 +31,9 @@ def extreme(domain: AnyDomain, rng: Random, dtype: torch.dtype = torch.float64) 
     if rng.random() < 0.15:
         return lowered(rng.randint(1, _LOWERED), dtype)
     draw, shape = Drawn(rng, dtype), (rng.randint(1, 4),)
-    unit = 2.0 ** rng.choice((0, 0, 0, rng.randint(-draw.reach, draw.reach)))
-    region = _region(rng, shape, unit, dtype)
     while True:
+        unit = 2.0 ** rng.choice((0, 0, 0, rng.randint(-draw.reach, draw.reach)))
+        region = _region(rng, shape, unit, dtype)  # in some, every network overflows
         graph = Graph([Node("x", None, (), shape)])
         graph = graph if unit == 1 else graph.then(Scale(torch.tensor(1 / unit, dtype=dtype)), "unit")
         for _ in range(rng.randint(1, 3)):
@@ -63,12 +63,14 @@ def lowered(number: int, dtype: torch.dtype) -> Example:
 
 
 def _region(rng: Random, shape: Shape, unit: float, dtype: torch.dtype) -> Region:
-    """A region of any kind around two points in this unit; of radius 0, and wider than the unit."""
+    """A region of any kind around two points in this unit; of radius 0, wider than the unit, and nearly unbounded."""
     centre, radius = (unit * normal(rng, 2, *shape)).to(dtype), unit * rng.choice(_RADII)
     share = torch.rand(centre.shape, dtype=torch.float64, generator=generator(rng)).to(dtype)
+    far = torch.finfo(dtype).max / 4  # an end that is infinite is refused (region.base); nothing is wider than this
     kinds = (
         lambda: Linf(centre, radius), lambda: Linf(centre, radius * share), lambda: L2(centre, radius),
         lambda: L1(centre, radius), lambda: Interval(centre, centre + radius * share),
+        lambda: Interval(torch.where(share < 0.3, -far, centre), torch.where(share > 0.6, far, centre)),
     )  # fmt: skip
     return rng.choice(kinds)()
 
