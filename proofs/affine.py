@@ -170,6 +170,15 @@ def units_are_rows(world: World) -> None:
             prove_zero(world, value - (written.data * written.seen(op(y))).sum(-1), "unit rows of dense's value")
 
 
+def endless(world: World) -> None:
+    """Over a box without ends each end is that of the signs, infinite where a factor meets an infinity."""
+    box = Bounds(torch.tensor([[-torch.inf, 0.0]]), torch.tensor([[1.0, 2.0]]))
+    box = box if not box.bounded else bounds.Endless(box.lower, box.upper)
+    found = bounds.hull(Dense(torch.tensor([[1.0, -2.0], [0.0, 1.0], [-1.0, 0.0]])), box)
+    world.check(found.lower.tolist() == [[-torch.inf, 0.0, -1.0]], f"lower ends {found.lower.tolist()}")
+    world.check(found.upper.tolist() == [[1.0, 2.0, torch.inf]], f"upper ends {found.upper.tolist()}")
+
+
 def per_position_is_refused(world: World) -> None:
     """A matrix or an offset per sample on an argument with positions would be matched with these."""
     for op in (Dense(reals(world, "w", 1, 2, 2)), Dense(reals(world, "w", 2, 2), reals(world, "b", 1, 2))):
@@ -307,7 +316,7 @@ LEMMAS = (
          AvgPool.linear, Reshape.linear, Reshape.adjoint, Permute.linear, Gather.linear, Gather.transpose, Pad.linear,
          Concat.linear, Concat.transpose),
         (*map(hull_encloses, CASES), *map(adjoint_is_exact, CASES), *map(transpose_is_exact, CASES), units_are_rows,
-         per_position_is_refused, frozen_size, by_definition, transposed),
+         per_position_is_refused, frozen_size, endless, by_definition, transposed),
         (
             Twin("the radius with A instead of |A|", hull_encloses(CASES[0], signed_hull), POINT),
             Twin("both ends by both signs of W (as AdvIBP prints it)", hull_encloses(CASES[0], printed_hull), POINT),

@@ -9,7 +9,7 @@ from absdomain.bounds import Bounds
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
 from absdomain.ops import Dense, ReLU
-from absdomain.proofs.domains import shares_where_parallel
+from absdomain.proofs.domains import over_endless_boxes, shares_where_parallel
 from absdomain.proofs.exact import assume, number, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.substitution import DEEP, FANNED, as_by_hand, dual_by_hand
@@ -98,7 +98,8 @@ LEMMAS = (
         "over its image, and an affine op pulled back at least the minimum over its hull; so by induction from the "
         "output down, with intermediate bounds no looser than intervals",
         (DeepPoly.relax, zero, ReLU.lines, ReLU.chord, ReLU.__call__),
-        (through_relu(zero), through_affine(), *RELU, as_by_hand(DEEP, zero), shares_where_parallel),
+        (through_relu(zero), through_affine(), *RELU, as_by_hand(DEEP, zero), shares_where_parallel,
+         over_endless_boxes),
         (
             Twin("adaptive slopes (intervals give 0, CROWN -1, for relu over [-1, 3])", through_relu(adaptive),
                  {"l": -1, "u": 3, "c": 1}),
@@ -117,7 +118,8 @@ LEMMAS = (
         "back-substitution through ReLU with parallel slopes is the dual network's step: Fast-Lin's bound is "
         "Wong and Kolter's",
         (DeepPoly.relax, Dual.relax, parallel),
-        (same_step(parallel), as_by_hand(FANNED, parallel), dual_by_hand(FANNED), shares_where_parallel),
+        (same_step(parallel), as_by_hand(FANNED, parallel), dual_by_hand(FANNED), shares_where_parallel,
+        over_endless_boxes),
         (Twin("adaptive slopes", same_step(adaptive), {"l": -1, "u": 3, "c": 1}),),
         SYMBOLS,
         "real arithmetic; l < u",

@@ -19,7 +19,7 @@ from absdomain.domains.box import Box
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
 from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Slopes
-from absdomain.ops import Add, Dense, Product, Scale
+from absdomain.ops import Abs, Add, Dense, Product, Scale
 from absdomain.proofs.abstract import AnyDomain, AnyOp, held, unknown_op, within
 from absdomain.proofs.exact import prove, prove_zero, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
@@ -28,7 +28,7 @@ from absdomain.proofs.world import World
 from absdomain.region import L2, Interval, Region
 from absdomain.region.boxes import Box as IntervalHull
 from absdomain.rows import Rows
-from absdomain.slopes import Fixed, Pair, Policy
+from absdomain.slopes import Fixed, Pair, Policy, adaptive, parallel
 
 
 def point(world: World) -> Interval:
@@ -203,6 +203,19 @@ def shares_where_parallel(world: World) -> None:
     prove_zero(world, rows.data[0] - (c.data[0].relu() * a - (-c.data[0]).relu() * s), "the rows")
 
 
+def over_endless_boxes(world: World) -> None:
+    """Over a box without ends a bound is infinite or holds the values, however lines are chosen; it is never NaN."""
+    region = Interval(torch.tensor([[-3.0, 0.5]], dtype=torch.float64), torch.tensor([[1.0, 2.0]], dtype=torch.float64))
+    box = Bounds(*(torch.tensor([ends], dtype=torch.float64) for ends in ([-torch.inf, 0.5], [1.0, 2.0])))
+    for policy in (adaptive, parallel):
+        e = DeepPoly(slopes=policy).relax(Abs(), (backward.source(region),), (box,))
+        found, single = backward.bounds(e), Bounds(backward.lower(e), backward.upper(e))
+        for ends in (found, single):
+            world.check(bool((ends.lower <= torch.tensor([[0.0, 0.5]])).all()), f"{policy}: lower ends {ends.lower}")
+            world.check(ends.upper.tolist() == [[torch.inf, 2.0]], f"{policy}: upper ends {ends.upper}")
+            world.check(float(ends.lower[0, 1]) == 0.5, f"{policy}: an entry with ends keeps its own, {ends.lower}")
+
+
 def round_regions(world: World) -> None:
     """A ball stays one under a diagonal op, and has its hull under another; the element of the region is itself."""
     ball = L2(torch.tensor([[1.0, -2.0]]), torch.tensor([0.5, 2.0]))
@@ -302,7 +315,7 @@ LEMMAS = (
          DeepPoly.above, deeppoly._shared, Fixed.__call__, Policy.box, Policy.bounds, Policy.lower, Policy.upper,
          Nonlinear.lines, Nonlinear.split, Nonlinear.adjoint, Elementwise.split),
         (
-            *GRAPHS, as_asked(AnyOp), as_asked(_Settled), shares_where_parallel,
+            *GRAPHS, as_asked(AnyOp), as_asked(_Settled), shares_where_parallel, over_endless_boxes,
             pulled(DeepPoly(slopes=unknown), own, itself, _Settled),
             pulled(DeepPoly(slopes=unknown_parallel), own, itself, _Settled),
             pulled(DeepPoly(slopes=unknown), own, itself),

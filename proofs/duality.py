@@ -19,7 +19,7 @@ from absdomain.domains.dual import Dual
 from absdomain.graph import Graph, Node
 from absdomain.kinds import Elementwise, Line, Nonlinear, Piece, PiecewiseLinear, Slopes
 from absdomain.ops import Abs, Clamp, Dense, ReLU
-from absdomain.proofs.domains import shares_where_parallel
+from absdomain.proofs.domains import over_endless_boxes, shares_where_parallel
 from absdomain.proofs.exact import Exact, assume, number, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import OPTIMA, SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.polynomial import Poly, Rational
@@ -311,7 +311,7 @@ LEMMAS = (
         (DeepPoly.relax, Dual.relax, ReLU.lines, adaptive.rule, one.rule,
          parallel.rule, zero.rule, ReLU.support),
         (worked, optimal, relu_cases, as_by_hand(FANNED, zero), as_by_hand(DEEP, parallel), dual_by_hand(DEEP),
-         one_below, shares_where_parallel),
+         one_below, shares_where_parallel, over_endless_boxes),
         (Twin("IBP's bound is the optimum", dual_is_loose, {}),),
         OPTIMA,
         leaves="other networks",

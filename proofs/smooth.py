@@ -36,7 +36,7 @@ from absdomain.proofs.enclosures import X, tight
 from absdomain.proofs.extrema import BOXES, EXTREMA, POWERS, SLOPES, whole
 from absdomain.proofs.formulas import Formulas, expression, read
 from absdomain.proofs.lemma import CASES, FORMULAS, Check, Lemma, Twin
-from absdomain.proofs.vertices import nowhere
+from absdomain.proofs.vertices import endless, nowhere
 from absdomain.proofs.world import World
 
 # --- the shipped ops --------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ LEMMAS = (
         "float or infinite, on the safe side, and where f is not defined the band is infinite",
         (Smooth.inf, Smooth.sup, Smooth._bound, Smooth.image, kind._finite, Elementwise._gaps, Elementwise._known,
          Elementwise.defined, Elementwise.image, Nonlinear.image, Nonlinear.band),
-        (*EXTREMA["smooth"], nowhere),
+        (*EXTREMA["smooth"], nowhere, endless),
         (Twin("half of the solution", tight(_WrongBranch(), whole(1 / (1 + sympy.exp(-X))), BOXES, SLOPES), {}),),
         CASES, "the lemma elementwise; the boxes and slopes of these cases stand for all",
         leaves="boxes and slopes other than those of the cases, but by the symbolic lemmas; `chord`, `support`, "

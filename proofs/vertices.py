@@ -105,6 +105,23 @@ class Pole(HalfLine):
         return (1 - xs[0]).reciprocal()
 
 
+def endless(world: World) -> None:
+    """The image over a box without ends is infinite where f is beyond the square root of the floats."""
+    for op, low, high, ends in (
+        (Abs(), -inf, 1.0, (0.0, inf)), (Abs(), 2.0, inf, (2.0, inf)), (LeakyReLU(-1.0), -inf, inf, (0.0, inf)),
+        (LeakyReLU(0.5), -inf, 1.0, (-inf, 1.0)), (Below(), 1.0, inf, (-inf, -1.0)),
+    ):  # fmt: skip
+        image = Nonlinear.image(op, (one((low, high)),))
+        world.check((float(image.lower), float(image.upper)) == ends, f"{op} over [{low}, {high}]: {image}")
+
+
+class Below(Abs):
+    """-|x|."""
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return -super().__call__(*xs)
+
+
 def windows_apart(world: World) -> None:
     """<a, x> of a maximum is taken window by window, sample by sample."""
     a, x = (torch.arange(start, start + 12, dtype=torch.float64).view(2, 3, 2) for start in (1, 5))
@@ -177,7 +194,7 @@ def leaky(k: float) -> Check:
 RELU = (extreme(ReLU(), lambda x: max(x[0], 0.0), kinked(0.0), line_cases()), settled_where(ReLU(), (0.0,)),
         relu_cases, relu_pieces, nowhere)  # fmt: skip
 LEAKY = (*map(leaky, (0.25, 2.0, -0.5)), nowhere)
-ABS = (extreme(Abs(), lambda x: abs(x[0]), kinked(0.0), line_cases()), settled_where(Abs(), (0.0,)), nowhere)
+ABS = (extreme(Abs(), lambda x: abs(x[0]), kinked(0.0), line_cases()), settled_where(Abs(), (0.0,)), nowhere, endless)
 CLAMP = (
     extreme(Clamp(-1.0, 2.0), lambda x: min(max(x[0], -1.0), 2.0), kinked(-1.0, 2.0), line_cases()),
     extreme(Clamp(-1.0), lambda x: max(x[0], -1.0), kinked(-1.0), line_cases()),

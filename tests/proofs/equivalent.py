@@ -20,6 +20,8 @@ SAME = "the other branch gives the same there"
 WIDER = "more entries are answered than were asked"
 
 EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes without their lines
+    ("most", "a bound that is looser, of several of which the best is taken", ("return plus one",)),
+    ("others", AXIS, ("1 -> -1",)),
     ("LeakyReLU.increasing", SAME, ("return nothing",)),
     ("fits", FASTER, ("return nothing",)),
     ("L2.dual_norm", ROUND, ("0.5 -> 1.5", "L2.norm(c) + (c.shape[-1] * info.tiny * info.eps) ** 0.5 -> "
@@ -468,7 +470,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
 
 # Functions that only hand on what they are given, so that the rules find fewer than two mistakes in them.
 FEW: frozenset[str] = frozenset({
-    "Nonlinear.slope_range", "Dense._check", "source", "_first", "with_pulls", "fits", "PiecewiseLinear.critical",
+    "Nonlinear.slope_range", "Dense._check", "source", "_first", "Affine.offset", "with_pulls", "fits", "PiecewiseLinear.critical",
 })  # fmt: skip
 
 
