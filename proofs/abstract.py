@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from absdomain.bounds import Bounds
@@ -48,6 +49,9 @@ class AnyOp(Elementwise):
     def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         return self._end("sup", slopes, -1)
 
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        return Nonlinear.slope_range(self, boxes)
+
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
         return (reals(self.world, "chord", *self.y.shape),)
 
@@ -71,7 +75,9 @@ class AnyDomain(Domain[Tensor]):
     def bounds(self, e: Tensor, where: Tensor | None = None) -> Bounds:
         lower, upper = (reals(self.world, end + self.name, *e.shape) for end in ("l", "u"))
         assume(self.world, e - lower, upper - e)
-        return Bounds(lower, upper)
+        if where is None:
+            return Bounds(lower, upper)
+        return Bounds(torch.where(where, lower, -torch.inf), torch.where(where, upper, torch.inf))
 
 
 def within(world: World, x: Tensor) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import sympy
+import torch
 from torch import Tensor
 
 from absdomain.proofs.exact import assume, number, prove_zero, reals, tensor
@@ -107,6 +108,23 @@ def example(world: World) -> None:
             world.prove_zero(number(k) - Fraction(value), f"m = {first}, {second}")
 
 
+def without_a_moment(world: World) -> None:
+    """A moment of length 0 has no say: the other one has weight 1, and where both are 0 each has a half."""
+    none, some = torch.tensor(0.0), torch.tensor(2.0)
+    for v1, v2, wanted in ((none, some, (0.0, 1.0)), (some, none, (1.0, 0.0)), (none, none, (0.5, 0.5))):
+        for first in (False, True):
+            products = Gram(v1 * v1, torch.tensor(0.0), v2 * v2)
+            found = tuple(float(k) for k in directions.weights(products, v1, v2, second_first=first))
+            world.check(found == wanted, f"lengths {float(v1)}, {float(v2)}: weights {found}")
+
+
+def of_many_parameters(world: World) -> None:
+    """The inner products are summed over parameters."""
+    m1, m2 = [torch.tensor([1.0, 2.0]), torch.tensor([[3.0]])], [torch.tensor([-1.0, 4.0]), torch.tensor([[2.0]])]
+    found = tuple(float(p) for p in gram(m1, m2))
+    world.check(found == (14.0, 13.0, 21.0), f"<m_1, m_1>, <m_1, m_2>, <m_2, m_2> are {found}")
+
+
 def printed_bound_grows(world: World) -> None:
     """sqrt(1/T) (1 + sum of T terms, each >= 1) >= sqrt(T): theorem 2's bound, as printed, shows no convergence."""
     T = sympy.Symbol("T", positive=True)
@@ -137,7 +155,8 @@ LEMMAS = (
         "step is orthogonal to the other loss's moment and has <d, m> = |d|^2 with its own, so that it descends for "
         "eta < 2 / K. Theorem 2's printed bound is at least sqrt(T): it grows, and shows no convergence",
         (directions.weights, gram),
-        (agreeing(), opposed(False), opposed(True), descends, example, printed_bound_grows),
+        (agreeing(), opposed(False), opposed(True), descends, example, without_a_moment,
+         of_many_parameters, printed_bound_grows),
         (
             Twin("line 13 as printed, without the bisector's length", agreeing(printed),
                  {"m1": 1, "m200": 1, "m201": 0, "v2": 1}),
@@ -147,5 +166,6 @@ LEMMAS = (
         f"{SYMBOLS}; {FORMULAS}",
         "real arithmetic; v_k = |m_k|; the plane that the moments span; for descent: moments are the gradients, and "
         "the losses smooth",
+        leaves="that training converges; moments that are not finite",
     ),
 )  # fmt: skip

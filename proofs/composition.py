@@ -20,6 +20,7 @@ from torch import Tensor
 from absdomain.bounds import Bounds
 from absdomain.domain import Domain, Trace
 from absdomain.graph import Graph, Node
+from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Nonlinear, Op, Slopes
 from absdomain.proofs.lemma import TERMS, Check, Lemma, Twin
 from absdomain.proofs.world import World
@@ -119,6 +120,33 @@ def told_apart(world: World) -> None:
         world.check(domain.transfer(op, *given) == (name, *given), f"transfer of {name}")  # type: ignore[arg-type]
 
 
+def kept_and_promised(world: World) -> None:
+    """A trace keeps every node's element just where that is asked; its promise is the weaker of the two."""
+    region, weak = Interval(torch.zeros(1, 1), torch.zeros(1, 1)), _Weak(torch.zeros(1, 1), torch.zeros(1, 1))
+    for graph in graphs(2):
+        kept = Terms().propagate(graph, region, keep=True)
+        whole: list[Any] = ["x"]
+        for node in graph.nodes[1:]:
+            whole.append(node.op(*(whole[a] for a in node.args)))  # type: ignore[misc]
+        world.check(kept._elements == whole, f"{graph.nodes}: the elements that are kept")
+        dead = {a for node in graph.nodes for a in node.args}
+        left = [None if place in dead else e for place, e in enumerate(whole)]
+        world.check(Terms().propagate(graph, region)._elements == left, "nothing that was read is kept unasked")
+        world.check(kept.guarantee is Guarantee.SOUND, "a sound domain over a sound region")
+        world.check(Terms().propagate(graph, weak).guarantee is Guarantee.HEURISTIC, "over a region that is not")
+        world.check(_Hopeful().propagate(graph, region).guarantee is Guarantee.STATISTICAL, "of a domain that is not")
+
+
+class _Weak(Interval):
+    guarantee = Guarantee.HEURISTIC
+
+
+class _Hopeful(Terms):
+    @property
+    def guarantee(self) -> Guarantee:
+        return Guarantee.STATISTICAL
+
+
 def forgetful(graph: Graph, region: Region) -> Trace[Term]:
     """The twin: a run that gives a node's first argument twice."""
 
@@ -140,9 +168,11 @@ LEMMAS = (
             homomorphic(lambda graph, region: Terms().propagate(graph, region)),
             homomorphic(lambda graph, region: Terms().propagate(graph, region, keep=True)),
             told_apart,
+            kept_and_promised,
         ),
         (Twin("a node's first argument is given twice", homomorphic(forgetful), {}),),
         TERMS,
         "the domain's lemma at every step; all graphs of up to three nodes stand for all, the step being the same",
+        leaves="graphs of four nodes and more, but by the induction; specs (the lemma `elision`)",
     ),
 )

@@ -9,8 +9,11 @@ from absdomain.bounds import Bounds
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
 from absdomain.ops import Dense, ReLU
+from absdomain.proofs.domains import over_endless_boxes, shares_where_parallel
 from absdomain.proofs.exact import assume, number, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
+from absdomain.proofs.substitution import DEEP, FANNED, as_by_hand, dual_by_hand
+from absdomain.proofs.vertices import RELU
 from absdomain.proofs.world import World
 from absdomain.region import Interval
 from absdomain.rows import Rows
@@ -94,8 +97,9 @@ LEMMAS = (
         "CROWN with lower slope 0 is never looser than interval bounds: over [l, u] a ReLU leaves at least the minimum "
         "over its image, and an affine op pulled back at least the minimum over its hull; so by induction from the "
         "output down, with intermediate bounds no looser than intervals",
-        (DeepPoly.relax, zero, ReLU.lines, ReLU.chord, Dense.adjoint, bounds.hull),
-        (through_relu(zero), through_affine()),
+        (DeepPoly.relax, zero, ReLU.lines, ReLU.chord, ReLU.__call__),
+        (through_relu(zero), through_affine(), *RELU, as_by_hand(DEEP, zero), shares_where_parallel,
+         over_endless_boxes),
         (
             Twin("adaptive slopes (intervals give 0, CROWN -1, for relu over [-1, 3])", through_relu(adaptive),
                  {"l": -1, "u": 3, "c": 1}),
@@ -105,16 +109,20 @@ LEMMAS = (
                  {"l": 0, "u": 1, "w00": 1, "w10": 1, "b0": 0, "b1": 0, "c000": 1, "c001": -1}),
         ),
         SYMBOLS,
-        "real arithmetic; neurons and inputs one by one, as their minima add up",
+        "real arithmetic; neurons and inputs one by one, as their minima add up; the lemmas affine and "
+        "back-substitution",
+        leaves="other ops than ReLU; gradients",
     ),
     Lemma(
         "parallel_is_dual",
         "back-substitution through ReLU with parallel slopes is the dual network's step: Fast-Lin's bound is "
         "Wong and Kolter's",
         (DeepPoly.relax, Dual.relax, parallel),
-        (same_step(parallel),),
+        (same_step(parallel), as_by_hand(FANNED, parallel), dual_by_hand(FANNED), shares_where_parallel,
+        over_endless_boxes),
         (Twin("adaptive slopes", same_step(adaptive), {"l": -1, "u": 3, "c": 1}),),
         SYMBOLS,
         "real arithmetic; l < u",
+        leaves="other ops than ReLU",
     ),
 )  # fmt: skip

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from absdomain import backward
+from absdomain import backward, bounds
 from absdomain.backward import Constant, Relation
 from absdomain.bounds import Bounds
 from absdomain.domain import Domain
+from absdomain.domains import deeppoly
+from absdomain.domains import dual as dual_network
 from absdomain.domains.box import Box
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
-from absdomain.kinds import Affine, Elementwise, Line, Nonlinear
-from absdomain.ops import Add, Dense
+from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Slopes
+from absdomain.ops import Abs, Add, Dense, Product, Scale
 from absdomain.proofs.abstract import AnyDomain, AnyOp, held, unknown_op, within
-from absdomain.proofs.exact import assume, prove, prove_zero, real, reals
+from absdomain.proofs.exact import prove, prove_zero, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
+from absdomain.proofs.substitution import DEEP, FANNED, GRAPHS, dual_by_hand, projected
 from absdomain.proofs.world import World
-from absdomain.region import Interval
+from absdomain.region import L2, Interval, Region
+from absdomain.region.boxes import Box as IntervalHull
 from absdomain.rows import Rows
-from absdomain.slopes import Fixed, Pair
+from absdomain.slopes import Fixed, Pair, Policy, adaptive, parallel
 
 
 def point(world: World) -> Interval:
@@ -40,7 +44,11 @@ def box_relaxes(domain: Box) -> Check:
 
     def check(world: World) -> None:
         op, x = unknown_op(world, 1)
-        held(world, op.y, domain.bounds(domain.relax(op, (within(world, x),), None)), "relax")
+        box = within(world, x)
+        image = op.image((box,))
+        for found in (domain.relax(op, (box,), None), domain.relax(op, (point(world),), (box,))):
+            held(world, op.y, domain.bounds(found), "relax")
+            same_box(world, domain.bounds(found), image, "the image over the boxes that are given, or its own")
 
     return check
 
@@ -51,11 +59,29 @@ def box_maps(domain: Box) -> Check:
     def check(world: World) -> None:
         x, y = reals(world, "x", 1, 2), reals(world, "y", 1, 2)
         first, second = AnyDomain(world, "x").bounds(x), AnyDomain(world, "y").bounds(y)
-        op = Dense(reals(world, "w", 1, 2), reals(world, "b", 1))
-        held(world, op(x), domain.bounds(domain.affine(op, first)), "affine, one argument")
-        held(world, x + y, domain.bounds(domain.affine(Add(), first, second)), "affine, two arguments")
+        op, weight = Dense(reals(world, "w", 1, 2), reals(world, "b", 1)), torch.full((2,), 2.0, dtype=torch.float64)
+        for value, mapped, hull in (
+            (op(x), domain.affine(op, first), bounds.hull(op, first)),
+            (x + y, domain.affine(Add(), first, second), bounds.hull(Add(), first, second)),
+            (
+                2 * x,
+                domain.affine(Scale(weight), Interval(first.lower, first.upper)),
+                bounds.hull(Scale(weight), first),
+            ),
+            (op(x), domain.affine(op, Interval(first.lower, first.upper)), bounds.hull(op, first)),
+        ):
+            held(world, value, domain.bounds(mapped), "affine")
+            same_box(world, domain.bounds(mapped), hull, "the hull")
+        region = Interval(first.lower, first.upper)
+        world.check(domain.lift(region) is region, "a region is its own element")
 
     return check
+
+
+def same_box(world: World, found: Bounds, true: Bounds, what: str) -> None:
+    """The two are one box."""
+    prove_zero(world, found.lower - true.lower, f"{what}: lower end")
+    prove_zero(world, found.upper - true.upper, f"{what}: upper end")
 
 
 class _AtTheCentre(Box):
@@ -88,8 +114,18 @@ def unknown_parallel(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
     return below, below
 
 
+class _Settled(AnyOp):
+    """An op that is affine over the box of its first entry, so that its chord's band is a point there."""
+
+    def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
+        return (torch.tensor([[True, False]]),)
+
+
 class _Coupled(AnyOp):
-    """An op that splits rows as those do that are not elementwise."""
+    """An op that splits and pulls rows as those do that are not elementwise."""
+
+    def adjoint(self, rows: Rows, slopes: Slopes) -> tuple[Rows, ...]:
+        return Nonlinear.adjoint(self, rows, slopes)
 
     def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
         return Nonlinear.split(self, rows, below, above)
@@ -117,6 +153,77 @@ def pulled(
             above_the_plane(world, -c.data[0], op.y, x, (minus, high), "share, -c")
 
     return check
+
+
+def as_asked(make: type[AnyOp]) -> Check:
+    """The lines have the slopes that are asked, or the chord where the op is settled; parallel ones are one tensor."""
+
+    def check(world: World) -> None:
+        op, x = unknown_op(world, 2, make)
+        box = (within(world, x),)
+        (a,), (s,), (chord,) = *unknown(op, box), op.chord(box)
+        settled = torch.tensor([[make is _Settled, False]])
+        for below, above in ((a, s), (a, a)):
+            low, high = op.lines((below,), (above,), box)
+            for line, given in ((low, below), (high, above)):
+                prove_zero(world, line.slopes[0] - torch.where(settled, chord, given), "the slope that was asked")
+            world.check((low.slopes[0] is high.slopes[0]) is (below is above), "parallel lines share their slope")
+            assert low.intercept is not None and high.intercept is not None
+            prove_zero(world, low.intercept - op.inf(low.slopes, box), "the intercept below")
+            prove_zero(world, high.intercept - op.sup(high.slopes, box), "the intercept above")
+
+    return check
+
+
+def given(below: Slopes, above: Slopes, op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
+    """These slopes, whatever the op."""
+    return below, above
+
+
+class Free(Product):
+    """The product, its slopes as they are asked."""
+
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        return None
+
+
+def shares_where_parallel(world: World) -> None:
+    """Both signs are served at once only where all slopes are shared; lines through the origin pay no constant."""
+    boxes = (Bounds(-torch.ones(1, 1), torch.ones(1, 1)), Bounds(torch.ones(1, 1), 2 * torch.ones(1, 1)))
+    first, second, other = (torch.full((1, 1), v) for v in (1.5, 0.25, 0.5))
+    for pair, both in (((first, second), True), ((first, other), False), ((other, second), False)):
+        rule = Fixed(partial(given, (first, second), pair))
+        source = backward.source(point(world))
+        e = DeepPoly(slopes=rule).relax(Free(), (source, source), boxes)
+        world.check((e.share is not None) is both, "shared rows")
+    op, x = unknown_op(world, 2)
+    c, (a,), (s,) = Rows.of(reals(world, "c", 1, 1, 2)), *unknown(op, (within(world, x),))
+    (rows,), constant = op.split(c, Line((a,), None), Line((s,), None))
+    prove_zero(world, constant, "no constant")
+    prove_zero(world, rows.data[0] - (c.data[0].relu() * a - (-c.data[0]).relu() * s), "the rows")
+
+
+def over_endless_boxes(world: World) -> None:
+    """Over a box without ends a bound is infinite or holds the values, however lines are chosen; it is never NaN."""
+    region = Interval(torch.tensor([[-3.0, 0.5]], dtype=torch.float64), torch.tensor([[1.0, 2.0]], dtype=torch.float64))
+    box = Bounds(*(torch.tensor([ends], dtype=torch.float64) for ends in ([-torch.inf, 0.5], [1.0, 2.0])))
+    for policy in (adaptive, parallel):
+        e = DeepPoly(slopes=policy).relax(Abs(), (backward.source(region),), (box,))
+        found, single = backward.bounds(e), Bounds(backward.lower(e), backward.upper(e))
+        for ends in (found, single):
+            world.check(bool((ends.lower <= torch.tensor([[0.0, 0.5]])).all()), f"{policy}: lower ends {ends.lower}")
+            world.check(ends.upper.tolist() == [[torch.inf, 2.0]], f"{policy}: upper ends {ends.upper}")
+            world.check(float(ends.lower[0, 1]) == 0.5, f"{policy}: an entry with ends keeps its own, {ends.lower}")
+
+
+def round_regions(world: World) -> None:
+    """A ball stays one under a diagonal op, and has its hull under another; the element of the region is itself."""
+    ball = L2(torch.tensor([[1.0, -2.0]]), torch.tensor([0.5, 2.0]))
+    stretched = Box().affine(Scale(torch.tensor([-2.0, 1.0]), torch.ones(2)), Box().lift(ball))
+    world.check(isinstance(stretched, L2), "a ball's image")
+    ends, mapped = stretched.box(), Box().affine(Dense(torch.tensor([[3.0, 1.0]])), ball).box()
+    world.check(ends.lower.tolist() == [[-2.0, -3.0]] and ends.upper.tolist() == [[0.0, 1.0]], f"its box {ends}")
+    world.check([mapped.lower.item(), mapped.upper.item()] == [-1.5, 3.5], f"the hull of another op: {mapped}")
 
 
 def above_the_plane(
@@ -176,60 +283,6 @@ class _ConjugateForgotten(Dual):
         return type(layer)(free, None)
 
 
-@dataclass(frozen=True, eq=False)
-class Diamond:
-    """Values v0 (the input), v1 and v2 that read it, v3 that reads v1 and v2 and v0 again, bounded by any relations."""
-
-    world: World
-    region: Interval
-    values: tuple[Tensor, ...]
-
-    @staticmethod
-    def any(world: World) -> Diamond:
-        """All values unknown; the input in any interval."""
-        values = tuple(real(world, f"v{i}") for i in range(4))
-        return Diamond(world, Interval(*(AnyDomain(world, "0").bounds(values[0]).__dict__.values())), values)
-
-    def relation(self, place: int, args: tuple[int, ...], made: dict[int, Relation]) -> Relation:
-        """<c, v> >= sum <c_i, arg_i> + d for rows c_i and d of which only that is known."""
-        asked: list[int] = []
-
-        def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
-            asked.append(place)
-            name = f"{place}_{len(asked)}_"
-            parts = tuple(Rows.of(reals(self.world, f"c{name}{a}_", len(rows.data), 1, 1)) for a in args)
-            constant = reals(self.world, f"d{name}", len(rows.data), 1)
-            gap = (rows.data[:, 0] * self.values[place]) - constant
-            for a, part in zip(args, parts, strict=True):
-                gap = gap - part.data[:, 0] * self.values[a]
-            assume(self.world, gap)
-            return parts, constant
-
-        return backward.relaxed(tuple(made[a] for a in args), (1,), pull)
-
-
-def substituted(minimum: Callable[[Relation, Rows], Tensor] | None = None) -> Check:
-    """Back-substitution through any relations gives a lower bound, at fan-outs and over arguments of unequal depth."""
-
-    def check(world: World) -> None:
-        diamond = Diamond.any(world)
-        made = {0: backward.source(diamond.region)}
-        for place, args in ((1, (0,)), (2, (1, 0)), (3, (2, 1, 0))):
-            made[place] = diamond.relation(place, args, made)
-        c = Rows.of(real(world, "c").unsqueeze(0))
-        prove(world, c.data[0] * diamond.values[3] - (minimum or backward.minimum)(made[3], c), "minimum")
-        if minimum is None:
-            held(world, diamond.values[3], backward.bounds(made[3]), "bounds")
-
-    return check
-
-
-def constants_forgotten(e: Relation, rows: Rows) -> Tensor:
-    """The twin of back-substitution: the region's part alone, without the constants."""
-    to_input, _ = backward.to_input(e, rows)
-    return e.region.minimum(to_input)
-
-
 SLOPE = {"x00": 0, "x01": 0, "y00": 0, "y01": 0, "lx00": 0, "lx01": 0, "ux00": 0, "ux01": 0, "a00": 0, "a01": 0,
          "s00": 0, "s01": 0, "c000": 1, "c001": 0, "inf0_00": -1, "inf0_01": 0, "sup1_00": 1, "sup1_01": 0}  # fmt: skip
 CHORD = {"x00": 0, "x01": 0, "y00": 0, "y01": 0, "lx00": 0, "lx01": 0, "ux00": 0, "ux01": 0, "chord00": 0,
@@ -240,8 +293,8 @@ LEMMAS = (
         "box",
         "op(x) lies in the box of the image, for affine ops of one and two arguments and for every nonlinear op whose "
         "band encloses",
-        (Box.affine, Box.relax, Box.bounds),
-        (box_maps(Box()), box_relaxes(Box())),
+        (Box.lift, Box.affine, Box.relax, Box.bounds, Bounds.box, Bounds.through, Region.through, IntervalHull.moved),
+        (box_maps(Box()), box_relaxes(Box()), round_regions),
         (
             Twin("the image is the band's centre", box_relaxes(_AtTheCentre()),
                  {"lx": 0, "ux": 0, "inf0_": -1, "sup1_": 2, "x": 0, "y": 0}),
@@ -251,25 +304,20 @@ LEMMAS = (
         ),
         SYMBOLS,
         "real arithmetic; the lemmas of affine ops, of the nonlinear op and of the region",
-    ),
-    Lemma(
-        "back-substitution",
-        "if <c, v> >= sum_i <c_i, arg_i> + d at every node, then minimum(c) over the region, with all constants added, "
-        "is at most <c, v>: at fan-outs too",
-        (backward.minimum, backward.bounds, backward.to_input),
-        (substituted(),),
-        (Twin("the constants are forgotten", substituted(constants_forgotten),
-              {"v0": 0, "v1": 0, "v2": 0, "v3": -1, "l0": 0, "u0": 0, "c": 1, "c3_1_2_": 0, "c3_1_1_": 0, "c3_1_0_": 0,
-               "d3_1_": -1, "c2_1_1_": 0, "c2_1_0_": 0, "d2_1_": 0, "c1_1_0_": 0, "d1_1_": 0}),),
-        SYMBOLS,
-        "real arithmetic; a graph of four nodes with fan-outs, each step being the same for every node",
+        leaves="gradients; ops of three arguments and more",
     ),
     Lemma(
         "deeppoly",
         "<c, f(x)> >= <c', x> + d for every c, every op whose band encloses and every two slopes, and in both signs "
         "where two parallel lines share c'; for affine ops with equality",
-        (DeepPoly.affine, DeepPoly.relax, Nonlinear.lines, Nonlinear.split, Elementwise.split),
+        (DeepPoly.lift, DeepPoly.affine, DeepPoly.relax, DeepPoly.within, DeepPoly.bounds, DeepPoly.lower,
+         DeepPoly.upper,
+         DeepPoly.above, deeppoly._shared, Fixed.__call__, Policy.box, Policy.bounds, Policy.lower, Policy.upper,
+         Nonlinear.lines, Nonlinear.split, Nonlinear.adjoint, Elementwise.split),
         (
+            *GRAPHS, as_asked(AnyOp), as_asked(_Settled), shares_where_parallel, over_endless_boxes,
+            pulled(DeepPoly(slopes=unknown), own, itself, _Settled),
+            pulled(DeepPoly(slopes=unknown_parallel), own, itself, _Settled),
             pulled(DeepPoly(slopes=unknown), own, itself),
             pulled(DeepPoly(slopes=unknown_parallel), own, itself),
             pulled(DeepPoly(slopes=unknown), own, itself, _Coupled),
@@ -278,16 +326,20 @@ LEMMAS = (
         (Twin("the lower and the upper line swapped", pulled(_LinesSwapped(slopes=unknown), own, itself), SLOPE),),
         SYMBOLS,
         "real arithmetic; the lemmas of back-substitution, of the ops and of the region",
+        leaves="that slopes are good: any are sound; gradients; searched slopes (the lemma `ascent`)",
     ),
     Lemma(
         "dual",
         "<c, f(x)> >= <s c, x> + min <c, w> over the band w, for every c and every slope s, in both signs at once; for "
         "affine ops with equality: every step of J(nu) keeps a lower bound",
-        (Dual.affine, Dual.relax, Nonlinear.adjoint, Rows.minimum),
-        (pulled(Dual(), own, dual), mapped(Dual(), own, dual)),
+        (Dual.lift, Dual.affine, Dual.relax, Dual.within, Dual.bounds, Dual.lower, Dual.upper, Dual.above,
+         Dual.guarantee,
+         dual_network._relaxed, dual_network._sketches, Elementwise.adjoint),
+        (pulled(Dual(), own, dual), mapped(Dual(), own, dual), *map(dual_by_hand, (DEEP, FANNED)), projected),
         (Twin("the conjugate term is forgotten", pulled(_ConjugateForgotten(), own, dual),
               CHORD | {"y00": -1, "inf0_00": -1}),),
         SYMBOLS,
         "real arithmetic; the lemmas of back-substitution, of the ops and of the region; no random projections",
+        leaves="random projections: their boxes are statistical; gradients",
     ),
 )  # fmt: skip

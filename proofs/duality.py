@@ -17,11 +17,15 @@ from absdomain.domains.box import Box
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
 from absdomain.graph import Graph, Node
-from absdomain.kinds import Piece, PiecewiseLinear, Slopes
-from absdomain.ops import Abs, Dense, ReLU
-from absdomain.proofs.exact import Exact, assume, number, numbers, prove, prove_zero, real
+from absdomain.kinds import Elementwise, Line, Nonlinear, Piece, PiecewiseLinear, Slopes
+from absdomain.ops import Abs, Clamp, Dense, ReLU
+from absdomain.proofs.domains import over_endless_boxes, shares_where_parallel
+from absdomain.proofs.exact import Exact, assume, number, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import OPTIMA, SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.polynomial import Poly, Rational
+from absdomain.proofs.substitution import DEEP, FANNED, as_by_hand, dual_by_hand
+from absdomain.proofs.vertices import one as interval
+from absdomain.proofs.vertices import relu_cases, relu_pieces
 from absdomain.proofs.world import World
 from absdomain.region import Linf
 from absdomain.rows import Rows
@@ -83,6 +87,46 @@ def triangle(op: PiecewiseLinear) -> Check:
             prove(world, band.upper - h + slopes[0] * z, "and below")
 
     return check
+
+
+def splits(world: World) -> None:
+    """<c+, below> + <c-, above>, for lines with both intercepts, with one of them, and with none."""
+    c, (a, b, s, t) = reals(world, "c", 1, 1, 1), (real(world, name) for name in ("a", "b", "s", "t"))
+    plus, minus = c[0].relu(), -(-c[0]).relu()
+    for low in (None, b):
+        for high in (None, t):
+            (rows,), constant = ReLU().split(Rows.of(c), Line((a,), low), Line((s,), high))
+            prove_zero(world, rows.data[0] - plus * a - minus * s, "the rows")
+            paid = (0 if low is None else plus * low) + (0 if high is None else minus * high)
+            prove_zero(world, constant - paid, "the constant")
+
+
+def one_below(world: World) -> None:
+    """The policies' own slopes: 1 below, 0 below, the chord twice, and the nearer of 0 and 1."""
+    for box, (chord, support) in {(-1.0, 3.0): (0.75, 1.0), (-3.0, 1.0): (0.25, 0.0), (-2.0, 2.0): (0.5, 0.0)}.items():
+        within = (interval(box),)
+        for policy, below in ((one, 1.0), (zero, 0.0), (parallel, chord), (adaptive, support)):
+            (low,), (high,) = policy(ReLU(), within)
+            near = abs(float(low) - below) < 1e-7 and abs(float(high) - chord) < 1e-7
+            world.check(
+                near and (low is high) == (policy is parallel), f"{policy} over {box}: {float(low)}, {float(high)}"
+            )
+
+
+def sides(world: World) -> None:
+    """The facets' slopes are those of all chords between two corners: of |x|, of a clamp, and of ReLU over [-1, 3]."""
+    for op, box, wanted in (
+        (ReLU(), (-1.0, 3.0), (0.0, 0.75, 1.0)), (Abs(), (-1.0, 3.0), (-1.0, 0.5, 1.0)),
+        (Abs(), (-3.0, -1.0), (-1.0, -1.0, -1.0)),
+        (Clamp(0.0, 2.0), (-2.0, 3.0), (0.0, 0.5, 0.4, 1.0, 2 / 3, 0.0)), (Abs(), (1.0, 3.0), (1.0, 1.0, 1.0)),
+    ):  # fmt: skip
+        found = [float(slopes[0]) for slopes in op.facets((interval(box),))]
+        near = len(found) == len(wanted) and all(abs(a - b) < 1e-7 for a, b in zip(found, wanted, strict=True))
+        world.check(near, f"{op} over {box}: slopes {found}, not {wanted}")
+        (chord,) = op.chord((interval(box),))
+        values = op(torch.tensor(box)).tolist()
+        rise = (values[1] - values[0]) / (box[1] - box[0]) if box[1] > box[0] else float(chord)
+        world.check(abs(float(chord) - rise) < 1e-7, f"{op} over {box}: the chord is {float(chord)}")
 
 
 def on_a_piece(op: PiecewiseLinear) -> Check:
@@ -231,39 +275,45 @@ LEMMAS = (
         "feasible point of the triangle program's dual: mu, tau, lambda >= 0 with no h left; hence weak duality, a "
         "lower bound for every alpha, Wong and Kolter's being alpha = s",
         (ReLU.lines, ReLU.split, backward.minimum),
-        (feasible(), policy_step(parallel), policy_step(adaptive)),
+        (feasible(), policy_step(parallel), policy_step(adaptive), relu_cases, splits, as_by_hand(DEEP, adaptive)),
         (Twin("alpha < 0", feasible(-1), {"l": -1, "u": 1, "c": 1, "alpha": "-1/2"}),),
         SYMBOLS,
         "real arithmetic; J(nu) as a whole: the lemmas dual and back-substitution",
+        leaves="other ops than ReLU; that the supremum is attained",
     ),
     Lemma(
         "lp",
         "over an unstable box, every point of the triangle h >= 0, h >= z, h <= s (z - l) lies within ReLU's bands at "
         "its facets, and the values of f do by the op's own lemma: the program is the triangle relaxation",
-        (ReLU.facets, ReLU.band),
-        (triangle(ReLU()),),
+        (PiecewiseLinear.facets, PiecewiseLinear.chord, PiecewiseLinear._corners, Elementwise.chord, Nonlinear.band),
+        (triangle(ReLU()), sides),
         (Twin("a facet whose band is too narrow", triangle(_Narrow()), {"l": -1, "u": 1, "z": 0, "h": "1/2"}),),
         SYMBOLS,
         "real arithmetic; that the solver's program has these rows is tested against a program written by hand",
+        leaves="that the solver's program has these rows, and the solver: bounds are what its multipliers prove",
     ),
     Lemma(
         "exact",
         "y is on the line of a piece whose domain holds x only if y = f(x) (relu, abs); x is in the domain of some "
         "piece by relu's lemma",
-        (PiecewiseLinear.pieces,),
-        (on_a_piece(ReLU()), on_a_piece(Abs())),
+        (PiecewiseLinear.pieces, PiecewiseLinear._corners),
+        (on_a_piece(ReLU()), on_a_piece(Abs()), relu_pieces),
         (Twin("the pieces in the wrong places", on_a_piece(_Exchanged()), {"x": 1, "l": -1, "u": 1}),),
         SYMBOLS,
         "real arithmetic; the solver's proven bound is taken at its word, less its tolerance",
+        leaves="the solver's branching; ops that are not piecewise linear",
     ),
     Lemma(
         "worked_bounds",
         "on z = relu(W x) + (12/5, 0) over |x - (1, 0)| <= 1 the margin is bounded by -3/5 (IBP, zero), -1/10 (one, "
         "adaptive) and 3/20 (parallel, dual) exactly, and 3/20 is the optimum of the triangle program: cvxpy's primal "
         "point, made rational, is feasible and attains the dual bound",
-        (Box, DeepPoly, Dual),
-        (worked, optimal),
+        (DeepPoly.relax, Dual.relax, ReLU.lines, adaptive.rule, one.rule,
+         parallel.rule, zero.rule, ReLU.support),
+        (worked, optimal, relu_cases, as_by_hand(FANNED, zero), as_by_hand(DEEP, parallel), dual_by_hand(DEEP),
+         one_below, shares_where_parallel, over_endless_boxes),
         (Twin("IBP's bound is the optimum", dual_is_loose, {}),),
         OPTIMA,
+        leaves="other networks",
     ),
 )  # fmt: skip

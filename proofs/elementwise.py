@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from unittest.mock import patch
 
 import torch
@@ -15,10 +16,13 @@ from torch import Tensor
 
 from absdomain import stationary
 from absdomain.bounds import Bounds
-from absdomain.kinds import Elementwise
+from absdomain.kinds import Bracketed, Elementwise, Smooth
+from absdomain.proofs.enclosures import X
 from absdomain.proofs.exact import assume, number, numbers, prove, real, tensor
+from absdomain.proofs.extrema import EXTREMA
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.polynomial import Poly
+from absdomain.proofs.vertices import ABS, CLAMP
 from absdomain.proofs.world import World
 
 
@@ -92,10 +96,11 @@ def closed_by_tangents(trust: bool) -> Check:
             found = stationary.least(
                 lambda at: f[points[number(at)]], lambda at: steep[points[number(at)]], slope, low, high, 1
             )
-        if any(isinstance(entry, Poly) for entry in found.entries.reshape(-1)):  # type: ignore[attr-defined]
-            prove(world, value - slope * x - found, "least")
+        if world.known(-number(p)) and world.known(number(q - 1)):  # both ends are the piece's: nothing is claimed
+            (bound,) = found.entries.reshape(-1)  # type: ignore[attr-defined]
+            world.check(bound == -inf, f"least of a bracket that is the whole piece: {bound}")
         else:
-            world.claims += 1  # -inf: nothing is claimed of a piece whose ends both end the bracket
+            prove(world, value - slope * x - found, "least")
 
     return check
 
@@ -119,29 +124,51 @@ def kept_by_a_step(world: World) -> None:
     prove(world, q - p, "in order")
 
 
+def stationary_points(world: World) -> None:
+    """The critical points of a bracketed op are its breaks, and on either side of each root of f' = s one near it.
+
+    For x^3 - 3 x + 1, which bends at 0, and s = 3 k^2 - 3: the roots are -k and k.
+    """
+    op, k = Elementwise.from_sympy(X**3 - 3 * X + 1), torch.tensor([[0.5], [1.0], [1.75]], dtype=torch.float64)
+    box = Bounds(torch.full_like(k, -2.0), torch.full_like(k, 3.0))
+    points = torch.stack(op.critical(3 * k * k - 3, box))
+    for root in (k, -k):
+        gap = (points - root).abs().amin(0).max()
+        world.check(bool(gap < 1e-9), f"the root {root.tolist()} is missed by {gap}")
+    for mark in (-2.0, 0.0, 3.0):
+        world.check(bool((points == mark).any(0).all()), f"{mark} is no critical point")
+    level = Elementwise.from_sympy(2 * X + 1)
+    ends = torch.stack(level.critical(k, box))
+    world.check(bool(((ends == -2) | (ends == 3)).all()), "an affine piece has points inside")
+
+
 LEMMAS = (
     Lemma(
         "elementwise",
         "the band of an elementwise op encloses f(x) - s x if that is monotone between its ends and its clamped "
         "critical points, whatever f is",
         (Elementwise.inf, Elementwise.sup, Elementwise.band),
-        (between(Curve),),
+        (between(Curve), *ABS, *CLAMP),
         (Twin("the critical point is left out", between(_Unclamped),
               {"x": 0, "l": -1, "u": 1, "s": 0, "c": 0, "f0": 0, "f1": -1, "f2": 0}),),
         SYMBOLS,
         "real arithmetic; one critical point stands for all (each is one more term of the same minimum)",
+        leaves="that an op's `critical` declares all critical points: the op's own lemma; plug-ins, which "
+               "`check_op` tries",
     ),
     Lemma(
         "tangents",
         "on a piece where f is convex, least() is below f(x) - s x: g falls at p or p = 0, and rises at q or q = 1, "
         "which a step of the bracket keeps",
-        (stationary.least, stationary.bracket),
-        (closed_by_tangents(True), kept_by_a_step),
+        (stationary.least, stationary.bracket, Bracketed.critical, Bracketed._bound, Bracketed._pieces, Smooth._marks),
+        (closed_by_tangents(True), kept_by_a_step, *EXTREMA["tangents"], stationary_points),
         (Twin("a bracket of which nothing is known", closed_by_tangents(False),
               {"low": 0, "high": 1, "x": 0, "p": "1/2", "q": "3/4", "s": 0, "f0": 1, "f1": "5/4", "d0": 1, "d1": 1,
                "fx": "1/2"}),),
         SYMBOLS,
         "real arithmetic; the first bisection step stands for all steps, which differ in where t lies; concave pieces "
         "by the sign",
+        leaves="how fast the bracket closes: any bracket is sound, and the cases ask for 1e-11 on a few curves; "
+               "convex pieces of plug-ins",
     ),
 )  # fmt: skip

@@ -37,8 +37,6 @@ _MOVES = [
     "t",
     "unsqueeze",
     "squeeze",
-    "slice",
-    "select",
     "index",
     "gather",
     "index_select",
@@ -59,6 +57,21 @@ _MOVES = [
     "movedim",
 ]
 HANDLERS.update({getattr(aten, name): moved for name in _MOVES})
+
+
+@handles(aten.slice, aten.select)
+def _part(world: World, func: Any, x: Any, axis: int = 0, *places: Any) -> Exact:
+    """A view: what is copied into it is copied into x."""
+    index: list[Any] = [slice(None)] * x.dim()
+    chosen = places[0] if func.overloadpacket is aten.select else slice(*(places + (None,) * 3)[:3])
+    index[axis] = chosen
+    return Exact(world, np.asarray(x.entries[tuple(index)], dtype=object))
+
+
+@handles(aten.copy_)
+def _copy(world: World, func: Any, target: Any, source: Any, *_: Any) -> Any:
+    target.entries[...] = exact(world, source)
+    return target
 
 
 # --- entry by entry ---------------------------------------------------------------------------------------------------

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib import import_module
 from time import process_time
+from types import FunctionType
 from typing import Any
 
 import absdomain.proofs.exact_sums  # noqa: F401  # with exact_ops: gives Exact tensors their operations
+from absdomain.proofs.executed import Lines, function, missed, watched
 from absdomain.proofs.world import Refuted, World, explore
 
 Check = Callable[[World], None]
 
 THEMES = (
-    "piecewise", "elementwise", "smooth", "gates", "softmax", "affine", "regions", "domains", "combinators", "zonotope",
+    "piecewise", "elementwise", "smooth", "gates", "softmax", "slope_range", "affine", "windows", "regions",
+    "substitution",
+    "domains", "ascent", "combinators", "zonotope",
     "composition", "losses", "crown", "duality", "robustra", "singleprop", "advibp",
 )  # fmt: skip
 
 SYMBOLS = "shipped code on symbols, certificates"
 FORMULAS = "shipped code on formulas, sympy"
 OPTIMA = "shipped bounds against optima, cvxpy duals"
+CASES = "shipped bounds against extrema enclosed by interval arithmetic, at given boxes and slopes"
 TERMS = "shipped code on terms"
 
 
@@ -40,11 +45,26 @@ class Lemma:
 
     name: str
     statement: str
-    about: tuple[Any, ...]  # the shipped objects that the checks run
+    about: tuple[Any, ...]  # the shipped functions on which it depends: the checks run every line of them
     checks: tuple[Check, ...]
     twins: tuple[Twin, ...]
     how: str
     assumes: str = "real arithmetic"
+    leaves: str = field(kw_only=True)  # what it does not cover
+
+    @property
+    def functions(self) -> tuple[FunctionType, ...]:
+        """The Python functions of which it speaks, each once."""
+        return tuple(dict.fromkeys(map(function, self.about)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One check of a lemma, the processor time that it took, and the functions of the lemma that it ran."""
+
+    check: Check
+    seconds: float
+    functions: frozenset[FunctionType]
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,7 @@ class Result:
     claims: int
     seconds: float  # of processor time
     fault: str = ""
+    runs: tuple[Run, ...] = ()
 
 
 def lemmas() -> dict[str, Lemma]:
@@ -69,15 +90,32 @@ def lemmas() -> dict[str, Lemma]:
 
 
 def verify(lemma: Lemma) -> Result:
-    """Check the lemma and its twins. An error in a check is a fault as well: the code left what the lemma knows."""
-    started, claims = process_time(), 0
+    """Check the lemma and its twins. An error in a check is a fault as well: the code left what the lemma knows.
+
+    So is a check that claims nothing, and a line of a function that the lemma lists and that no check has run.
+    """
+    started, claims, faults, runs = process_time(), 0, [], []
+    ran: Lines = {}
     try:
-        claims = sum(explore(check) for check in lemma.checks)
-        fault = "" if claims else "it proves no claim at all"
+        for place, check in enumerate(lemma.checks, 1):
+            begun = process_time()
+            with watched(lemma.functions) as seen:
+                proved = explore(check)
+            claims += proved
+            faults += [] if proved else [f"check {place} proves no claim at all"]
+            runs.append(Run(check, process_time() - begun, frozenset(f for f in lemma.functions if seen[f.__code__])))
+            for code, lines in seen.items():
+                ran.setdefault(code, set()).update(lines)
+        faults += [_idle(f.__qualname__, missed(f, ran)) for f in lemma.functions]
     except Exception as error:
-        fault = f"{type(error).__name__}: {error}"
-    faults = [fault, *(_fault(twin) for twin in lemma.twins)]
-    return Result(lemma, claims, process_time() - started, "; ".join(filter(None, faults)))
+        faults.append(f"{type(error).__name__}: {error}")
+    faults += [_fault(twin) for twin in lemma.twins]
+    return Result(lemma, claims, process_time() - started, "; ".join(filter(None, faults)), tuple(runs))
+
+
+def _idle(name: str, lines: list[int]) -> str:
+    """That no check runs these lines; empty where there are none."""
+    return f"no check runs line {', '.join(map(str, lines))} of {name}, which it lists" if lines else ""
 
 
 def _fault(twin: Twin) -> str:
@@ -94,19 +132,19 @@ def _fault(twin: Twin) -> str:
 
 def spoken_of(lemma: Lemma) -> Iterator[str]:
     """The names of the code that the lemma is about."""
-    for thing in lemma.about:
-        code: Any = (
-            thing.fget if isinstance(thing, property) else getattr(thing, "rule", thing)
-        )  # a slope policy's rule
-        yield code.__qualname__
+    for f in lemma.functions:
+        yield f.__qualname__
 
 
 def markdown() -> str:
     """The table of all lemmas, as proofs/README.md has it."""
-    lines = ["| lemma | statement | speaks of | how it is checked | assumes |", "|---|---|---|---|---|"]
+    lines = [
+        "| lemma | statement | speaks of | how it is checked | assumes | does not cover |",
+        "|---|---|---|---|---|---|",
+    ]
     for lemma in lemmas().values():
         code = ", ".join(f"`{name}`" for name in spoken_of(lemma))
         twins = "; ".join(twin.change for twin in lemma.twins)
         how = f"{lemma.how}. Twins that fail: {twins}" if twins else lemma.how
-        lines.append(f"| `{lemma.name}` | {lemma.statement} | {code} | {how} | {lemma.assumes} |")
+        lines.append(f"| `{lemma.name}` | {lemma.statement} | {code} | {how} | {lemma.assumes} | {lemma.leaves} |")
     return "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ from absdomain.kinds import Elementwise, Line, Nonlinear, PiecewiseLinear, Slope
 from absdomain.ops import Abs, Clamp, LeakyReLU, Max, Product, ReLU
 from absdomain.proofs.exact import assume, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Lemma, Twin
+from absdomain.proofs.vertices import ABS, CLAMP, LEAKY, MAX, PRODUCT, RELU
 from absdomain.proofs.world import World
 
 Make = Callable[[World], Nonlinear]
@@ -221,6 +222,7 @@ class _EqualCorners(Product):
         return [corners[0], corners[-1]]
 
 
+BAND = (Elementwise.inf, Elementwise.sup, Elementwise._gaps, Elementwise.inner, PiecewiseLinear.critical)
 AT_ZERO: dict[str, str | int] = {"x": 0, "lx": -1, "ux": 1, "s": "1/2"}
 
 LEMMAS = (
@@ -228,9 +230,9 @@ LEMMAS = (
         "relu",
         "inf <= relu(x) - s x <= sup for all l <= x <= u and all s; relu's two lines enclose it for all asked slopes; "
         "its pieces cover it; a settled entry's chord is exact",
-        (ReLU.lines, ReLU.chord, Elementwise.inf, Elementwise.sup, Elementwise.image, PiecewiseLinear.critical,
-         PiecewiseLinear.settled, PiecewiseLinear.pieces),
-        (band(lambda _: ReLU()), relu_lines(ReLU()), settled(lambda _: ReLU()), pieces(lambda _: ReLU())),
+        (ReLU.__call__, ReLU.lines, ReLU.chord, *BAND, PiecewiseLinear.settled, PiecewiseLinear.pieces,
+         PiecewiseLinear._corners),
+        (band(lambda _: ReLU()), relu_lines(ReLU()), settled(lambda _: ReLU()), pieces(lambda _: ReLU()), *RELU),
         (
             Twin("no critical point at the kink", band(lambda _: _NoKink()), AT_ZERO),
             Twin("the lower slope is trusted, not moved into [0, 1]", relu_lines(_TrustedSlope()),
@@ -240,39 +242,43 @@ LEMMAS = (
         ),
         SYMBOLS,
         "real arithmetic; 1e-8 in the chord may be any positive number",
+        leaves="gradients; `support`, a hint; rounding",
     ),
     Lemma(
         "leaky_relu",
         "inf <= f(x) - s x <= sup for f(x) = max(x, 0) + k min(x, 0), all boxes, slopes s and parameters k",
-        (LeakyReLU.__call__, Elementwise.inf, Elementwise.sup, PiecewiseLinear.critical),
-        (band(leaky),),
+        (LeakyReLU.__call__, LeakyReLU.increasing, *BAND),
+        (band(leaky), *LEAKY),
         (Twin("no critical point at the kink", band(lambda _: _NoKink()), AT_ZERO),),
         SYMBOLS,
+        leaves="`support` and `convex`, hints; rounding",
     ),
     Lemma(
         "abs",
         "inf <= |x| - s x <= sup for all boxes and slopes",
-        (Abs.__call__, Elementwise.inf, Elementwise.sup, PiecewiseLinear.critical),
-        (band(lambda _: Abs()),),
+        (Abs.__call__, *BAND, Elementwise._known, Nonlinear.image),
+        (band(lambda _: Abs()), *ABS),
         (Twin("no critical point at the fold", band(lambda _: _NoFold()), AT_ZERO | {"s": 0}),),
         SYMBOLS,
+        leaves="`support`, a hint; rounding",
     ),
     Lemma(
         "clamp",
         "inf <= min(max(x, low), high) - s x <= sup for all boxes, slopes and low < high",
-        (Clamp.__call__, Clamp.kinks, Elementwise.inf, Elementwise.sup, PiecewiseLinear.critical),
-        (band(clamp(Clamp)),),
+        (Clamp.__call__, Clamp.kinks, *BAND),
+        (band(clamp(Clamp)), *CLAMP),
         (Twin("the upper end is no critical point", band(clamp(_LowerKinkAlone)),
               {"x": 1, "lx": 0, "ux": 2, "low": 0, "high": 1, "s": "1/2"}),),
         SYMBOLS,
         "real arithmetic; both ends finite (an infinite one has no kink and no case)",
+        leaves="ends at infinity in the symbolic part (cases only); `support`, a hint; rounding",
     ),
     Lemma(
         "max",
         "inf <= max(x) - <a, x> <= sup over every box and for all a: f(x) - <a, x> is at least a level function of "
         "t = max x, which is least at one of the t in {max l, max(u_i, max l)}",
-        (Max.inf, Max.sup),
-        (max_at_its_level, max_least_level(Max(-1)), max_sup(Max(-1))),
+        (Max.__call__, Max.inner, Max.inf, Max.sup, Max.image),
+        (max_at_its_level, max_least_level(Max(-1)), max_sup(Max(-1)), *MAX),
         (
             Twin("inf over the two ends alone", max_least_level(_CornersAlone(-1)),
                  {"l00": 0, "l01": 0, "u00": 2, "u01": 1, "a00": 0, "a01": 2, "t": 1}),
@@ -281,14 +287,17 @@ LEMMAS = (
         ),
         SYMBOLS,
         "real arithmetic; windows of two entries (a larger one repeats the same terms, entry by entry)",
+        leaves="windows of three entries and more (they repeat the terms); `chord`, `support` and `facets`, hints; "
+               "padding of pooling windows",
     ),
     Lemma(
         "product",
         "inf <= x y - a x - b y <= sup over every pair of boxes and for all a, b",
-        (Product.inf, Product.sup),
-        (product(Product()),),
+        (Product.__call__, Product.inner, Product.inf, Product.sup, Product._corners),
+        (product(Product()), *PRODUCT),
         (Twin("the corners of equal ends alone", product(_EqualCorners()),
               {"x": 1, "lx": -1, "ux": 1, "y": -1, "ly": -1, "uy": 1, "a": 0, "b": 0}),),
         SYMBOLS,
+        leaves="`chord`, `support` and `facets`, hints; rounding, which `forward_error` charges",
     ),
 )  # fmt: skip

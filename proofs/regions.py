@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -11,8 +12,9 @@ from absdomain.bounds import Bounds
 from absdomain.ops import Dense
 from absdomain.proofs.exact import assume, number, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Lemma, Twin
+from absdomain.proofs.windows import numbers as dyadic
 from absdomain.proofs.world import World
-from absdomain.region import L1, L2, Interval, Linf, Region
+from absdomain.region import L1, L2, Interval, Linf, Region, balls
 from absdomain.rows import Rows
 
 Make = Callable[[World], tuple[Region, Tensor]]  # a region and any point of it
@@ -93,6 +95,38 @@ def hulled(make: Make) -> Callable[[World], None]:
     return check
 
 
+def attained(world: World) -> None:
+    """minimum(c) is <c, x> at lowest(c), a point of the region; and the box's ends are those of the axes."""
+    centre = dyadic(2, 3)
+    reach = torch.tensor([[0.5, 1.0, 0.25], [1.0, 0.0, 0.5]], dtype=torch.float64)
+    for region in (Interval(centre - reach, centre + 2 * reach), Linf(centre, 0.5, clip=(-0.75, 0.75)),
+                   L1(centre, reach), L2(centre, reach), L1(centre, 0.75), L2(centre, 0.75)):  # fmt: skip
+        c = torch.cat([dyadic(4, 2, 3, start=3), torch.eye(3).double().unsqueeze(1).expand(-1, 2, -1)])
+        found, x = region.minimum(Rows.of(c)), region.lowest(c)
+        world.check(bool(((c * x).sum(-1) - found).abs().max() < 1e-12), f"{region}: minimum at {x}")
+        world.check(bool((region.project(x) - x).abs().max() < 1e-12), f"{region}: the lowest point lies outside")
+        box = region.box()
+        world.check(bool((found[4:].t() - box.lower).abs().max() < 1e-12), f"{region}: the box's lower ends")
+        most = -region.minimum(Rows.of(-c[4:]))
+        world.check(bool((most.t() - box.upper).abs().max() < 1e-12), f"{region}: the box's upper ends")
+
+
+def hull_of_two(world: World) -> None:
+    """The hull over a ball of an op of many neurons and samples, taken in blocks, is the minimum of its rows."""
+    centre, op = dyadic(2, 3), Dense(dyadic(5, 3, start=2), dyadic(5))
+    for ball in (
+        L1(centre, 0.75),
+        L2(centre, dyadic(2, 3).abs()),
+        L2(centre, torch.tensor([[0.5, 1.0, 2.0]]).double()),
+    ):
+        for block in (2**21, 6):
+            with patch.object(balls, "_BLOCK", block):
+                found = ball.hull(op)
+            lower, upper = (s * ball.minimum(Rows.of(s * op.weight.unsqueeze(1))).t() + dyadic(5) for s in (1, -1))
+            near = (found.lower - lower).abs().max() < 1e-12 and (found.upper - upper).abs().max() < 1e-12
+            world.check(bool(near), f"{ball}: the hull")
+
+
 class _HalfRadius(L1):
     @staticmethod
     def dual_norm(c: Tensor) -> Tensor:
@@ -123,7 +157,7 @@ LEMMAS = (
         "minimum(c) <= <c, x> and x lies in box(), for every x of the region and every c; hull(op) is the minimum of "
         "op's rows",
         (Interval.minimum, Interval.box, Linf.box, L1.minimum, L1.dual_norm, L2.minimum, L2.dual_norm, L1.hull),
-        (*map(supported, (interval, linf, clipped, l1, l2)), hulled(l1), hulled(linf)),
+        (*map(supported, (interval, linf, clipped, l1, l2)), hulled(l1), hulled(linf), attained, hull_of_two),
         (
             Twin("both ends of a box by the wrong signs", supported(swapped),
                  {"x00": 0, "l00": 0, "u00": 1, "x01": 0, "l01": 0, "u01": 0, "c000": 1, "c001": 0}),
@@ -134,5 +168,7 @@ LEMMAS = (
         ),
         SYMBOLS,
         "real arithmetic; two axes stand for all",
+        leaves="`sample`, `project`, `steepest` and `constraints`, which attacks and solvers use; more than two "
+               "axes symbolically; rounding",
     ),
 )  # fmt: skip

@@ -11,11 +11,12 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from absdomain import _halfspace
+from absdomain import _halfspace, reference
 from absdomain._axes import spread
 from absdomain._halfspace import inner
 from absdomain.proofs.duality import matrix
 from absdomain.proofs.exact import assume, number, numbers, prove, prove_zero, real, reals
+from absdomain.proofs.halfspaces import HALFSPACES
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.world import World
 from absdomain.reference import MatchedSpace, ReferenceSpace, State
@@ -162,10 +163,15 @@ LEMMAS = (
         "h(eta) = eta (t - k) + min <c - eta q, x> bounds <c, x> on the reference space for every eta >= 0; gamma is a "
         "nondecreasing step function, bounded, with breakpoints c_i / q_i (theorem 1); the shipped eta is a best one "
         "(theorem 2); at eta_med with its own t the bound is <c, x> in closed form, and eta_med is optimal",
-        (_halfspace.multipliers, Interval.lowest, ReferenceSpace.minimum, MatchedSpace.minimum,
-         MatchedSpace.multipliers),
+        (_halfspace.multipliers, _halfspace._of_box, _halfspace._of_l2, _halfspace.optimum, _halfspace.inner,
+         Interval.lowest, ReferenceSpace.of, ReferenceSpace._need, ReferenceSpace.infeasible,
+         ReferenceSpace.multipliers,
+         ReferenceSpace.minimum, ReferenceSpace.lowest, ReferenceSpace.states, MatchedSpace.of,
+         MatchedSpace.multipliers,
+         MatchedSpace.lowest, MatchedSpace.minimum, MatchedSpace.thresholds, MatchedSpace.at, MatchedSpace.states,
+         reference._Part.reference, reference._Part.centre, reference._Part.whole, reference._plane_above),
         (every_multiplier(), closed_form(lambda space, rows: space.minimum(rows)), example, shipped_minimum,
-         step_function(), best()),
+         step_function(), best(), *HALFSPACES),
         (
             Twin("eta < 0", every_multiplier(-1),
                  {"l00": 0, "l01": 0, "u00": 1, "u01": 1, "x00": 1, "x01": 0, "q00": 1, "q01": 0, "c000": 0,
@@ -179,5 +185,7 @@ LEMMAS = (
         SYMBOLS,
         "real arithmetic (allowances for rounding are 0); one axis stands for all where sums over axes are compared; "
         "q > 0 for the closed form (x -> -x gives the rest)",
+        leaves="that training with it helps; `sample`, `project` and `constraints`; balls of other norms than 1, 2 "
+               "and infinity",
     ),
 )  # fmt: skip

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
 from torch import Tensor
 
-from absdomain.bounds import hull
+from absdomain.bounds import Bounds, hull
+from absdomain.domains import symbolic_gap
 from absdomain.domains.symbolic_gap import Gap, SymbolicGap
+from absdomain.kinds import Line
 from absdomain.ops import Dense, ReLU
 from absdomain.proofs.abstract import AnyOp
-from absdomain.proofs.domains import unknown
+from absdomain.proofs.domains import Free, given, unknown
 from absdomain.proofs.exact import assume, number, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.world import World
 from absdomain.region import Linf
-from absdomain.slopes import Policy, parallel, zero
+from absdomain.slopes import Fixed, Policy, parallel, zero
 
 
 def half_width(policy: Policy, z: Tensor, v: Tensor) -> Tensor:
@@ -40,6 +45,44 @@ def equation_6(world: World) -> None:
     high = s * z + s.abs() * v + op.sup((s,), ())
     prove_zero(world, 2 * found.v - (high - low), "eq. (6)")
     prove_zero(world, found.z - op.y, "the nominal value goes its own way")
+
+
+def equation_6_of_two(world: World) -> None:
+    """The same for an op of two arguments, with boxes that are given, and for lines through the origin."""
+    x, y = Bounds(torch.tensor([[-1.0]]), torch.tensor([[3.0]])), Bounds(torch.tensor([[0.5]]), torch.tensor([[1.5]]))
+    below, above = (torch.tensor([[0.75]]), torch.tensor([[-0.5]])), (torch.tensor([[1.25]]), torch.tensor([[2.0]]))
+    gaps = (Gap(torch.tensor([[5.0]]), torch.tensor([[7.0]])), Gap(torch.tensor([[-4.0]]), torch.tensor([[9.0]])))
+    for slopes in ((below, above), (below, below), (below, (below[0], above[1]))):
+        lines = Free().lines(*slopes, (x, y))
+        found = SymbolicGap(slopes=Fixed(partial(given, *slopes))).relax(Free(), gaps, (x, y))
+        ends = []
+        for line, sign in zip(lines, (-1, 1), strict=True):
+            assert line.intercept is not None
+            reach = sum(
+                float(s * b.centre + sign * s.abs() * b.radius) for s, b in zip(line.slopes, (x, y), strict=True)
+            )
+            ends.append(reach + float(line.intercept))
+        world.check(abs(2 * float(found.v) - (ends[1] - ends[0])) < 1e-6, f"eq. (6) of two: {found.v}, {ends}")
+        world.check(float(found.z) == -20.0, "the nominal value goes its own way")
+        inside = SymbolicGap(slopes=Fixed(partial(given, *slopes))).relax(Free(), gaps, None)
+        world.check(float(inside.v) > float(found.v), "without boxes, over the gaps' own")
+    mid = (torch.tensor([[0.5]]),)
+    plain = symbolic_gap._half_range(ReLU(), Line(mid, None), Line(mid, None), [(mid[0], 4 * mid[0])])
+    world.check(float(plain) == 1.0, "lines through the origin")
+
+
+def bounds_are_the_gap(world: World) -> None:
+    """Bounds are z - v and z + v."""
+    z, v = gap(world)
+    found = SymbolicGap().bounds(Gap(z, v))
+    prove_zero(world, found.lower - z + v, "lower end")
+    prove_zero(world, found.upper - z - v, "upper end")
+
+
+def clipped_centre(world: World) -> None:
+    """Around a centre that is not the middle v reaches to the further end; a plain op of a level line is its image."""
+    found = SymbolicGap().lift(Linf(torch.tensor([[0.25, 0.75]]), 0.5, clip=(0.0, 1.0)))
+    world.check(found.v.tolist() == [[0.5, 0.5]] and found.z.tolist() == [[0.25, 0.75]], f"{found}")
 
 
 def equation_7(world: World) -> None:
@@ -125,8 +168,26 @@ LEMMAS = (
         "eq. (8) with zero slopes, the latter the radius of the image; the first layer's v is the exact radius; "
         "Zero = FastLin where no neuron is unstable; Zero <= FastLin <= the sound rule; v' grows with v, by at most as "
         "much, from 0. It does not enclose: that is its twin",
-        (SymbolicGap.lift, SymbolicGap.affine, SymbolicGap.relax, zero, parallel),
-        (equation_6, equation_7, equation_8(), ordered(), stable_cases_agree, grows, first_layer),
+        (
+            SymbolicGap.lift,
+            SymbolicGap.affine,
+            SymbolicGap.relax,
+            SymbolicGap.bounds,
+            symbolic_gap._half_range,
+            parallel,
+        ),
+        (
+            equation_6,
+            equation_6_of_two,
+            bounds_are_the_gap,
+            equation_7,
+            equation_8(),
+            ordered(),
+            stable_cases_agree,
+            grows,
+            first_layer,
+            clipped_centre,
+        ),
         (
             Twin("Zero encloses", contains(zero), {"z": 1, "v": 2}),
             Twin("FastLin encloses", contains(parallel), {"z": 1, "v": 2}),
@@ -134,5 +195,6 @@ LEMMAS = (
         ),
         SYMBOLS,
         "real arithmetic; unclipped box; eq. (7) for 2 v >= 1e-8, below which the chord is damped",
+        leaves="soundness, which it has not; policies other than zero and parallel for ReLU",
     ),
 )

@@ -17,23 +17,26 @@ from torch import Tensor
 
 from absdomain.bounds import Bounds
 from absdomain.formula import Formula
-from absdomain.kinds import Elementwise
-from absdomain.ops import ELU, Cos, Exp, Log, Pow, Sigmoid, Sin, Softplus, Tanh
+from absdomain.kinds import Elementwise, Nonlinear, Smooth
+from absdomain.kinds import smooth as kind
+from absdomain.ops import ELU, Cos, Exp, Log, Pow, Sigmoid, Sin, Softplus, Tanh, periodic
 from absdomain.proofs.calculus import (
     GENERIC,
     LOGISTIC,
     NEGATIVE,
     POSITIVE,
     S,
-    X,
     bends,
     derivative_is_true,
     derived,
     equal,
     solves,
 )  # fmt: skip
+from absdomain.proofs.enclosures import X, tight
+from absdomain.proofs.extrema import BOXES, EXTREMA, POWERS, SLOPES, whole
 from absdomain.proofs.formulas import Formulas, expression, read
-from absdomain.proofs.lemma import FORMULAS, Check, Lemma, Twin
+from absdomain.proofs.lemma import CASES, FORMULAS, Check, Lemma, Twin
+from absdomain.proofs.vertices import endless, nowhere
 from absdomain.proofs.world import World
 
 # --- the shipped ops --------------------------------------------------------------------------------------------------
@@ -109,7 +112,6 @@ def of_formula(text: str, curvature: Callable[[Any], Any] = lambda f: f) -> Chec
 
 Y = 1 + sympy.Symbol("y", nonnegative=True)  # cosh of something
 BELOW = (20 - X, 20 - 2 * X)  # below the threshold
-POWERS = (2.0, 3.0, 5.0, -1.0, -2.0, 0.5)
 
 
 def quarter(y: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -138,78 +140,112 @@ def power_solves(exponent: float, make: Callable[[float], Pow] = Pow) -> Check:
 
 SIGMOID_SLOPE, SIGMOID_KNOWN = quarter(Y)
 TANH_SLOPE = 1 / Y**2
+WAVE = (periodic._Wave.critical, periodic._Wave.inf, periodic._Wave.sup, periodic._far)
 
 LEMMAS = (
+    Lemma(
+        "smooth", "the band of a smooth op is that of its critical points; where f overflows, a bound is the largest "
+        "float or infinite, on the safe side, and where f is not defined the band is infinite",
+        (Smooth.inf, Smooth.sup, Smooth._bound, Smooth.image, kind._finite, Elementwise._gaps, Elementwise._known,
+         Elementwise.defined, Elementwise.image, Nonlinear.image, Nonlinear.band),
+        (*EXTREMA["smooth"], nowhere, endless),
+        (Twin("half of the solution", tight(_WrongBranch(), whole(1 / (1 + sympy.exp(-X))), BOXES, SLOPES), {}),),
+        CASES, "the lemma elementwise; the boxes and slopes of these cases stand for all",
+        leaves="boxes and slopes other than those of the cases, but by the symbolic lemmas; `chord`, `support`, "
+               "`_hull`, `_tangent`: hints; float32",
+    ),
     Lemma(
         "sigmoid", "critical() holds all x with sigmoid'(x) = s; f' is monotone on either side of 0",
         (Sigmoid.critical, Sigmoid.derivative, Sigmoid.__call__),
         (derivative_is_true(Sigmoid()), bends(Sigmoid(), -sympy.tanh(X / 2), LOGISTIC), turns_at_zero,
-         solves(Sigmoid(), LOGISTIC, X, SIGMOID_SLOPE, 2, SIGMOID_KNOWN)),
+         solves(Sigmoid(), LOGISTIC, X, SIGMOID_SLOPE, 2, SIGMOID_KNOWN), *EXTREMA["sigmoid"]),
         (Twin("half of the solution", solves(_WrongBranch(), LOGISTIC, X, SIGMOID_SLOPE, 2, SIGMOID_KNOWN), {}),),
         FORMULAS, GENERIC,
+        leaves="float32; rounding near saturation",
     ),
     Lemma(
         "tanh", "critical() holds all x with tanh'(x) = s; f' is monotone on either side of 0",
         (Tanh.critical, Tanh.derivative, Tanh.__call__),
         (derivative_is_true(Tanh()), bends(Tanh(), -2 * sympy.tanh(X), 1 / sympy.cosh(X) ** 2), turns_at_zero,
-         solves(Tanh(), 1 / sympy.cosh(X) ** 2, X, TANH_SLOPE, 2, (1 - TANH_SLOPE,))),
+         solves(Tanh(), 1 / sympy.cosh(X) ** 2, X, TANH_SLOPE, 2, (1 - TANH_SLOPE,)), *EXTREMA["tanh"]),
         (Twin("convex and concave the other way round", bends(Tanh(), 2 * sympy.tanh(X), 1 / sympy.cosh(X) ** 2), {}),),
         FORMULAS, GENERIC,
+        leaves="float32; rounding near saturation",
     ),
     Lemma(
         "exp", "exp'(log s) = s, and f' grows", (Exp.critical, Exp.derivative, Exp.__call__),
-        (derivative_is_true(Exp()), bends(Exp(), 1, sympy.exp(X)), solves(Exp(), sympy.exp(X), X, S, 1)),
+        (derivative_is_true(Exp()), bends(Exp(), 1, sympy.exp(X)), solves(Exp(), sympy.exp(X), X, S, 1),
+         *EXTREMA["exp"]),
         (Twin("another derivative", solves(Exp(), 2 * sympy.exp(X), X, S, 1), {}),), FORMULAS, GENERIC,
+        leaves="float32; rounding; overflow is in `smooth`",
     ),
     Lemma(
-        "log", "log'(1 / s) = s, and f' falls for x > 0", (Log.critical, Log.derivative, Log.__call__),
+        "log", "log'(1 / s) = s, and f' falls for x > 0",
+        (Log.critical, Log.derivative, Log.__call__, Log.domain, Log.breaks),
         (derivative_is_true(Log(), POSITIVE), bends(Log(), -1, 1 / POSITIVE**2, POSITIVE),
-         solves(Log(), 1 / POSITIVE, POSITIVE, S, 1)),
+         solves(Log(), 1 / POSITIVE, POSITIVE, S, 1), *EXTREMA["log"]),
         (Twin("another derivative", derivative_is_true(_Cubed(), POSITIVE), {}),), FORMULAS,
         GENERIC + "; with a floor: flat below it, a kink there, log above",
+        leaves="float32; rounding near 0",
     ),
     Lemma(
         "softplus", "softplus'(logit(s) / beta) = s, and f' grows",
         (Softplus.critical, Softplus.derivative, Softplus.__call__),
         (derivative_is_true(Softplus(), X, BELOW), derivative_is_true(Softplus(beta=2.0), X, BELOW),
          bends(Softplus(), 1, LOGISTIC, X, BELOW),
-         solves(Softplus(), 1 / (1 + sympy.exp(-X)), X, 1 / (1 + S), 1, (1 - 1 / (1 + S), *BELOW))),
+         solves(Softplus(), 1 / (1 + sympy.exp(-X)), X, 1 / (1 + S), 1, (1 - 1 / (1 + S), *BELOW)),
+         *EXTREMA["softplus"]),
         (Twin("beta forgotten", solves(Softplus(beta=2.0), 1 / (1 + sympy.exp(-X)), X, 1 / (1 + S), 1,
                                        (1 - 1 / (1 + S), *BELOW)), {}),),
         FORMULAS, GENERIC + "; below the threshold, whose two sides are critical points; beta 1 and 2",
+        leaves="a beta other than 1 and 2 in the symbolic part; rounding of beta x at the threshold beyond four "
+               "units",
     ),
     Lemma(
         "elu", "elu'(log(s / (scale alpha))) = s below 0, f' grows there, and 0 is a critical point",
         (ELU.critical, ELU.derivative, ELU.__call__),
         (derivative_is_true(ELU(), NEGATIVE), derivative_is_true(ELU(0.5, 2.0), NEGATIVE),
-         derivative_is_true(ELU(0.5, 2.0), POSITIVE), bends(ELU(0.5, 2.0), 1, sympy.exp(NEGATIVE), NEGATIVE)),
+         derivative_is_true(ELU(0.5, 2.0), POSITIVE), bends(ELU(0.5, 2.0), 1, sympy.exp(NEGATIVE), NEGATIVE),
+         *EXTREMA["elu"]),
         (Twin("scale forgotten", bends(ELU(0.5, 2.0), sympy.Rational(1, 2), sympy.exp(NEGATIVE), NEGATIVE), {}),),
         FORMULAS, GENERIC + "; alpha, scale = 1, 1 and 1/2, 2",
+        leaves="other alpha and scale than those of the cases; float32",
     ),
     Lemma(
         "pow", "f'(p) = s at p = +-|s / e|^(1 / (e - 1)), and f' is monotone on either side of 0",
-        (Pow.critical, Pow.derivative, Pow.__call__), tuple(map(power_solves, POWERS)),
+        (Pow.critical, Pow.derivative, Pow.__call__, Pow.domain, Pow.defined, Pow._whole),
+        (*map(power_solves, POWERS), *EXTREMA["pow"]),
         (Twin("the exponent's root instead of that of one less", power_solves(2.0, _RootOfTheExponent), {}),), FORMULAS,
         GENERIC + "; exponents 2, 3, 5, -1, -2 and 1/2; negative x by symmetry",
+        leaves="exponents other than 2, 3, 5, -1, -2 and 1/2; negative x symbolically (by cases); float32",
     ),
     Lemma(
         "sin", "sin' takes the value s at +-acos(s) + 2 pi k; of each family the first and the last are extreme",
-        (Sin.stationary, Sin.derivative), (derivative_is_true(Sin()), wave(Sin())),
+        (Sin.stationary, Sin.derivative, Sin.__call__, *WAVE),
+        (derivative_is_true(Sin()), wave(Sin()), *EXTREMA["sin"]),
         (Twin("asin instead of acos", wave(_Mirrored()), {}),), FORMULAS,
         GENERIC + "; that these are all solutions of cos x = s",
+        leaves="arguments beyond eps^(-1/2), where only -1 <= f <= 1 is claimed; that these are all solutions of "
+               "cos x = s",
     ),
     Lemma(
         "cos", "cos' takes the value s at -asin(s) and asin(s) + pi, + 2 pi k; of each family the first and the last "
-        "are extreme", (Cos.stationary, Cos.derivative), (derivative_is_true(Cos()), wave(Cos())),
+        "are extreme", (Cos.stationary, Cos.derivative, Cos.__call__, *WAVE),
+        (derivative_is_true(Cos()), wave(Cos()), *EXTREMA["cos"]),
         (Twin("the sine's solutions", wave(_OfTheSine()), {}),), FORMULAS,
         GENERIC + "; that these are all solutions of -sin x = s",
+        leaves="arguments beyond eps^(-1/2), where only -1 <= f <= 1 is claimed; that these are all solutions of "
+               "-sin x = s",
     ),
     Lemma(
         "formula",
         "an op made of a formula has its value and its derivative, and f'' keeps the declared sign on each piece",
-        (Elementwise.from_sympy, Formula.derivative, Formula.__call__),
-        (of_formula("log(1 + exp(x))"), of_formula("x**3"), of_formula("exp(x) + x**2"), of_formula("tanh(x)")),
+        (Elementwise.from_sympy, Formula.derivative, Formula.__call__, Formula._joined),
+        (of_formula("log(1 + exp(x))"), of_formula("x**3"), of_formula("exp(x) + x**2"), of_formula("tanh(x)"),
+         *EXTREMA["formula"]),
         (Twin("f'' with the other sign", of_formula("x**3", lambda f: -f), {}),), FORMULAS,
         GENERIC + " and tangents; four formulas stand for all: each is derived anew, by sympy and interval arithmetic",
+        leaves="formulas other than those of the checks: `absdomain.formula` derives each anew, and its derivation "
+               "(branches, signs, compiled functions) is tested, not proved; overflow inside a formula",
     ),
 )  # fmt: skip

@@ -244,9 +244,9 @@ def explore(check: Callable[[World], None]) -> int:
     while pending:
         world = World(decisions=pending.pop())
         check(world)
-        claims += world.claims
         pending += world.open
-        possible = possible or world.possible
+        if world.possible:  # of a way that cannot be taken anything follows, so that it does not count
+            claims, possible = claims + world.claims, True
     if not possible:
         raise Unproved("the hypotheses contradict each other, so that anything would follow")
     return claims

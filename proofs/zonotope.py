@@ -20,6 +20,7 @@ from absdomain.proofs.abstract import AnyOp, within
 from absdomain.proofs.exact import assume, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.world import World
+from absdomain.proofs.zonotope_by_hand import ZONOTOPES
 from absdomain.region import Interval
 
 Make = Callable[[int | None], Zonotope]
@@ -123,19 +124,26 @@ def relaxes(symbols: int | None, share: int = 1) -> Check:
     return check
 
 
+HELPERS = ("_hull", "_end", "_least", "_image", "_common", "_matched", "_union", "_first", "_renamed", "_over",
+           "_with_fresh", "_reduced")  # fmt: skip
+
 LEMMAS = (
     Lemma(
         "zonotope",
         "a value M x + b + sum_k e_k ray_k + r of an element is, after an affine op, after a sum of branches that "
         "share symbols, and after any nonlinear op whose band encloses, a value of the image for the same x and e_k "
         "and for some fresh |e| <= 1 and |r| <= slack; bounds hold it; dropped symbols go into the slack",
-        (Zonotope.affine, Zonotope.relax, Zonotope.bounds, Zonotope.lower, Zonotope.upper),
-        (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0)),
+        (Zonotope.lift, Zonotope.affine, Zonotope.relax, Zonotope.within, Zonotope.bounds, Zonotope.lower,
+         Zonotope.upper,
+         Zonotope.above, Affinity.spread, *(getattr(zonotope, name) for name in HELPERS)),
+        (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0), *ZONOTOPES),
         (Twin("no fresh symbol", relaxes(None, 0),
               {"x": 0, "lx": 0, "ux": 0, "M": 0, "b": 0, "n": 0, "slack": 0, "e": 0, "r": 0, "y": 1, "chord": 0,
                "inf0_": 0, "sup1_": 1}),),
         SYMBOLS,
         "real arithmetic; the lemmas of the op and of the region; one neuron stands for all; which symbols are dropped "
         "is free",
+        leaves="which symbols are dropped between equals; the cut of `bounds` into blocks; gradients; bands "
+               "narrower than rounding, which count as slack",
     ),
 )  # fmt: skip

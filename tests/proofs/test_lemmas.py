@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,47 @@ from absdomain.domain import Domain
 from absdomain.kinds import Op
 from absdomain.proofs.lemma import Lemma, lemmas, markdown, verify
 from absdomain.registry import find, names
+from tests.proofs.equivalent import FEW, reason
+from tests.proofs.mutation import Outcome, mutants, outcome
 
 ROOT = Path(__file__).parents[2]
 LEMMAS = lemmas()
+PATCHES = 2  # of each function that a lemma lists, in the fast tests; all in the slow ones
 
 
 @pytest.mark.parametrize("lemma", LEMMAS.values(), ids=LEMMAS)
-def test_a_lemma_holds_and_its_twins_are_refuted(lemma: Lemma) -> None:
+def test_a_lemma_holds_its_twins_are_refuted_and_wrong_patches_fail(lemma: Lemma) -> None:
+    """Two wrong patches of each function that the lemma lists, drawn from its source by rule, fail this lemma."""
     result = verify(lemma)
     assert not result.fault, result.fault
     assert result.claims > 0
+    for f in lemma.functions:
+        failed = 0
+        for mutant in mutants(f):
+            if failed == PATCHES:
+                break
+            verdict = outcome(mutant, result)
+            failed += verdict in (Outcome.FAILS, Outcome.LATE)
+            seen = verdict is not Outcome.PASSES or reason(f, mutant.mistake)
+            assert seen, f"{lemma.name} does not see a patch of {f.__qualname__}: {mutant.mistake}"
+        assert failed == PATCHES or f.__qualname__ in FEW, f"{f.__qualname__}: {failed} wrong patches, not {PATCHES}"
+
+
+@pytest.mark.slow
+@pytest.mark.figures
+@pytest.mark.parametrize("lemma", LEMMAS.values(), ids=LEMMAS)
+def test_all_wrong_patches_fail_but_those_with_a_reason(lemma: Lemma) -> None:
+    result = verify(lemma)
+    counts, passing = Counter[Outcome](), []
+    for f in lemma.functions:
+        for mutant in mutants(f):
+            verdict = outcome(mutant, result)
+            counts[verdict] += 1
+            if verdict is Outcome.PASSES and not reason(f, mutant.mistake):
+                passing.append(f"{f.__qualname__}: {mutant.mistake}")
+    tried = counts.total() - counts[Outcome.NOTHING]
+    print(f"{lemma.name}: {len(lemma.functions)} functions, {tried} patches, {counts[Outcome.PASSES]} are no mistakes")
+    assert not passing, f"{lemma.name} does not see:\n" + "\n".join(passing)
 
 
 def test_every_lemma_has_a_twin() -> None:

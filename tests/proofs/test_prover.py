@@ -98,8 +98,50 @@ def test_a_twin_that_passes_and_a_check_that_claims_nothing_are_faults() -> None
         prove(world, a * a + 1 - a * a, "1")
 
     twin = Twin("nothing changed", holds, {"a0": 1, "a1": 2})
-    assert "passes" in verify(Lemma("l", "s", (), (holds,), (twin,), SYMBOLS)).fault
-    assert "no claim" in verify(Lemma("l", "s", (), (lambda world: None,), (), SYMBOLS)).fault
+    assert "passes" in verify(Lemma("l", "s", (), (holds,), (twin,), SYMBOLS, leaves="")).fault
+    assert (
+        "check 2 proves no claim" in verify(Lemma("l", "s", (), (holds, lambda _: None), (), SYMBOLS, leaves="")).fault
+    )
+
+
+def _two_ways(positive: bool) -> int:
+    if positive:
+        return 1
+    return 0
+
+
+def test_a_line_that_no_check_runs_is_a_fault() -> None:
+    def one(world: World) -> None:
+        world.check(_two_ways(True) == 1, "1")
+
+    def other(world: World) -> None:
+        world.check(_two_ways(False) == 0, "0")
+
+    line = _two_ways.__code__.co_firstlineno + 3
+    half = verify(Lemma("l", "s", (_two_ways,), (one,), (), SYMBOLS, leaves=""))
+    assert half.fault == f"no check runs line {line} of _two_ways, which it lists"
+    both = verify(Lemma("l", "s", (_two_ways,), (one, other), (), SYMBOLS, leaves=""))
+    assert not both.fault and both.claims == 2
+    with pytest.raises(TypeError, match="no function"):
+        assert Lemma("l", "s", (World,), (), (), "", leaves="").functions
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+def test_a_claim_about_what_is_no_number_fails(value: float) -> None:
+    def check(world: World) -> None:
+        prove(world, real(world, "a") * 0 + torch.full((1, 1), value, dtype=torch.float64), "not a number")
+
+    assert verify(Lemma("l", "s", (), (check,), (), SYMBOLS, leaves="")).fault
+
+
+def test_claims_on_a_way_that_cannot_be_taken_do_not_count() -> None:
+    def check(world: World) -> None:
+        a = world.real("a")
+        world.assume(a, strict=True)
+        world._facts.extend([Fact(-a)] if world.holds(world.real("b")) else [])  # a > 0 and a <= 0
+        world.prove(a * a + 1, "a^2 + 1 >= 0")
+
+    assert explore(check) == 1
 
 
 FUNCTIONS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
