@@ -216,6 +216,31 @@ def over_endless_boxes(world: World) -> None:
             world.check(float(ends.lower[0, 1]) == 0.5, f"{policy}: an entry with ends keeps its own, {ends.lower}")
 
 
+def endless(domain: Domain[Any]) -> Check:
+    """The same of a domain that takes one slope: its bounds, those that are asked, and those after another op."""
+
+    def check(world: World) -> None:
+        inf = torch.inf
+        region = Interval(
+            torch.tensor([[-3.0, 0.5]], dtype=torch.float64), torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+        )
+        box = Bounds(*(torch.tensor([ends], dtype=torch.float64) for ends in ([-inf, 0.5], [1.0, 2.0])))
+        y = domain.relax(Abs(), (domain.lift(region),), (box,))
+        ends = Bounds(domain.lower(y), domain.upper(y))
+        for found in (domain.bounds(y), ends, domain.bounds(y, torch.tensor([[True, True]]))):
+            world.check(float(found.lower[0, 0]) <= 0 and found.upper.tolist() == [[inf, 2.0]], f"{domain}: {found}")
+            world.check(float(found.lower[0, 1]) == 0.5, f"{domain}: an entry with ends keeps its own, {found.lower}")
+        for op in (
+            Dense(torch.tensor([[1.0, 1.0], [0.0, 2.0]], dtype=torch.float64)),
+            Dense(torch.eye(2).double() * 2),
+        ):
+            z = domain.bounds(domain.affine(op, y))
+            world.check(float(z.lower[0, 0]) <= 0.5 and float(z.upper[0, 0]) == inf, f"{domain}: after another op {z}")
+            world.check(float(z.upper[0, 1]) >= 4 and float(z.lower[0, 1]) <= 1, f"{domain}: after another op {z}")
+
+    return check
+
+
 def round_regions(world: World) -> None:
     """A ball stays one under a diagonal op, and has its hull under another; the element of the region is itself."""
     ball = L2(torch.tensor([[1.0, -2.0]]), torch.tensor([0.5, 2.0]))
@@ -335,7 +360,8 @@ LEMMAS = (
         (Dual.lift, Dual.affine, Dual.relax, Dual.within, Dual.bounds, Dual.lower, Dual.upper, Dual.above,
          Dual.guarantee,
          dual_network._relaxed, dual_network._sketches, Elementwise.adjoint),
-        (pulled(Dual(), own, dual), mapped(Dual(), own, dual), *map(dual_by_hand, (DEEP, FANNED)), projected),
+        (pulled(Dual(), own, dual), mapped(Dual(), own, dual), *map(dual_by_hand, (DEEP, FANNED)), projected,
+         endless(Dual())),
         (Twin("the conjugate term is forgotten", pulled(_ConjugateForgotten(), own, dual),
               CHORD | {"y00": -1, "inf0_00": -1}),),
         SYMBOLS,

@@ -17,6 +17,7 @@ from absdomain.domains import zonotope
 from absdomain.domains.zonotope import Affinity, Noise, Zonotope
 from absdomain.ops import Add, Dense
 from absdomain.proofs.abstract import AnyOp, within
+from absdomain.proofs.domains import endless
 from absdomain.proofs.exact import assume, prove, prove_zero, real, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.world import World
@@ -136,7 +137,7 @@ LEMMAS = (
         (Zonotope.lift, Zonotope.affine, Zonotope.relax, Zonotope.within, Zonotope.bounds, Zonotope.lower,
          Zonotope.upper,
          Zonotope.above, Affinity.spread, *(getattr(zonotope, name) for name in HELPERS)),
-        (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0), *ZONOTOPES),
+        (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0), *ZONOTOPES, endless(Zonotope())),
         (Twin("no fresh symbol", relaxes(None, 0),
               {"x": 0, "lx": 0, "ux": 0, "M": 0, "b": 0, "n": 0, "slack": 0, "e": 0, "r": 0, "y": 1, "chord": 0,
                "inf0_": 0, "sup1_": 1}),),
