@@ -19,7 +19,7 @@ from absdomain.domains.box import Box
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
 from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Slopes
-from absdomain.ops import Abs, Add, Dense, Product, Scale
+from absdomain.ops import Abs, Add, Dense, Exp, Product, Scale
 from absdomain.proofs.abstract import AnyDomain, AnyOp, held, unknown_op, within
 from absdomain.proofs.exact import prove, prove_zero, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
@@ -216,6 +216,47 @@ def over_endless_boxes(world: World) -> None:
             world.check(float(ends.lower[0, 1]) == 0.5, f"{policy}: an entry with ends keeps its own, {ends.lower}")
 
 
+def endless(domain: Domain[Any]) -> Check:
+    """The same of a domain that takes one slope: its bounds, those that are asked, and those after another op."""
+
+    def check(world: World) -> None:
+        inf = torch.inf
+        region = Interval(
+            torch.tensor([[-3.0, 0.5]], dtype=torch.float64), torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+        )
+        box = Bounds(*(torch.tensor([ends], dtype=torch.float64) for ends in ([-inf, 0.5], [1.0, 2.0])))
+        y = domain.relax(Abs(), (domain.lift(region),), (box,))
+        ends = Bounds(domain.lower(y), domain.upper(y))
+        for found in (domain.bounds(y), ends, domain.bounds(y, torch.tensor([[True, True]]))):
+            world.check(float(found.lower[0, 0]) <= 0 and found.upper.tolist() == [[inf, 2.0]], f"{domain}: {found}")
+            world.check(float(found.lower[0, 1]) == 0.5, f"{domain}: an entry with ends keeps its own, {found.lower}")
+        for op in (
+            Dense(torch.tensor([[1.0, 1.0], [0.0, 2.0]], dtype=torch.float64)),
+            Dense(torch.eye(2).double() * 2),
+        ):
+            z = domain.bounds(domain.affine(op, y))
+            world.check(float(z.lower[0, 0]) <= 0.5 and float(z.upper[0, 0]) == inf, f"{domain}: after another op {z}")
+            world.check(float(z.upper[0, 1]) >= 4 and float(z.lower[0, 1]) <= 1, f"{domain}: after another op {z}")
+
+    return check
+
+
+def told_to_be_endless(world: World) -> None:
+    """An image with an infinite end is told as one, so that what comes after it does not subtract infinities."""
+    for op, ends in ((Abs(), (-torch.inf, 1.0)), (Exp(), (0.0, 1000.0)), (Abs(), (-2.0, 1.0)), (Exp(), (-2.0, 1.0))):
+        box = Bounds(*(torch.tensor([[end]], dtype=torch.float64) for end in ends))
+        given = box if bool(box.width.isfinite().all()) else bounds.Endless(box.lower, box.upper)
+        for image in (
+            Box().relax(op, (given,), None),
+            Box().relax(op, (box,), (given,)),
+            Box().relax(op, (given,), (box,)),
+        ):
+            assert isinstance(image, Bounds)
+            finite = bool(image.lower.isfinite().all() and image.upper.isfinite().all())
+            world.check(image.bounded is finite, f"{op} over {ends}: bounded is {image.bounded}")
+            world.check(finite is (ends[0] == -2), f"{op} over {ends}: {image}")
+
+
 def round_regions(world: World) -> None:
     """A ball stays one under a diagonal op, and has its hull under another; the element of the region is itself."""
     ball = L2(torch.tensor([[1.0, -2.0]]), torch.tensor([0.5, 2.0]))
@@ -294,7 +335,7 @@ LEMMAS = (
         "op(x) lies in the box of the image, for affine ops of one and two arguments and for every nonlinear op whose "
         "band encloses",
         (Box.lift, Box.affine, Box.relax, Box.bounds, Bounds.box, Bounds.through, Region.through, IntervalHull.moved),
-        (box_maps(Box()), box_relaxes(Box()), round_regions),
+        (box_maps(Box()), box_relaxes(Box()), round_regions, told_to_be_endless),
         (
             Twin("the image is the band's centre", box_relaxes(_AtTheCentre()),
                  {"lx": 0, "ux": 0, "inf0_": -1, "sup1_": 2, "x": 0, "y": 0}),
@@ -335,7 +376,8 @@ LEMMAS = (
         (Dual.lift, Dual.affine, Dual.relax, Dual.within, Dual.bounds, Dual.lower, Dual.upper, Dual.above,
          Dual.guarantee,
          dual_network._relaxed, dual_network._sketches, Elementwise.adjoint),
-        (pulled(Dual(), own, dual), mapped(Dual(), own, dual), *map(dual_by_hand, (DEEP, FANNED)), projected),
+        (pulled(Dual(), own, dual), mapped(Dual(), own, dual), *map(dual_by_hand, (DEEP, FANNED)), projected,
+         endless(Dual())),
         (Twin("the conjugate term is forgotten", pulled(_ConjugateForgotten(), own, dual),
               CHORD | {"y00": -1, "inf0_00": -1}),),
         SYMBOLS,
