@@ -19,7 +19,7 @@ from absdomain.domains.box import Box
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
 from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Slopes
-from absdomain.ops import Abs, Add, Dense, Product, Scale
+from absdomain.ops import Abs, Add, Dense, Exp, Product, Scale
 from absdomain.proofs.abstract import AnyDomain, AnyOp, held, unknown_op, within
 from absdomain.proofs.exact import prove, prove_zero, reals
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
@@ -241,6 +241,22 @@ def endless(domain: Domain[Any]) -> Check:
     return check
 
 
+def told_to_be_endless(world: World) -> None:
+    """An image with an infinite end is told as one, so that what comes after it does not subtract infinities."""
+    for op, ends in ((Abs(), (-torch.inf, 1.0)), (Exp(), (0.0, 1000.0)), (Abs(), (-2.0, 1.0)), (Exp(), (-2.0, 1.0))):
+        box = Bounds(*(torch.tensor([[end]], dtype=torch.float64) for end in ends))
+        given = box if bool(box.width.isfinite().all()) else bounds.Endless(box.lower, box.upper)
+        for image in (
+            Box().relax(op, (given,), None),
+            Box().relax(op, (box,), (given,)),
+            Box().relax(op, (given,), (box,)),
+        ):
+            assert isinstance(image, Bounds)
+            finite = bool(image.lower.isfinite().all() and image.upper.isfinite().all())
+            world.check(image.bounded is finite, f"{op} over {ends}: bounded is {image.bounded}")
+            world.check(finite is (ends[0] == -2), f"{op} over {ends}: {image}")
+
+
 def round_regions(world: World) -> None:
     """A ball stays one under a diagonal op, and has its hull under another; the element of the region is itself."""
     ball = L2(torch.tensor([[1.0, -2.0]]), torch.tensor([0.5, 2.0]))
@@ -319,7 +335,7 @@ LEMMAS = (
         "op(x) lies in the box of the image, for affine ops of one and two arguments and for every nonlinear op whose "
         "band encloses",
         (Box.lift, Box.affine, Box.relax, Box.bounds, Bounds.box, Bounds.through, Region.through, IntervalHull.moved),
-        (box_maps(Box()), box_relaxes(Box()), round_regions),
+        (box_maps(Box()), box_relaxes(Box()), round_regions, told_to_be_endless),
         (
             Twin("the image is the band's centre", box_relaxes(_AtTheCentre()),
                  {"lx": 0, "ux": 0, "inf0_": -1, "sup1_": 2, "x": 0, "y": 0}),

@@ -15,7 +15,7 @@ from torch import Tensor
 from absdomain.bounds import Bounds
 from absdomain.domains import zonotope
 from absdomain.domains.zonotope import Affinity, Noise, Zonotope
-from absdomain.ops import Add, Dense
+from absdomain.ops import Abs, Add, Dense
 from absdomain.proofs.abstract import AnyOp, within
 from absdomain.proofs.domains import endless
 from absdomain.proofs.exact import assume, prove, prove_zero, real, reals
@@ -125,6 +125,18 @@ def relaxes(symbols: int | None, share: int = 1) -> Check:
     return check
 
 
+def stays_free(world: World) -> None:
+    """An entry of which nothing is known stays one, whichever box it is relaxed over next."""
+    region = Interval(torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64))
+    boxes = [
+        Bounds(torch.tensor([low]).double(), torch.ones(1, 2).double()) for low in ([-torch.inf, 0], [0, -torch.inf])
+    ]
+    first = Zonotope().relax(Abs(), (Zonotope().lift(region),), (boxes[0],))
+    second = Zonotope().relax(Abs(), (first,), (boxes[1],))
+    for e, free in ((first, [[True, False]]), (second, [[True, True]])):
+        world.check(e.free is not None and e.free.tolist() == free, f"free entries: {e.free}")
+
+
 HELPERS = ("_hull", "_end", "_least", "_image", "_common", "_matched", "_union", "_first", "_renamed", "_over",
            "_with_fresh", "_reduced")  # fmt: skip
 
@@ -137,7 +149,7 @@ LEMMAS = (
         (Zonotope.lift, Zonotope.affine, Zonotope.relax, Zonotope.within, Zonotope.bounds, Zonotope.lower,
          Zonotope.upper,
          Zonotope.above, Affinity.spread, *(getattr(zonotope, name) for name in HELPERS)),
-        (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0), *ZONOTOPES, endless(Zonotope())),
+        (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0), *ZONOTOPES, endless(Zonotope()), stays_free),
         (Twin("no fresh symbol", relaxes(None, 0),
               {"x": 0, "lx": 0, "ux": 0, "M": 0, "b": 0, "n": 0, "slack": 0, "e": 0, "r": 0, "y": 1, "chord": 0,
                "inf0_": 0, "sup1_": 1}),),

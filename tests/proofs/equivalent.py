@@ -20,6 +20,13 @@ SAME = "the other branch gives the same there"
 WIDER = "more entries are answered than were asked"
 
 EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes without their lines
+    ("mirrored", FASTER, ("return nothing",)),
+    ("Zonotope.relax", ROUND, ("0.0 -> 1.0", "reach == reach -> reach != reach")),
+    ("MatchedSpace.lowest", ROUND, ("8 -> -8",)),
+    ("ReferenceSpace._need", ROUND, (
+        "8 -> 9", "torch.maximum -> torch.minimum", "need.abs() -> need",
+        "4 * (self.q[0].numel() + 8) -> 4 / (self.q[0].numel() + 8)",
+    )),
     ("most", "a bound that is looser, of several of which the best is taken", ("return plus one",)),
     ("others", AXIS, ("1 -> -1",)),
     ("LeakyReLU.increasing", SAME, ("return nothing",)),
@@ -477,6 +484,8 @@ FEW: frozenset[str] = frozenset({
 def reason(f: FunctionType, mistake: str) -> str:
     """Why a patch of a function is no mistake; empty where it is one."""
     _, _, what = mistake.partition(": ")
+    if what == "return in reverse order" and f.__qualname__.endswith((".critical", ".stationary")):
+        return ORDER
     if what == "return without where":
         return WIDER
     return next((why for name, why, whats in EQUIVALENT if name == f.__qualname__ and what in whats), "")
