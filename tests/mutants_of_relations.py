@@ -48,11 +48,11 @@ def dropped(shipped: Any) -> Any:
 
 
 def negated_band(shipped: Any) -> Any:
-    return lambda op, args, slopes, band: shipped(op, args, slopes, Bounds(-band.upper, -band.lower))
+    return lambda op, args, slopes, band, marks: shipped(op, args, slopes, Bounds(-band.upper, -band.lower), marks)
 
 
 def other_slope(shipped: Any) -> Any:
-    return lambda op, args, slopes, band: shipped(op, args, tuple(0.9 * s for s in slopes), band)
+    return lambda op, args, slopes, band, marks: shipped(op, args, tuple(0.9 * s for s in slopes), band, marks)
 
 
 def plane_below(shipped: Any) -> Any:

@@ -240,6 +240,24 @@ def test_the_steepest_slope_of_an_op_without_a_derivative_is_found() -> None:
     assert bool((found.upper <= 5 * steepest).all())
 
 
+class Upright(Elementwise):
+    """sqrt(|x|), infinitely steep at 0."""
+
+    def __call__(self, *xs: torch.Tensor) -> torch.Tensor:
+        return xs[0].abs().sqrt()
+
+    def critical(self, slope: torch.Tensor, box: Bounds) -> tuple[torch.Tensor, ...]:
+        x = 1 / (4 * slope**2).clamp(min=1e-300)
+        return x, -x, torch.zeros_like(x)
+
+
+def test_a_slope_without_a_bound_is_infinite() -> None:
+    box = Bounds(torch.tensor([[-1.0, 0.5]], dtype=torch.float64), torch.tensor([[1.0, 1.0]], dtype=torch.float64))
+    (found,) = Upright().slope_range((box,))  # type: ignore[misc]
+    assert found.upper[0, 0] == torch.inf
+    assert 0.7 < found.upper[0, 1] < 4
+
+
 def test_an_op_whose_slopes_are_not_known_is_not_certified_and_is_named() -> None:
     """Max, had it not said how steep it is."""
 
