@@ -79,7 +79,8 @@ def nonlinear(op: Nonlinear, args: Sequence[Rounded], boxes: tuple[Bounds, ...],
     moved = op.inner(steep, *(e.error for e in args))
     size = _largest(image) + 2 * op.inner(steep, *(_largest(box) for box in boxes))
     own = _SUMS * _gamma(terms, size) * size + 2 * _unit(size) * op.forward_error(boxes)
-    return Rounded(image, _known(moved + own), _lost(image, terms) + sum(e.lost for e in args))
+    lost = _lost(image, terms) + sum(_lost(box, terms) for box in boxes)  # a gate that underflows is missing from x
+    return Rounded(image, _known(moved + own), lost + sum(e.lost for e in args))
 
 
 def evaluated(graph: Graph, region: Bounds, known: Boxes | None = None) -> list[Rounded]:

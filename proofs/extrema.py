@@ -38,6 +38,11 @@ def floored(e: Any, floor: float) -> Pieces:
     return ((-inf, floor, e.subs(X, sympy.Rational(floor))), (floor, inf, e))
 
 
+def ceiled(e: Any, ceiling: float) -> Pieces:
+    """e(min(x, ceiling))."""
+    return ((-inf, ceiling, e), (ceiling, inf, e.subs(X, sympy.Rational(ceiling))))
+
+
 def elu(alpha: Any, scale: Any) -> Pieces:
     """scale alpha (exp(x) - 1) below 0, scale x above."""
     return ((-inf, 0.0, scale * alpha * (sympy.exp(X) - 1)), (0.0, inf, scale * X))
@@ -141,7 +146,10 @@ EXTREMA: Mapping[str, tuple[Check, ...]] = {
     ),
     "sigmoid": (tight(Sigmoid(), SIGMOID, BOXES, SLOPES),),
     "tanh": (tight(Tanh(), whole(sympy.tanh(X)), BOXES, SLOPES),),
-    "exp": (tight(Exp(), whole(sympy.exp(X)), BOXES, SLOPES),),
+    "exp": (
+        tight(Exp(), whole(sympy.exp(X)), BOXES, SLOPES), tight(Exp(0.75), ceiled(sympy.exp(X), 0.75), BOXES, SLOPES),
+        rates(Exp(0.75), ceiled(sympy.exp(X), 0.75), (-1.0, 0.5, 2.0)),
+    ),
     "log": (
         tight(Log(), whole(LOG), RIGHT, SLOPES), tight(Log(), (), ((-1.0, 2.0), (-2.0, -1.0)), SLOPES),
         rates(Log(), whole(LOG), (0.5, 2.0)), tight(Log(0.75), floored(LOG, 0.75), (*BOXES, *RIGHT), SLOPES),

@@ -173,7 +173,7 @@ LEMMAS = (
         leaves="float32; rounding near saturation",
     ),
     Lemma(
-        "exp", "exp'(log s) = s, and f' grows", (Exp.critical, Exp.derivative, Exp.__call__),
+        "exp", "exp'(log s) = s, and f' grows", (Exp.critical, Exp.derivative, Exp.__call__, Exp.breaks),
         (derivative_is_true(Exp()), bends(Exp(), 1, sympy.exp(X)), solves(Exp(), sympy.exp(X), X, S, 1),
          *EXTREMA["exp"]),
         (Twin("another derivative", solves(Exp(), 2 * sympy.exp(X), X, S, 1), {}),), FORMULAS, GENERIC,
