@@ -60,7 +60,8 @@ class Region(ABC):
     def project(self, x: Tensor) -> Tensor:
         """A point of the region near x, (..., B, *shape): the nearest where the radius is the same along all axes.
 
-        Law: x itself, to the last bit, where x is in the region.
+        Law: what comes out is in the region, exactly, and is projected to itself, to the last bit. So is a point of the
+        region that is not within rounding of its surface.
         """
 
     def select(self, index: Tensor) -> Region:
