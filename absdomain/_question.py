@@ -16,7 +16,7 @@ from absdomain.guarantee import Guarantee
 from absdomain.kinds import Nonlinear
 from absdomain.precision import own_dtype
 from absdomain.region import Region
-from absdomain.rounding import Boxes, asked, evaluated, source, stepped, underflow, widened
+from absdomain.rounding import Boxes, asked, evaluated, source, stepped, widened
 from absdomain.spec import Spec
 
 
@@ -79,7 +79,7 @@ class Question:
                 for place in step.dead:
                     elements[place] = None
             decision = domain.decide(elements[-1])
-            slack = rounded[-1].error + underflow(rounded[-1]) + self.evaluation_error(boxes)
+            slack = rounded[-1].error + self.evaluation_error(boxes)
         endless = [n.name for n, r in zip(graph.nodes, rounded, strict=True) if not bool(r.error.isfinite().all())]
         guarantee = min(domain.guarantee, region.guarantee)
         return Said(decision, slack, guarantee, endless[0] if endless else None)
@@ -90,7 +90,7 @@ class Question:
             box = self.region.box()
             given, frozen = (evaluated(graph, box)[-1] for graph in (self.given, self.frozen))
             apart = 2 * given.error + frozen.error  # two evaluations, and what fusing changed
-            return (flat(apart, 1) + underflow(given) + underflow(frozen)).amax(1)
+            return flat(apart, 1).amax(1)
 
     def evaluation_error(self, boxes: Boxes | None = None) -> Tensor:
         """What evaluating C f(x) + d, and fusing it, may be off by, (B, K); `boxes` as in `rounding.evaluated`."""

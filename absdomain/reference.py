@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -68,6 +68,10 @@ class _Part(Region):
     @property
     def whole(self) -> Region:
         return self.ball
+
+    def select(self, index: Tensor) -> Region:
+        held: dict[str, Any] = {k: v[index] for k, v in vars(self).items() if isinstance(v, Tensor) and v.dim() > 0}
+        return replace(self, **held | {"ball": self.ball.select(index)})
 
     def box(self) -> Bounds:
         return self.ball.box()

@@ -16,7 +16,7 @@ from math import inf, prod
 import torch
 from torch import Tensor
 
-from absdomain._axes import flat
+from absdomain._axes import flat, spread
 from absdomain.bounds import Bounds, hull
 from absdomain.graph import Graph, Step
 from absdomain.kinds import Affine, Nonlinear
@@ -36,7 +36,7 @@ class Rounded:
 
     box: Bounds  # (B, *shape)
     error: Tensor  # (B, *shape), >= 0, perhaps inf; never NaN
-    lost: Tensor  # (B,), >= 0: what underflow may have lost on the way, in units of the smallest normal number
+    lost: Tensor  # (B,), >= 0: what underflow may have cost by here, in units of the smallest normal number
 
     @property
     def wide(self) -> Bounds:
@@ -56,17 +56,16 @@ def widened(box: Bounds, error: Tensor) -> Bounds:
 
 def source(box: Bounds) -> Rounded:
     """The input: its box is off by the rounding of centre and radius."""
-    error = _SUMS * _unit(box.lower) * _largest(box)
-    return Rounded(box, _known(error), _lost(box, prod(box.shape)))
+    return _rounded(box, _SUMS * _unit(box.lower) * _largest(box), _lost(box, prod(box.shape)))
 
 
 def affine(op: Affine, args: Sequence[Rounded], terms: int) -> Rounded:
-    """|A| e + gamma (|A| |x| + |b|), for sums of so many terms."""
+    """|A| e + gamma (|A| |x| + |b|) and what underflow costs, for sums of so many terms."""
     size = op.modulus(*(_largest(e.wide) for e in args))
     size = size if op.offset_size is None else size + op.offset_size
     error = op.modulus(*(e.error for e in args)) + _SUMS * _gamma(terms, size) * size
     box = hull(op, *(e.box for e in args))
-    return Rounded(box, _known(error.expand_as(box.lower)), _lost(box, terms) + sum(e.lost for e in args))
+    return _rounded(box, error, _lost(box, terms) + sum(e.lost for e in args))
 
 
 def nonlinear(op: Nonlinear, args: Sequence[Rounded], boxes: tuple[Bounds, ...], terms: int) -> Rounded:
@@ -80,7 +79,17 @@ def nonlinear(op: Nonlinear, args: Sequence[Rounded], boxes: tuple[Bounds, ...],
     size = _largest(image) + 2 * op.inner(steep, *(_largest(box) for box in boxes))
     own = _SUMS * _gamma(terms, size) * size + 2 * _unit(size) * op.forward_error(boxes)
     lost = _lost(image, terms) + sum(_lost(box, terms) for box in boxes)  # a gate that underflows is missing from x
-    return Rounded(image, _known(moved + own), lost + sum(e.lost for e in args))
+    return _rounded(image, moved + own, lost + sum(e.lost for e in args))
+
+
+def _rounded(box: Bounds, error: Tensor, lost: Tensor) -> Rounded:
+    """With what underflow costs: in every product here, and in coefficients that fusing made of those before.
+
+    Each is off by a smallest normal number (by less where subnormal ones are kept), times what it reads; later weights
+    multiply that.
+    """
+    error = error + torch.finfo(lost.dtype).tiny * spread(lost, box.lower.dim() - 1)
+    return Rounded(box, _known(error.expand_as(box.lower)), lost)
 
 
 def evaluated(graph: Graph, region: Bounds, known: Boxes | None = None) -> list[Rounded]:
@@ -106,7 +115,7 @@ def allowance(graph: Graph, region: Region, spec: Spec | None = None) -> Tensor:
     with torch.no_grad():
         output = evaluated(graph, region.box())[-1]
         if spec is None:
-            return (flat(output.error, 1) + underflow(output)).amax(1)
+            return flat(output.error, 1).amax(1)
         spec = spec.to(region.centre)
         return asked(output, spec.C, spec.d).amax(1)
 
@@ -132,16 +141,12 @@ def _terms(graph: Graph, places: Iterable[int]) -> int:
 
 
 def asked(output: Rounded, C: Tensor, d: Tensor) -> Tensor:
-    """|C| e + gamma (|C| |z| + |d|), (B, K): the error of C z + d at an output z, with what underflow may have lost."""
+    """|C| e + gamma (|C| |z| + |d|), (B, K): the error of C z + d at an output z, with what underflow costs."""
     weights, error = C.abs(), flat(output.error, 1).unsqueeze(-1)
     size = (weights @ flat(_largest(output.wide), 1).unsqueeze(-1)).squeeze(-1) + d.abs()
     own = _SUMS * _gamma(C.shape[-1] + 2, size) * size
-    return _known((weights @ error).squeeze(-1) + own) + underflow(output)
-
-
-def underflow(e: Rounded) -> Tensor:
-    """What a smallest normal number more or less in every product may do to a bound, (B, 1)."""
-    return (torch.finfo(e.lost.dtype).tiny * e.lost).unsqueeze(1)
+    lost = (output.lost + _lost(output.wide, C.shape[-1] + 2)).unsqueeze(1)
+    return _known((weights @ error).squeeze(-1) + own + torch.finfo(lost.dtype).tiny * lost)
 
 
 def _gamma(count: int, like: Tensor) -> float:

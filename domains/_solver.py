@@ -142,7 +142,7 @@ class Posed:
         """Minimise <c, v> + k; whether the solver came to an end that has numbers."""
         import cvxpy as cp
 
-        if not self.solvable or not bool((np.abs(c) < _LARGE).all()):
+        if not self.solvable or not bool((np.abs(c) < _LARGE).all()) or not np.isfinite(k):
             return False
         self.c.value, self.k.value = c, np.array([k])
         # No warm start: HiGHS 1.15 has returned a stale MIP start as optimal, with its value as the proven bound.

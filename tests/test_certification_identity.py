@@ -107,6 +107,17 @@ def test_a_radius_for_each_pixel_is_taken_and_an_ambiguous_one_refused() -> None
         certify(net, x, y, eps=torch.ones(4), clip=None, domains=[Box()])
 
 
+@pytest.mark.parametrize("make", [Linf, L2, L1])
+def test_a_radius_for_each_pixel_is_no_row_of_samples(make: type[Linf | L2 | L1]) -> None:
+    """As many samples as pixels must not make one of the other."""
+    centre, radius = torch.rand(4, 4, dtype=torch.float64), torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    whole, index = make(centre, radius), torch.tensor([2, 0])
+    for part in (whole.select(index), whole.select(torch.arange(4)).select(index)):
+        assert torch.equal(part.box().lower, whole.box().lower[index])
+        far = torch.full((2, 4), 9.0, dtype=torch.float64)
+        assert torch.equal(part.project(far), make(centre[index], radius).project(far))
+
+
 def test_a_region_of_other_images_is_refused() -> None:
     with pytest.raises(ValueError, match="must make one sample's of each"):
         certify(Signed(1.0), X, Y, region=lambda images: Linf(images[:1], 0.1), domains=[Box()])

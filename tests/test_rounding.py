@@ -280,3 +280,38 @@ def test_a_formula_that_cancels_says_so(op: Nonlinear, x: float) -> None:
     point = torch.tensor([[x]], dtype=torch.float64)
     unit = torch.finfo(torch.float64).eps / 2
     assert op.forward_error((Bounds(point, point),)).item() * unit > unit * abs(x) / 2
+
+
+def chain(*gains: float, head: float) -> nn.Module:
+    """x -> relu(... relu(g_1 x) ... g_n) - head, against 0."""
+    steps: list[nn.Module] = []
+    for gain in gains:
+        steps += [linear([[gain]], [0.0]), nn.ReLU()]
+    return layers(*steps, linear([[-1.0], [0.0]], [head, 0.0]))
+
+
+@pytest.mark.parametrize("gains", [(1e-200, 2.4e-124, 1e160, 1e164), (1e-160, 3e-163, 1e160, 1e163)])
+@pytest.mark.parametrize("text", ["box", "box & deeppoly", "zonotope", "lp"])
+def test_what_underflows_and_is_amplified_is_charged(gains: tuple[float, ...], text: str) -> None:
+    """The second layer's value is lost or cut to a few bits, and the later ones bring it back to the size of 1."""
+    x, y = torch.tensor([[1.0]], dtype=torch.float64), torch.tensor([0])
+    net = chain(*gains, head=0.1)
+    (verdict,) = certify(net, x, y, eps=1e-3, clip=None, attack=None, domains=[parse(text)])
+    assert verdict.status is not Status.VERIFIED
+
+
+def test_weights_that_fusing_makes_subnormal_are_no_defect() -> None:
+    """3e-323 has one digit: the fused network is off by a tenth, which is rounding and not a fault of lowering."""
+    steps = [linear([[gain]], [0.0]) for gain in (1e-160, 3e-163, 1e160, 1e163)]
+    net = layers(*steps, linear([[3000.0], [0.0]], [0.0, 0.0]))
+    x, y = torch.tensor([[1.0]], dtype=torch.float64), torch.tensor([0])
+    (verdict,) = certify(net, x, y, eps=1e-3, clip=None)
+    assert verdict.reason is Reason.ROUNDING
+
+
+@pytest.mark.parametrize("text", ["box", "lp", "exact"])
+def test_fused_factors_that_overflow_are_unknown(text: str) -> None:
+    net = layers(linear([[1e200]], [0.0]), linear([[1e200]], [0.0]), nn.ReLU(), linear([[1.0], [-1.0]], [0.0, 0.0]))
+    x, y = torch.tensor([[1e-300]], dtype=torch.float64), torch.tensor([0])
+    (verdict,) = certify(net, x, y, eps=1e-301, clip=None, attack=None, domains=[parse(text)])
+    assert verdict.status is Status.UNKNOWN

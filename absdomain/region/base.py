@@ -70,7 +70,7 @@ class Region(ABC):
         Errors: ValueError where the result is not those samples' region; a region made of other fields overrides this.
         """
         samples, axes = len(self.centre), self.centre.dim()
-        chosen = mapped(self, lambda t: t[index] if len(t.shape) in (1, axes) and len(t) == samples else t)
+        chosen = mapped(self, lambda t: t[index] if t.dim() == axes and len(t) == samples else t)
         box, part = self.box(), chosen.box()
         if not (torch.equal(part.lower, box.lower[index]) and torch.equal(part.upper, box.upper[index])):
             raise ValueError(f"{type(self).__name__}: its samples are not rows of its fields; override `select`")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -90,6 +90,11 @@ class Linf(Box):
 
     def box(self) -> Bounds:
         return self._box
+
+    def select(self, index: Tensor) -> Region:
+        held = torch.as_tensor(self.radius)
+        each = held.dim() == self.centre.dim() and len(held) == len(self.centre)
+        return replace(self, centre=self.centre[index], radius=held[index] if each else self.radius)
 
     def project(self, x: Tensor) -> Tensor:
         """Into the box of the floats of the ball: an end of the computed box may be rounded out of it."""
