@@ -183,8 +183,9 @@ class Mix(Domain[Elements]):
     """weight * first + (1 - weight) * second, of the bounds; a convex mixture of bounds is a bound (Zhang et al. 2020).
 
     The weight is a number or a 0-dim tensor in [0, 1], which a schedule may change in place: what counts is its value
-    when bounds are read, and outside of [0, 1] that of the nearer end. A part of weight 0 is not traced, and where the
-    first part already carries the second (as `deeppoly.guided(by=box)` carries `box`), it is traced once.
+    when bounds are read, and outside of [0, 1] it is a ValueError (in a compiled graph, the nearer end counts). A part
+    of weight 0 is not traced, and where the first part already carries the second (as `deeppoly.guided(by=box)` carries
+    `box`), it is traced once.
     """
 
     lemma = "mix"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from absdomain.domains._matrices import Array, Columns
 from absdomain.domains._program import Activation
-from absdomain.domains._solver import Objectives, quietly
+from absdomain.domains._solver import UNIT, Objectives, quietly
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -25,7 +25,6 @@ _TOLERANCES = {f"{kind}_feasibility_tolerance": _TOLERANCE for kind in ("primal"
 _DROPPED = 1e-9  # HiGHS takes smaller coefficients for zero
 _ROUNDING = 1e-12  # of the objective, relative to the sum of its terms' absolute values
 _CLOSE = 1e-6  # relative: a bound as near its point's value needs no second opinion
-_UNIT = 2.0**-53  # rounding of a double, relative
 _GAP = 0.9  # relative: below 1, so that bound and best value have one sign
 
 
@@ -133,7 +132,7 @@ class Search:
         """Whether the solver's arithmetic can tell that a row holds: its rounding is below the tolerance."""
         reach = np.maximum(np.abs(self.exact.lower), np.abs(self.exact.upper))
         sizes = (abs(rows) @ reach + np.abs(b) for rows, b in (self.exact.equations, self.exact.inequalities))
-        return all(float(size.max(initial=0.0)) * _UNIT <= _TOLERANCE for size in sizes)
+        return all(float(size.max(initial=0.0)) * UNIT <= _TOLERANCE for size in sizes)
 
     @quietly
     def _slack(self, entry: int) -> float:

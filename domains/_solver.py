@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _BLOCK = 2**21  # coefficients of rows whose minima over the region are taken at once
-_UNIT = 2.0**-53  # rounding of a double, relative
+UNIT = 2.0**-53  # rounding of a double, relative
 _LARGE = 1e15  # HiGHS refuses greater coefficients
 quietly = np.errstate(invalid="ignore", over="ignore")  # numbers that are not finite are told apart, row by row
 
@@ -82,7 +82,7 @@ class Objectives:
             for row in np.flatnonzero(c[:, self.inputs :].any(1)):  # what reads the inputs alone needs no solver
                 nu[row], lam[row] = self.posed.multipliers(c[row])
             least = self._least(c + nu @ E + lam @ A) + sign * self.k[block] - nu @ f - lam @ b
-            found.append(least - self._rounding(np.abs(c), np.abs(nu), lam) - _UNIT * np.abs(self.k[block]))
+            found.append(least - self._rounding(np.abs(c), np.abs(nu), lam) - UNIT * np.abs(self.k[block]))
         bounds = np.concatenate(found)
         return np.where(np.isnan(bounds), -inf, bounds)
 
@@ -94,7 +94,7 @@ class Objectives:
         ends += [np.maximum(np.abs(self.lower), np.abs(self.upper))[self.inputs :]]
         sizes, reach = c + nu @ abs(E) + lam @ abs(A), np.concatenate(ends)
         terms = np.where(sizes > 0, sizes * reach, 0.0).sum(1) + nu @ np.abs(f) + lam @ np.abs(b)
-        rounding: Array = 2 * (len(reach) + len(f) + len(b) + 2) * _UNIT * terms
+        rounding: Array = 2 * (len(reach) + len(f) + len(b) + 2) * UNIT * terms
         return rounding
 
     def _least(self, c: Array) -> Array:
