@@ -11,16 +11,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from absdomain import bounds, kinds, slopes
-from absdomain.algebra import Guided, Meet, Mix
-from absdomain.bounds import Bounds
-from absdomain.domain import Domain, Trace
-from absdomain.expression import parse
+from absdomain import kinds
+from absdomain.domain import Domain, Guided, Meet, Mix, Trace, parse
 from absdomain.graph import Graph, Node
 from absdomain.guarantee import Guarantee
+from absdomain.linear import Bounds, Rows, bounds
 from absdomain.reference import MatchedSpace, ReferenceSpace
 from absdomain.region import L1, L2, Interval, Linf, Region
-from absdomain.rows import Rows
+from absdomain.relations import slopes
 from absdomain.spec import Spec, halfspaces, margins, targeted
 
 if TYPE_CHECKING:

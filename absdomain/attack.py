@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from absdomain.linear import Rows
 from absdomain.region import Draws, Region
-from absdomain.rows import Rows
 
 Network = Callable[[Tensor], Tensor]  # (B, *shape) -> logits (B, classes)
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, classes), labels (B,) -> (B,); attacks ascend it

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import torch
 from torch import Tensor
 
-from absdomain._axes import flat, spread
-from absdomain._halfspace import inner, optimum
-from absdomain._halfspace import multipliers as best_multipliers
-from absdomain.bounds import Bounds, numbers
 from absdomain.guarantee import Guarantee
+from absdomain.linear import Bounds, Rows
+from absdomain.linear.axes import flat, spread
+from absdomain.linear.bounds import numbers
 from absdomain.region import Draws, Region
 from absdomain.region.base import drawn
-from absdomain.rows import Rows
+from absdomain.region.halfspace import inner, optimum
+from absdomain.region.halfspace import multipliers as best_multipliers
 
 if TYPE_CHECKING:
     from absdomain.domain import Domain

@@ -16,10 +16,10 @@ from math import inf, prod
 import torch
 from torch import Tensor
 
-from absdomain._axes import flat, spread
-from absdomain.bounds import Bounds, hull
 from absdomain.graph import Graph, Step
 from absdomain.kinds import Affine, Nonlinear
+from absdomain.linear import Bounds
+from absdomain.linear.axes import flat, spread
 from absdomain.region import Region
 from absdomain.spec import Spec
 
@@ -64,7 +64,7 @@ def affine(op: Affine, args: Sequence[Rounded], terms: int) -> Rounded:
     size = op.modulus(*(_largest(e.wide) for e in args))
     size = size if op.offset_size is None else size + op.offset_size
     error = op.modulus(*(e.error for e in args)) + _SUMS * _gamma(terms, size) * size
-    box = hull(op, *(e.box for e in args))
+    box = op.image(*(e.box for e in args))
     return _rounded(box, error, _lost(box, terms) + sum(e.lost for e in args))
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from absdomain.graph import Graph
+from absdomain.graph.rewrite import unshifted
 from absdomain.ops import Dense, Reshape
-from absdomain.rewrite import unshifted
 
 
 @dataclass(frozen=True, eq=False)

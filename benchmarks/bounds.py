@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from absdomain._timing import interleaved, once, peak_memory
+from absdomain.runtime.timing import interleaved, once, peak_memory
 from benchmarks.cases import BATCHES, NETWORKS, Case, cases
 from benchmarks.output import Row, ready, write
 

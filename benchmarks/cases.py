@@ -11,17 +11,16 @@ from torch import Tensor, nn
 
 import absdomain
 from absdomain import networks
-from absdomain._timing import Work
-from absdomain.algebra import Mix
-from absdomain.commands.cost import stepping
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Mix
 from absdomain.domains import Box, DeepPoly, Dual, SymbolicGap, Zonotope
 from absdomain.registry import find
-from absdomain.search import Optimised
-from absdomain.slopes import parallel, zero
+from absdomain.relations.search import Optimised
+from absdomain.relations.slopes import parallel, zero
+from absdomain.report.cost import stepping
+from absdomain.runtime.timing import Work
 from absdomain.trainers.certified import Certified
-from absdomain.trainers.crown_ibp import CrownIBP
-from absdomain.trainers.natural import Natural
+from absdomain.trainers.methods.crown_ibp import CrownIBP
+from absdomain.trainers.methods.natural import Natural
 from absdomain.trainers.objective import Objective
 
 SHAPE, CLASSES, EPS = (1, 28, 28), 10, 0.1

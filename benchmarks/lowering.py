@@ -11,8 +11,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from absdomain import to_graph
-from absdomain._timing import once
-from absdomain.exported import export, plain
+from absdomain.lowering.export import export, plain
+from absdomain.runtime.timing import once
 from benchmarks.output import Row, write
 
 NODES = (300, 1000)

@@ -9,10 +9,10 @@ import torch
 import typer
 from rich.table import Table
 
-from absdomain._timing import interleaved, once, peak_memory
-from absdomain.commands.cost import steps
 from absdomain.data import Images
 from absdomain.registry import names
+from absdomain.report.cost import steps
+from absdomain.runtime.timing import interleaved, once, peak_memory
 from absdomain.trainers import Recipe, read
 from benchmarks.claims import CLAIMS
 from benchmarks.output import Row, ready, write

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from absdomain._writing import as_json, keyed, replace, vacant
+from absdomain.runtime.writing import as_json, keyed, replace, vacant
 
 # glibc gives large blocks back to the system at each free by default, which costs more than the arithmetic at batch 128
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"}

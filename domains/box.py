@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from absdomain.bounds import Bounds, endless, hull
 from absdomain.domain import Domain
 from absdomain.kinds import Affine, Nonlinear
+from absdomain.linear import Bounds
+from absdomain.linear.bounds import endless
 from absdomain.region import Region
 
 
@@ -29,7 +30,7 @@ class Box(Domain[Region | Bounds]):
     def affine(self, op: Affine, *args: Region | Bounds) -> Region | Bounds:
         if len(args) == 1:
             return args[0].through(op)
-        return hull(op, *(e.box() for e in args))
+        return op.image(*(e.box() for e in args))
 
     def relax(
         self, op: Nonlinear, args: tuple[Region | Bounds, ...], within: tuple[Bounds, ...] | None

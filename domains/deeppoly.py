@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from absdomain import _levels, backward
-from absdomain.backward import Constant, Relation, Relaxation, Share
-from absdomain.bounds import Bounds
-from absdomain.domain import Domain, Reader
-from absdomain.kinds import Affine, Line, Nonlinear
+from absdomain.domain import Domain
+from absdomain.kinds import Affine, Nonlinear, Slot
+from absdomain.linear import Bounds, Rows
 from absdomain.region import Region
-from absdomain.rows import Rows
-from absdomain.slopes import Policy, adaptive
+from absdomain.relations import backward, levels
+from absdomain.relations.backward import Constant, Relation, Relaxation
+from absdomain.relations.slopes import Policy, adaptive
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class DeepPoly(Domain[Relation]):
 
     def __post_init__(self) -> None:
         if not isinstance(self.slopes, Policy):
-            raise TypeError(f"slopes is {self.slopes!r}, which is no policy; give one of absdomain.slopes")
+            raise TypeError(f"slopes is {self.slopes!r}, which is no policy; give one of absdomain.relations.slopes")
 
     def lift(self, region: Region) -> Relation:
         return backward.source(region)
@@ -45,10 +44,11 @@ class DeepPoly(Domain[Relation]):
     def relax(self, op: Nonlinear, args: tuple[Relation, ...], within: tuple[Bounds, ...] | None) -> Relation:
         boxes = within if within is not None else self.boxes(op, args)
         slopes = self.slopes(op, boxes)
-        below, above, marks = _levels.lines(op, slopes, boxes)
+        below, above, marks = levels.lines(op, slopes, boxes)
         shape = op.shape(*(e.shape for e in args))
-        parallel = all(b is a for b, a in zip(below.slopes, above.slopes, strict=True))
-        share = _shared(op, below, above) if parallel else None
+        share = None
+        if all(b is a for b, a in zip(below.slopes, above.slopes, strict=True)):
+            share = backward.parallel(op, below.slopes, below.intercept, above.intercept)
 
         def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
             return op.split(rows, below, above)
@@ -56,10 +56,10 @@ class DeepPoly(Domain[Relation]):
         if marks is None:
             return backward.relaxed(args, shape, pull, share, Relaxation(op, boxes, *slopes))
         return backward.relaxed(
-            args, shape, _levels.marked(pull, marks), None if share is None else _levels.marked_share(share, marks)
+            args, shape, levels.marked(pull, marks), None if share is None else levels.marked_share(share, marks)
         )
 
-    def within(self, e: Relation, reader: Reader, where: Tensor | None = None) -> Bounds:
+    def within(self, e: Relation, reader: Slot, where: Tensor | None = None) -> Bounds:
         return self.slopes.box(e, reader, where)
 
     def bounds(self, e: Relation, where: Tensor | None = None) -> Bounds:
@@ -73,16 +73,3 @@ class DeepPoly(Domain[Relation]):
 
     def above(self, e: Relation) -> tuple[Rows, Tensor]:
         return backward.above(e)
-
-
-def _shared(op: Nonlinear, below: Line, above: Line) -> Share:
-    """Two parallel lines: c s serves both signs of c, and the constants of c and -c add up to -<c, b + t>."""
-
-    def share(rows: Rows) -> tuple[tuple[Rows, ...], Constant, Constant]:
-        parts, low = op.split(rows, below, above)
-        high = low
-        for intercept in (below.intercept, above.intercept):
-            high = high if intercept is None else high - rows.dot(intercept)
-        return parts, low, high
-
-    return share

@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from absdomain import _levels, backward
-from absdomain.backward import Constant, Relation
-from absdomain.bounds import Bounds
-from absdomain.domain import Domain, Reader
-from absdomain.domains import _sketch
-from absdomain.domains._sketch import Sketch
+from absdomain.domain import Domain
+from absdomain.domains import sketch
+from absdomain.domains.sketch import Sketch
 from absdomain.guarantee import Guarantee
-from absdomain.kinds import Affine, Nonlinear, Slopes
+from absdomain.kinds import Affine, Nonlinear, Slopes, Slot
+from absdomain.linear import Bounds, Rows
 from absdomain.region import Region
-from absdomain.rows import Rows
+from absdomain.relations import backward, levels
+from absdomain.relations.backward import Constant, Relation
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,23 +54,23 @@ class Dual(Domain[Layer]):
         return Guarantee.SOUND if self.projections is None else Guarantee.STATISTICAL
 
     def lift(self, region: Region) -> Layer:
-        known = None if self.projections is None else _sketch.lift(region.whole, self.projections, self.seed)
+        known = None if self.projections is None else sketch.lift(region.whole, self.projections, self.seed)
         return Layer(backward.source(region), known)
 
     def affine(self, op: Affine, *args: Layer) -> Layer:
         known = _sketches(args)
-        return Layer(backward.affine(op, *(e.dual for e in args)), _sketch.affine(op, known) if known else None)
+        return Layer(backward.affine(op, *(e.dual for e in args)), sketch.affine(op, known) if known else None)
 
     def relax(self, op: Nonlinear, args: tuple[Layer, ...], within: tuple[Bounds, ...] | None) -> Layer:
         boxes = within if within is not None else self.boxes(op, args)
-        slopes, band, marks = _levels.band(op, op.chord(boxes), boxes)
+        slopes, band, marks = levels.band(op, op.chord(boxes), boxes)
         known = _sketches(args)
         return Layer(
             _relaxed(op, tuple(e.dual for e in args), slopes, band, marks),
-            _sketch.relax(op, slopes, band if marks is None else marks.open(band), known) if known else None,
+            sketch.relax(op, slopes, band if marks is None else marks.open(band), known) if known else None,
         )
 
-    def within(self, e: Layer, reader: Reader, where: Tensor | None = None) -> Bounds:
+    def within(self, e: Layer, reader: Slot, where: Tensor | None = None) -> Bounds:
         if e.sketch is None or e.dual.exact is not None:
             return backward.boxes(e.dual, where)
         return e.sketch.box()
@@ -90,22 +89,18 @@ class Dual(Domain[Layer]):
 
 
 def _relaxed(
-    op: Nonlinear, args: tuple[Relation, ...], slopes: Slopes, band: Bounds, marks: _levels.Marks | None
+    op: Nonlinear, args: tuple[Relation, ...], slopes: Slopes, band: Bounds, marks: levels.Marks | None
 ) -> Relation:
     """f(x) = <slopes, x> + w with w in the band: rows c = -nu over f(x) become s c over x, and min <c, w> is paid."""
 
     def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
         return op.adjoint(rows, slopes), rows.minimum(band)
 
-    def share(rows: Rows) -> tuple[tuple[Rows, ...], Constant, Constant]:
-        least = rows.minimum(band)
-        most = rows.dot(band.lower + band.upper) - least  # the two ends of <c, w> lie evenly about its middle
-        return op.adjoint(rows, slopes), least, -most
-
+    share = backward.parallel(op, slopes, band.lower, band.upper)
     shape = op.shape(*(e.shape for e in args))
     if marks is None:
         return backward.relaxed(args, shape, pull, share)
-    return backward.relaxed(args, shape, _levels.marked(pull, marks), _levels.marked_share(share, marks))
+    return backward.relaxed(args, shape, levels.marked(pull, marks), levels.marked_share(share, marks))
 
 
 def _sketches(args: tuple[Layer, ...]) -> tuple[Sketch, ...]:

@@ -8,10 +8,10 @@ from math import prod
 import torch
 
 from absdomain.domain import Decision
-from absdomain.domains._program import Activation
-from absdomain.domains._programmed import Programmed
-from absdomain.domains._search import Search
-from absdomain.domains._solver import Minima
+from absdomain.domains.program.activation import Activation
+from absdomain.domains.program.programmed import Programmed
+from absdomain.domains.program.search import Search
+from absdomain.domains.program.solver import Minima
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from absdomain.domains._program import Activation
-from absdomain.domains._programmed import Programmed
-from absdomain.domains._solver import Minima, relaxed
+from absdomain.domains.program.activation import Activation
+from absdomain.domains.program.programmed import Programmed
+from absdomain.domains.program.solver import Minima, relaxed
 
 
 @dataclass(frozen=True)

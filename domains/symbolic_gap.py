@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.domain import Domain
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Line, Nonlinear
+from absdomain.linear import Bounds
 from absdomain.region import Region
-from absdomain.slopes import Policy, zero
+from absdomain.relations.slopes import Policy, zero
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,13 @@ from math import prod
 import torch
 from torch import Tensor
 
-from absdomain import _levels
-from absdomain._axes import flat, spread
-from absdomain.bounds import Bounds, ordered
-from absdomain.domain import Domain, Reader
-from absdomain.kinds import Affine, Nonlinear
+from absdomain.domain import Domain
+from absdomain.kinds import Affine, Nonlinear, Slot
+from absdomain.linear import Bounds, Rows
+from absdomain.linear.axes import flat, spread
+from absdomain.linear.bounds import ordered
 from absdomain.region import Region
-from absdomain.rows import Rows
+from absdomain.relations import levels
 
 _BLOCK = 2**21  # coefficients held at once while bounds are read
 _NARROW = 16.0  # a band of so many units of rounding is not worth a symbol
@@ -92,7 +92,7 @@ class Zonotope(Domain[Affinity]):
 
     def relax(self, op: Nonlinear, args: tuple[Affinity, ...], within: tuple[Bounds, ...] | None) -> Affinity:
         boxes = within if within is not None else self.boxes(op, args)
-        slopes, band, marks = _levels.band(op, op.chord(boxes), boxes)
+        slopes, band, marks = levels.band(op, op.chord(boxes), boxes)
         sizes = tuple(slope.abs() for slope in slopes)
         held = _image(
             args,
@@ -108,7 +108,7 @@ class Zonotope(Domain[Affinity]):
             held = replace(held, free=unknown if held.free is None else unknown | held.free)
         return _reduced(_with_fresh(held, band.radius, rounding, self.symbols), self.symbols)
 
-    def within(self, e: Affinity, reader: Reader, where: Tensor | None = None) -> Bounds:
+    def within(self, e: Affinity, reader: Slot, where: Tensor | None = None) -> Bounds:
         return _hull(e, e.region.whole, where)
 
     def bounds(self, e: Affinity, where: Tensor | None = None) -> Bounds:

@@ -5,12 +5,12 @@ Each is called as `network(shape=(1, 28, 28), classes=10, *, normalise=None)`, t
 `networks.gowal.small`, `crown-ibp-B` is `networks.crown_ibp.B`.
 """
 
+from absdomain.data.normalise import Normalise
 from absdomain.networks import advibp, crown_ibp, gowal, singleprop, wong
 from absdomain.networks.chain import Chain, Conv, Same
 from absdomain.networks.cnn7 import cnn7
 from absdomain.networks.mlp import mlp
 from absdomain.networks.size import Size, size
-from absdomain.normalise import Normalise
 
 __all__ = [
     "Chain",

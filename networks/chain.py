@@ -7,8 +7,8 @@ from typing import Protocol
 
 from torch import nn
 
+from absdomain.data.normalise import Normalise
 from absdomain.networks.initialise import Initialise, as_torch
-from absdomain.normalise import Normalise
 
 Shape = tuple[int, ...]  # of one image: (C, H, W)
 

@@ -7,8 +7,8 @@ import math
 
 from torch import nn
 
+from absdomain.data.normalise import Normalise
 from absdomain.networks.chain import Conv, Shape, front
-from absdomain.normalise import Normalise
 
 ROWS = (Conv(64, 3, 1, 1), Conv(64, 3, 1, 1), Conv(128, 3, 2, 1), Conv(128, 3, 1, 1), Conv(128, 3, 1, 1))
 

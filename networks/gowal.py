@@ -7,9 +7,9 @@ paper's MNIST results from eps 0.2 on and its CIFAR-10 result at 2/255 have 200 
 
 from torch import Tensor, nn
 
+from absdomain.data.normalise import Normalise
 from absdomain.networks.chain import Chain, Conv, Same, Shape, front
 from absdomain.networks.initialise import orthogonal
-from absdomain.normalise import Normalise
 
 small = Chain((Conv(16, 4, 2), Conv(32, 4)), (100,), orthogonal)
 medium = Chain((Conv(32, 3), Conv(32, 4, 2), Conv(64, 3), Conv(64, 4, 2)), (512, 512), orthogonal)

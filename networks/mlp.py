@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from absdomain.data.normalise import Normalise
 from absdomain.networks.chain import Chain, Shape
-from absdomain.normalise import Normalise
 
 
 def mlp(

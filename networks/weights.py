@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from absdomain.data.normalise import Normalise
 from absdomain.networks.chain import Shape, front
-from absdomain.normalise import Normalise
 
 EXAMPLE = '{"layers": "flatten fc784>100 relu fc100>10", "input": [1, 28, 28]}'
 

@@ -5,8 +5,8 @@ Despite a remark in Gowal et al. they are not Gowal's small and medium: these pa
 
 from torch import Tensor, nn
 
+from absdomain.data.normalise import Normalise
 from absdomain.networks.chain import Chain, Conv, Shape, front
-from absdomain.normalise import Normalise
 
 small = Chain((Conv(16, 4, 2, 1), Conv(32, 4, 2, 1)), (100,))
 large = Chain((Conv(32, 3, 1, 1), Conv(32, 4, 2, 1), Conv(64, 3, 1, 1), Conv(64, 4, 2, 1)), (512, 512))

@@ -10,9 +10,9 @@ from time import process_time
 from types import FunctionType
 from typing import Any
 
-import absdomain.proofs.exact_sums  # noqa: F401  # with exact_ops: gives Exact tensors their operations
-from absdomain.proofs.executed import Lines, function, missed, watched
-from absdomain.proofs.world import Refuted, World, explore
+import absdomain.proofs.kernel.exact_sums  # noqa: F401  # with exact_ops: gives Exact tensors their operations
+from absdomain.proofs.kernel.executed import Lines, function, missed, watched
+from absdomain.proofs.kernel.world import Refuted, World, explore
 
 Check = Callable[[World], None]
 
@@ -82,7 +82,7 @@ def lemmas() -> dict[str, Lemma]:
     """All lemmas by name, in the order of the themes."""
     found: dict[str, Lemma] = {}
     for theme in THEMES:
-        for lemma in import_module(f"absdomain.proofs.{theme}").LEMMAS:
+        for lemma in import_module(f"absdomain.proofs.lemmas.{theme}").LEMMAS:
             if lemma.name in found:
                 raise ValueError(f"two lemmas are called {lemma.name!r}")
             found[lemma.name] = lemma

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import typer
 
-from absdomain import cli, parse
+from absdomain import parse
+from absdomain.cli import main
 from absdomain.registry import find, names
 from absdomain.trainers import read
-from absdomain.trainers.fields import hints
+from absdomain.trainers.options import hints
 
 ROOT = Path(__file__).parents[1]
 DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -59,8 +60,8 @@ def test_every_option_has_a_row_with_its_default() -> None:
 
 def test_the_names_of_attacks_and_weights_are_said() -> None:
     from absdomain.trainers.attacks import ATTACKS
+    from absdomain.trainers.kappa import WEIGHTS
     from absdomain.trainers.stabilise import INITIALISATIONS
-    from absdomain.trainers.weights import WEIGHTS
 
     for name in (*ATTACKS, *WEIGHTS, *INITIALISATIONS):
         assert f"`{name}" in TRAINING, name
@@ -83,7 +84,7 @@ def commands() -> list[str]:
 def test_the_commands_are_understood(line: str) -> None:
     program, name, *arguments = shlex.split(line)
     assert program == "absdomain"
-    command = typer.main.get_command(cli.app).commands[name]  # type: ignore[attr-defined]
+    command = typer.main.get_command(main.app).commands[name]  # type: ignore[attr-defined]
     given = command.make_context(name, arguments).params
     for preset in [given["preset"]] if given.get("preset") else given.get("presets") or ():
         find("presets", preset)

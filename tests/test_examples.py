@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import absdomain
 from absdomain import registry
+from absdomain.certification import Status
 from absdomain.trainers import Certified, load_run
-from absdomain.verdict import Status
 from tests.installed import ABSDOMAIN, install, run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

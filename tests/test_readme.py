@@ -19,9 +19,11 @@ import typer
 from torch import nn
 
 import absdomain
-from absdomain import Guarantee, cli, parse, registry, slopes
-from absdomain.expression import ALIASES, COMBINATORS, POLICIES, SEARCHES
-from absdomain.search import Optimised
+from absdomain import Guarantee, parse, registry
+from absdomain.cli import main
+from absdomain.domain.expression import ALIASES, COMBINATORS, POLICIES, SEARCHES
+from absdomain.relations import slopes
+from absdomain.relations.search import Optimised
 from absdomain.trainers import read
 from tests.written import Written
 
@@ -140,7 +142,7 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 def test_the_commands_are_understood(line: str) -> None:
     program, name, *arguments = shlex.split(line)
     assert program == "absdomain"
-    command = typer.main.get_command(cli.app).commands[name]  # type: ignore[attr-defined]
+    command = typer.main.get_command(main.app).commands[name]  # type: ignore[attr-defined]
     given = command.make_context(name, arguments).params
     for group in ("network", "preset"):
         if given.get(group):

@@ -22,15 +22,15 @@ from absdomain import (
     margins,
     parse,
 )
-from absdomain.certification import Refused
+from absdomain.certification.certification import Refused
 from absdomain.domains import Box, DeepPoly, Dual
 from absdomain.laws import drawing
 from absdomain.laws.drawing import normal
 from absdomain.laws.examples import REGIONS, RegionMaker
 from absdomain.ops import Dense, ReLU
 from absdomain.reference import State
+from tests.domains.test_oracles import BALL_1, EXAMPLE_1, LABEL
 from tests.references import levels, net, pairs, plane_below, tensor
-from tests.test_oracles import BALL_1, EXAMPLE_1, LABEL
 
 D64 = torch.float64
 

@@ -6,14 +6,16 @@ import torch
 from torch import nn
 
 from absdomain import Bounds, Graph, Linf, Node, halfspaces, margins, ops, to_graph
-from absdomain._question import Question
-from absdomain.algebra import parse
-from absdomain.certification import Reason, Status, certify
+from absdomain.certification import Status, certify
+from absdomain.certification.certification import Reason
+from absdomain.certification.question import Question
+from absdomain.domain import parse
 from absdomain.domains import DeepPoly
 from absdomain.kinds import Elementwise, Nonlinear
 from absdomain.ops import Dense, Max
+from absdomain.ops.formula import from_sympy
+from absdomain.relations.slopes import Fixed, Pair
 from absdomain.rounding import allowance, evaluated
-from absdomain.slopes import Fixed, Pair
 
 
 def cancelling(bias: float) -> nn.Module:
@@ -139,7 +141,7 @@ STEEP = (1e6, -1e12, 1e17)
 
 @pytest.mark.parametrize("op", [
     ops.Tanh(), ops.Sigmoid(), ops.GELU(), ops.Softplus(), ops.Square(), ops.Sin(), ops.HardSwish(),
-    Elementwise.from_sympy(sympy.exp(-sympy.Symbol("x") ** 2)),
+    from_sympy(sympy.exp(-sympy.Symbol("x") ** 2)),
 ], ids=repr)  # fmt: skip
 def test_slopes_however_steep_move_a_bound_by_rounding_alone(op: Nonlinear) -> None:
     """At a point, where no width hides it, an intercept f(p) - s p would be the rounding of s p."""
@@ -231,7 +233,7 @@ class Plain(Elementwise):
 
 
 def test_the_steepest_slope_of_an_op_without_a_derivative_is_found() -> None:
-    low = torch.tensor([[-1e3, -1.0, 0.0, 1.0, 1e3, 1e-300, -2.0**53]], dtype=torch.float64)
+    low = torch.tensor([[-1e3, -1.0, 0.0, 1.0, 1e3, 1e-300, -(2.0**53)]], dtype=torch.float64)
     high = torch.tensor([[1e3, 1.0, 1e-9, 1.1, 1e6, 2e-300, 2.0**53]], dtype=torch.float64)
     (found,) = Plain().slope_range((Bounds(low, high),))  # type: ignore[misc]
     nearest = torch.where(low * high <= 0, 0.0, torch.minimum(low.abs(), high.abs()))
@@ -315,3 +317,14 @@ def test_fused_factors_that_overflow_are_unknown(text: str) -> None:
     x, y = torch.tensor([[1e-300]], dtype=torch.float64), torch.tensor([0])
     (verdict,) = certify(net, x, y, eps=1e-301, clip=None, attack=None, domains=[parse(text)])
     assert verdict.status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize("text", ["deeppoly(slopes=one)", "deeppoly(slopes=zero)", "deeppoly", "dual", "zonotope"])
+def test_over_a_box_that_is_far_too_wide_the_near_end_is_not_lost(text: str) -> None:
+    """A slope of 1 on one side once left nothing of the other side's, 4e-17, over the box that a loose bound gives."""
+    x, wide = (torch.full((1, 1), t, dtype=torch.float64) for t in (5e13, 4.2e17))
+    domain = parse(text)
+    y = domain.relax(ops.Clamp(-9.0, 9.0), (domain.lift(Linf(x, 0.0)),), (Bounds(-wide / 500, wide),))
+    assert domain.bounds(y).upper.item() >= 9.0
+    y = domain.relax(ops.Clamp(-9.0, 9.0), (domain.lift(Linf(-x, 0.0)),), (Bounds(-wide, wide / 500),))
+    assert domain.bounds(y).lower.item() <= -9.0

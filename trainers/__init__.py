@@ -9,16 +9,16 @@ network, recipe = load_run("run")
 from __future__ import annotations
 
 from absdomain.trainers.certified import Certified
-from absdomain.trainers.checkpoints import CheckpointError
-from absdomain.trainers.crown_ibp import CrownIBP
-from absdomain.trainers.fields import RecipeError
-from absdomain.trainers.folder import RunError, load_run, models_in, read_metrics
-from absdomain.trainers.loop import Diverged, Metrics, StepMetrics, train
 from absdomain.trainers.losses import hinge, robust_cross_entropy, softplus
 from absdomain.trainers.method import Method, Setup, read
-from absdomain.trainers.natural import Natural
+from absdomain.trainers.methods.crown_ibp import CrownIBP
+from absdomain.trainers.methods.natural import Natural
 from absdomain.trainers.objective import Objective, Step, clean_error, verified_error
+from absdomain.trainers.options import RecipeError
 from absdomain.trainers.recipe import Recipe, Values
+from absdomain.trainers.run.checkpoints import CheckpointError
+from absdomain.trainers.run.folder import RunError, load_run, models_in, read_metrics
+from absdomain.trainers.run.loop import Diverged, Metrics, StepMetrics, train
 from absdomain.trainers.schedules import Constant, Linear, Moment, Schedule, Smooth, StepDecay
 
 __all__ = [

@@ -14,10 +14,10 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from absdomain.attack import Loss, adam, ascend, cross_entropy, margin_loss
-from absdomain.modes import evaluating
 from absdomain.region import Region
-from absdomain.trainers.fields import Named, refused
-from absdomain.trainers.parallel import current
+from absdomain.runtime.modes import evaluating
+from absdomain.trainers.options import Named, refused
+from absdomain.trainers.run.share import current
 
 
 class Attack(ABC):

@@ -14,23 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from absdomain.algebra import AnyDomain
-from absdomain.expression import parse
+from absdomain.domain import AnyDomain, parse
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import to_graph
 from absdomain.region import Linf, Region
 from absdomain.spec import margins
-from absdomain.trainers import draws
-from absdomain.trainers.fields import refused
+from absdomain.trainers import randomness
+from absdomain.trainers.batchnorm import Statistics
+from absdomain.trainers.kappa import Scheduled, WeightRule
 from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step, clean_error, verified_error
+from absdomain.trainers.options import refused
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.schedules import START, Moment
 from absdomain.trainers.stabilise import SMALLEST, Initialisation, as_built, regulariser
-from absdomain.trainers.statistics import Statistics
-from absdomain.trainers.weights import Scheduled, WeightRule
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Certified(Objective):
         if self.settings.weight.learns:
             kappa = self.settings.weight.kappa(kappa, self.learnt.item()) if eps > 0 else 1.0
         super().set(eps=eps, kappa=kappa, beta=beta, at=at)
-        self.domain = draws.drawn(self.given, self.seed, at)
+        self.domain = randomness.drawn(self.given, self.seed, at)
         faded = min(eps / self.eps_end, 1.0) if self.eps_end > 0 else 1.0
         self.intensity.fill_(self.settings.regularise * (1 - faded))
         self.with_regulariser = self.settings.regularise > 0 and faded < 1
@@ -149,7 +148,7 @@ class Certified(Objective):
     @property
     def sound(self) -> AnyDomain:
         """The domain without random projections, or Box if it proves nothing even so."""
-        exact = draws.exact(self.domain)
+        exact = randomness.exact(self.domain)
         return exact if exact.guarantee is Guarantee.SOUND else parse("box")
 
     def forward(self, x: Tensor, y: Tensor) -> Step:

@@ -12,7 +12,7 @@ from typing import Annotated
 from torch import Tensor
 from torch.nn import functional
 
-from absdomain.trainers.fields import Named
+from absdomain.trainers.options import Named
 
 FLOOR = -10.0  # of the hinge: a margin above 10 earns nothing more
 

@@ -14,13 +14,12 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
-from absdomain.algebra import AnyDomain
 from absdomain.data import canonical
-from absdomain.expression import parse
+from absdomain.domain import AnyDomain, parse
 from absdomain.registry import find
-from absdomain.trainers import fields
-from absdomain.trainers.fields import RecipeError
+from absdomain.trainers import options as fields
 from absdomain.trainers.objective import Objective
+from absdomain.trainers.options import RecipeError
 from absdomain.trainers.recipe import Recipe
 
 S = TypeVar("S")
@@ -109,6 +108,17 @@ def read(text: str) -> Method[Any]:
     return method.with_options(**options)
 
 
+def lasting(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe of so many epochs whose phases, those of the method's settings too, have the same proportions.
+
+    The method must be there to be found: its own module cannot call this while it is loading.
+    """
+    if epochs == recipe.epochs:
+        return recipe
+    scale = epochs / recipe.epochs
+    return fields.stretched(recipe, scale, epochs=epochs, trainer=str(read(recipe.trainer).stretched(scale)))
+
+
 def revised(template: Recipe, **given: Any) -> Recipe:
     """The template with the given fields; the phases that are not given themselves stretch with given["epochs"].
 
@@ -120,8 +130,8 @@ def revised(template: Recipe, **given: Any) -> Recipe:
         given = {"eps_eval": None} | given
     method, options = _parsed(text)
     if _parsed(template.trainer)[0].name != method.name:
-        template = replace(template, trainer=method.template(template.data).lasting(template.epochs).trainer)
-    recipe = template.lasting(given.get("epochs", template.epochs)).with_fields(**given)
+        template = replace(template, trainer=lasting(method.template(template.data), template.epochs).trainer)
+    recipe = lasting(template, given.get("epochs", template.epochs)).with_fields(**given)
     return replace(recipe, trainer=str(read(recipe.trainer).with_options(**options)))
 
 

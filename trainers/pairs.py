@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from absdomain.modes import evaluating
 from absdomain.region import Region
-from absdomain.trainers.folder import build_network
+from absdomain.runtime.modes import evaluating
 from absdomain.trainers.method import Setup
 from absdomain.trainers.objective import clean_error
+from absdomain.trainers.run.folder import build_network
 
 
 def partner(setup: Setup[Any]) -> nn.Module:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from absdomain.trainers.fields import Epochs, RecipeError, changed, refused, stretched
+from absdomain.trainers.options import Epochs, RecipeError, changed, refused
 from absdomain.trainers.schedules import Moment, Schedule, StepDecay
 
 
@@ -85,18 +85,6 @@ class Recipe:
     def on(self, data: str, **given: Any) -> Recipe:
         """The same recipe for another data set, with the given fields."""
         return replace(self, data=data, **given)
-
-    def lasting(self, epochs: int) -> Recipe:
-        """The recipe of so many epochs whose phases, those of the method's settings too, have the same proportions.
-
-        The method must be there to be found: its own module cannot call this while it is loading.
-        """
-        if epochs == self.epochs:
-            return self
-        from absdomain.trainers.method import read  # which imports this module
-
-        scale = epochs / self.epochs
-        return stretched(self, scale, epochs=epochs, trainer=str(read(self.trainer).stretched(scale)))
 
     def with_fields(self, **given: Any) -> Recipe:
         """A copy with the given fields, each checked by name and type."""

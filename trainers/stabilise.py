@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from absdomain.bounds import Bounds
-from absdomain.expression import parse
+from absdomain.domain import parse
 from absdomain.graph import Graph
 from absdomain.kinds import Affine
+from absdomain.linear import Bounds
 from absdomain.ops import ReLU
 from absdomain.region import Region
-from absdomain.trainers.fields import Named
-from absdomain.trainers.parallel import current
+from absdomain.trainers.options import Named
+from absdomain.trainers.run.share import current
 
 TOLERANCE = 0.5  # tau: a ratio above it costs nothing
 SMALLEST = 1e-6  # the radius whose boxes are penalised before eps grows

@@ -9,7 +9,7 @@ over a box, for any slopes s; every relaxation of every domain is then a choice 
 
 from absdomain.kinds.affine import Affine
 from absdomain.kinds.elementwise import Elementwise, PiecewiseLinear
-from absdomain.kinds.nonlinear import Line, Nonlinear, Piece, Slopes
+from absdomain.kinds.nonlinear import Line, Nonlinear, Piece, Slopes, Slot
 from absdomain.kinds.op import Op, Shape
 from absdomain.kinds.smooth import Bracketed, Smooth
 
@@ -24,5 +24,6 @@ __all__ = [
     "PiecewiseLinear",
     "Shape",
     "Slopes",
+    "Slot",
     "Smooth",
 ]

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds.op import Op, Shape, metas
-from absdomain.rows import Rows
+from absdomain.linear import Bounds, Rows
+from absdomain.linear.bounds import Endless
 
 
 class Affine(Op):
@@ -63,6 +64,23 @@ class Affine(Op):
         """|A| rs for rs >= 0: the radius of the image of a box of these radii."""
         return self.linear(self.magnitude, *rs)
 
+    def image(self, *boxes: Bounds) -> Bounds:
+        """[A c + b - |A| r, A c + b + |A| r], the interval hull over a product of boxes: exact for one op.
+
+        (B, *output shape). An op without a weight is monotone, so its two ends are enough; the others need centre and
+        radius. Source: Gowal et al. 2018, section 3.
+        """
+        if self.weight is None:
+            kind = Bounds if all(b.bounded for b in boxes) else Endless
+            return kind(self(*(b.lower for b in boxes)), self(*(b.upper for b in boxes)))
+        if not all(b.bounded for b in boxes):
+            return _by_signs(self, boxes)
+        centres = [b.centre for b in boxes]
+        radius = self.modulus(*(b.reach(c) for b, c in zip(boxes, centres, strict=True)))
+        centre = self(*centres)
+        lower = centre - radius
+        return Bounds(lower, centre + radius if torch.is_grad_enabled() else radius.add_(centre))
+
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         """A(w)^T y, for y of shape (M, *output shape); derived by vjp, overridden where a closed form is faster."""
         zeros = [y.new_zeros(1, *shape).expand(y.shape[0], *shape) for shape in shapes]
@@ -91,3 +109,20 @@ class Affine(Op):
         weight = twin.weight
         object.__setattr__(twin, "_magnitude", None if weight is None else weight.abs())
         return twin
+
+
+def _by_signs(op: Affine, boxes: tuple[Bounds, ...]) -> Bounds:
+    """[A+ l + A- u + b, A+ u + A- l + b], infinite where a nonzero entry of A meets an infinite end."""
+    assert op.weight is not None
+    plus, minus = op.weight.clamp(min=0), op.weight.clamp(max=0)
+
+    def end(lows: list[Tensor], highs: list[Tensor], far: float) -> Tensor:
+        """A+ lows + A- highs, where the lows may be `far`, and the highs -far."""
+        low, high = ([t.masked_fill(t.isinf(), 0.0) for t in ts] for ts in (lows, highs))
+        value = op.linear(plus, *low) + op.linear(minus, *high)
+        met = op.linear(plus, *(t.isinf().to(t) for t in lows)) - op.linear(minus, *(t.isinf().to(t) for t in highs))
+        value = value.masked_fill((met > 0) & ~value.isnan(), far)
+        return value if op.offset is None else value + op.offset
+
+    lowers, uppers = [b.lower for b in boxes], [b.upper for b in boxes]
+    return Endless(end(lowers, uppers, -torch.inf), end(uppers, lowers, torch.inf))

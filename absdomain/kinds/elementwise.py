@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from functools import cached_property, reduce
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, ClassVar
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds.nonlinear import Line, Nonlinear, Piece, Slopes
 from absdomain.kinds.op import Shape
-from absdomain.rows import Rows
+from absdomain.linear import Bounds, Rows
 
 if TYPE_CHECKING:
-    import sympy
+    pass
 
 
 # How an op whose derivative is not known is asked for its steepest slope.
@@ -34,23 +32,6 @@ class Elementwise(Nonlinear):
 
     increasing: ClassVar[bool] = False  # f is nondecreasing, so that its image is that of the two ends
     domain: ClassVar[tuple[float, float]] = (-torch.inf, torch.inf)  # f is finite between these, and perhaps at them
-
-    @staticmethod
-    def from_sympy(
-        expression: sympy.Expr,
-        *,
-        inflections: Sequence[float] | None = None,
-        domain: tuple[float, float] = (-torch.inf, torch.inf),
-    ) -> Elementwise:
-        """x -> expression(x), for a sympy expression in one symbol: everything else is derived (absdomain.formula).
-
-        inflections: where f'' changes its sign, all such places, if they cannot be found; that it keeps its sign
-        between them is shown, or the formula refused. domain: the x for which the formula is meant; a box that leaves
-        it has an infinite band. Errors: ValueError, with what cannot be shown and where.
-        """
-        from absdomain.formula import formula
-
-        return formula(expression, inflections=inflections, domain=domain)
 
     def defined(self, box: Bounds) -> Tensor | None:
         """Where f is finite over the whole box, boolean (B, *shape); None: everywhere."""
@@ -82,11 +63,9 @@ class Elementwise(Nonlinear):
         return (rows.times(slopes[0]),)
 
     def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
-        """<c+, b> + <c-, t> = <c, b> + <c-, t - b>, for the intercepts b below and t above."""
-        b = below.intercept
-        t = torch.zeros_like(above.slopes[0]) if above.intercept is None else above.intercept
-        pulled, const = rows.split(below.slopes[0], above.slopes[0], t if b is None else t - b)
-        return (pulled,), const if b is None else const + rows.dot(b)
+        high = torch.zeros_like(above.slopes[0]) if above.intercept is None else above.intercept
+        pulled, const = rows.split(below.slopes[0], above.slopes[0], below.intercept, high)
+        return (pulled,), const
 
     def _gaps(self, slope: Tensor, box: Bounds) -> list[Tensor]:
         """f(p) - slope p at the ends and at the critical points."""

@@ -8,10 +8,10 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds.op import Op, Shape, metas
-from absdomain.rows import Rows
+from absdomain.linear import Bounds, Rows
 
+Slot = tuple["Nonlinear", int]  # where an activation is read: by which op, as which of its arguments
 Slopes = tuple[Tensor, ...]  # one tensor per argument, each of that argument's shape (B, *shape)
 
 

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds.elementwise import Elementwise
 from absdomain.kinds.nonlinear import Slopes
-from absdomain.stationary import bracket, least
+from absdomain.kinds.stationary import bracket, least
+from absdomain.linear import Bounds
 
 _HALF = 8  # samples on either side of the middle, by which slopes are chosen
 # These two choose slopes, which any line may have: no bound depends on their being right.
@@ -128,7 +128,7 @@ class Bracketed(Smooth):
     """A smooth f whose f'(x) = s has no closed form; it declares f, `derivative`, `breaks` and `bends`.
 
     On a piece where f is convex, f - s x is greatest at an end, and least at a stationary point that is bracketed and
-    closed by tangents (absdomain.stationary); where f is concave, the other way round. Law: on the piece before the
+    closed by tangents (kinds.stationary); where f is concave, the other way round. Law: on the piece before the
     first break bends[0] f is convex, and so on: 1 for a convex piece, -1 for a concave one, 0 for an affine one.
     """
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds import Affine, Shape
+from absdomain.kinds.live import live_fields
 from absdomain.laws import matrices
 from absdomain.laws.broken import equal, holds, slack
 from absdomain.laws.derivatives import directional, gradchecked, tensors, with_tensors
 from absdomain.laws.drawing import normal
 from absdomain.laws.rows import bundles, check_rows, pair
-from absdomain.live import live_fields
-from absdomain.rows import Rows
+from absdomain.linear import Rows
 
 
 def check_affine(op: Affine, *shapes: Shape, rng: Random, batch: int | None = None) -> None:

@@ -10,13 +10,12 @@ from random import Random
 import torch
 from torch import Tensor
 
-from absdomain import roots
 from absdomain.kinds import Affine, Shape
 from absdomain.laws.broken import LawBroken
 from absdomain.laws.drawing import generator, normal
 from absdomain.laws.everywhere import BATCHES, UNITS, of_dtype
 from absdomain.laws.rows import over_the_edge, seen
-from absdomain.rows import Rows
+from absdomain.linear import Rows, roots
 
 
 def check_batches(

@@ -7,9 +7,9 @@ from random import Random
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Elementwise, Nonlinear, Op, Shape, Slopes
 from absdomain.laws.drawing import generator, normal
+from absdomain.linear import Bounds
 
 Range = tuple[float, float]
 EVERYWHERE: Range = (-torch.inf, torch.inf)

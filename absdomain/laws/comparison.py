@@ -11,7 +11,6 @@ from random import Random
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.laws import witnesses
@@ -20,6 +19,7 @@ from absdomain.laws.examples import Example
 from absdomain.laws.orderings import theorem
 from absdomain.laws.problems import AnyDomain
 from absdomain.laws.promises import elision_is_never_looser, precision
+from absdomain.linear import Bounds
 from absdomain.ops import Reshape
 from absdomain.region import Region
 from absdomain.spec import Spec

@@ -14,9 +14,9 @@ from torch.autograd.gradcheck import GradcheckError
 
 from absdomain.graph import Graph
 from absdomain.kinds import Op
+from absdomain.kinds.live import LiveField, live_fields
 from absdomain.laws.broken import LawBroken, at_most
 from absdomain.laws.drawing import normal
-from absdomain.live import LiveField, live_fields
 
 
 def tensors(op: Op) -> list[Tensor]:

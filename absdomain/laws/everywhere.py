@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Elementwise, Line, Nonlinear, Shape, Slopes
 from absdomain.laws import places
 from absdomain.laws.boxes import Range
 from absdomain.laws.broken import ROUNDING, LawBroken, holds
 from absdomain.laws.digits import in_digits
 from absdomain.laws.drawing import generator, normal
+from absdomain.linear import Bounds
 
 # Of the largest number that is added up, entry by entry. Some dozens of roundings, as in ROUNDING: 6e-8 each.
 UNITS = {torch.float64: ROUNDING, torch.float32: 2e-5}

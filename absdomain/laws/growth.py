@@ -9,12 +9,12 @@ from random import Random
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds, hull
 from absdomain.graph import Graph, Node
 from absdomain.kinds import Affine, Nonlinear, Op, Shape
 from absdomain.laws import drawing
 from absdomain.laws.activations import STEEP, product
 from absdomain.laws.drawing import LARGEST, NONLINEAR, Maker, arguments, normal, weights
+from absdomain.linear import Bounds
 from absdomain.ops import Add, Clamp, Concat, Dense, Max, Product, Reshape, Scale
 from absdomain.region import Region
 
@@ -136,7 +136,7 @@ def interval(op: Op, args: tuple[Bounds, ...]) -> Bounds:
     """Interval bounds of an op over boxes."""
     match op:
         case Affine():
-            return hull(op, *args)
+            return op.image(*args)
         case Nonlinear():
             return op.image(args)
     raise TypeError(f"{type(op).__name__} is neither Affine nor Nonlinear (absdomain.kinds)")

@@ -8,7 +8,6 @@ from random import Random
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Elementwise, Line, Nonlinear, Shape, Slopes
 from absdomain.laws import boxes as trial
 from absdomain.laws.boxes import EVERYWHERE, Range
@@ -17,7 +16,7 @@ from absdomain.laws.derivatives import directional, gradchecked
 from absdomain.laws.drawing import normal
 from absdomain.laws.pieces import check_pieces
 from absdomain.laws.rows import bundles, check_rows, seen
-from absdomain.rows import Rows
+from absdomain.linear import Bounds, Rows
 
 TIGHT = 0.02  # of the width of f(x) - <s, x> over the box: what a band that is called exact may miss
 GUARDED = 1e-8  # what a guard of the chord's denominator may cost (it keeps the derivative finite)

@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 
-from absdomain.algebra import Guided, Meet
-from absdomain.expression import ExpressionError, parse
+from absdomain.domain import ExpressionError, Guided, Meet, parse
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Nonlinear, PiecewiseLinear

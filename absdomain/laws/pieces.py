@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Nonlinear, Piece, Slopes
 from absdomain.laws.broken import at_most, equal, finite, holds
+from absdomain.linear import Bounds
 
 
 def check_pieces(op: Nonlinear, boxes: tuple[Bounds, ...], xs: Sequence[Tensor], room: Tensor) -> None:

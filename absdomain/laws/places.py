@@ -7,11 +7,11 @@ from random import Random
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Elementwise, Nonlinear, Shape
 from absdomain.laws import boxes as trial
 from absdomain.laws.boxes import Range
 from absdomain.laws.drawing import generator, normal
+from absdomain.linear import Bounds
 
 SIZES = (-6.0, 6.0)  # powers of ten
 _GRID = 2000  # places on either side of 0, from which bends are told

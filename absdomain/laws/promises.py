@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.domain import Trace
 from absdomain.guarantee import Guarantee
 from absdomain.laws import drawing, matrices, optima, places, regions, witnesses
@@ -19,6 +18,7 @@ from absdomain.laws.drawing import normal
 from absdomain.laws.examples import Example
 from absdomain.laws.problems import AnyDomain
 from absdomain.laws.shrink import alone
+from absdomain.linear import Bounds
 from absdomain.ops import Dense
 from absdomain.region import L1, L2, Linf
 from absdomain.spec import halfspaces

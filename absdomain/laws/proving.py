@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absdomain._question import Question, Said
 from absdomain.attack import inside
+from absdomain.certification.question import Question, Said
 from absdomain.domain import Decision
 from absdomain.guarantee import Guarantee
 from absdomain.laws import digits, witnesses

@@ -15,8 +15,8 @@ from absdomain.kinds import Affine
 from absdomain.laws import drawing, matrices, witnesses
 from absdomain.laws.broken import at_most, equal, finite, holds, slack
 from absdomain.laws.members import check_members
+from absdomain.linear import Rows
 from absdomain.region import L1, L2, Interval, Linf, Region
-from absdomain.rows import Rows
 
 
 def _of_box(region: Any, c: Tensor, lower: Tensor, upper: Tensor) -> Tensor:

@@ -8,14 +8,12 @@ from random import Random
 import torch
 from torch import Tensor
 
-from absdomain import roots
-from absdomain.bounds import Bounds
 from absdomain.kinds import Affine, Shape
 from absdomain.laws import drawing
 from absdomain.laws.broken import at_most, equal, holds, slack
 from absdomain.laws.drawing import generator, normal
+from absdomain.linear import Bounds, Rows, roots
 from absdomain.ops import Conv
-from absdomain.rows import Rows
 
 
 def bundles(rng: Random, batch: int, shape: Shape) -> list[Rows]:

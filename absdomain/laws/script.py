@@ -15,6 +15,7 @@ _HEAD = """\
 import torch
 from absdomain import *
 from absdomain.ops import *
+from absdomain.ops.formula import from_sympy
 
 torch.set_default_dtype(torch.float64)
 nan, inf = float("nan"), float("inf")
@@ -57,7 +58,7 @@ def _graph(graph: Graph) -> str:
 
 
 def _domain(domain: object) -> str:
-    from absdomain.expression import parse
+    from absdomain.domain import parse
 
     try:
         parse(str(domain))

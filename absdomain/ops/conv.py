@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.kinds import Affine, Shape
-from absdomain.live import live
-from absdomain.rows import Rows
+from absdomain.kinds.live import live
+from absdomain.linear import Rows
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d}
 _CONVOLVE_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d}

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.kinds import Affine, Op, Shape
-from absdomain.live import live
-from absdomain.rows import Rows
+from absdomain.kinds.live import live
+from absdomain.linear import Rows
 
 
 @dataclass(frozen=True, eq=False)

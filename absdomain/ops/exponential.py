@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Smooth
+from absdomain.linear import Bounds
 
 
 @dataclass(frozen=True, eq=False)

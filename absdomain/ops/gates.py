@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Bracketed, Smooth
+from absdomain.linear import Bounds
 
 _SILU_FLAT = 2.3993572805154668  # x tanh(x / 2) = 2
 _TANH_FLAT = 1.4185040087908284  # f'' = 0 for the form by tanh

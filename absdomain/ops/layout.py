@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.kinds import Affine, Shape
-from absdomain.rows import Rows
+from absdomain.linear import Rows
 
 
 @dataclass(frozen=True, eq=False)

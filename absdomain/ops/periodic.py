@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Slopes, Smooth
+from absdomain.linear import Bounds
 
 
 class _Wave(Smooth):

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Line, PiecewiseLinear, Slopes
+from absdomain.linear import Bounds
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from math import inf
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Smooth
+from absdomain.linear import Bounds
 
 
 @dataclass(frozen=True, eq=False)

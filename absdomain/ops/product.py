@@ -8,8 +8,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Nonlinear, Shape, Slopes
+from absdomain.linear import Bounds
 
 _TIE = 1e-3  # of the planes' largest distance: bounds that are nearer to each other count as equal
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Smooth
+from absdomain.linear import Bounds
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Nonlinear, Shape, Slopes
+from absdomain.linear import Bounds
 
 _LEVELS = (0.25, 0.5, 0.75, 1.0)  # places in the box whose log-sum-exp is tried as a level: every level gives a bound
 _STEEP = 50.0  # the exponential is still a float

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.kinds import Affine, Shape
+from absdomain.linear import Rows
 from absdomain.ops.conv import fits, spread
-from absdomain.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)

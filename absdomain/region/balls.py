@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds, numbers
 from absdomain.kinds import Affine
+from absdomain.linear import Bounds, Rows
+from absdomain.linear.bounds import numbers
 from absdomain.region.base import Draws, Region, drawn, image, inhabited, uniform
-from absdomain.rows import Rows
 
 _BLOCK = 2**21  # coefficients held at once while an op's matrix is written out
 

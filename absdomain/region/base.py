@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine
-from absdomain.rows import Rows
+from absdomain.linear import Bounds, Rows
 
 Draws = torch.Generator | Sequence[torch.Generator] | None  # one for all samples, one for each, or torch's own
 FAR = 2.0**20  # in radii: from so far away the projection of a gradient onto a ball is its steepest point

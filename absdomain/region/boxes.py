@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds, hull, numbers
 from absdomain.kinds import Affine
+from absdomain.linear import Bounds, Rows
+from absdomain.linear.bounds import numbers
 from absdomain.region.base import Draws, Region, image, inhabited, uniform
-from absdomain.rows import Rows
 
 
 class Box(Region):
@@ -41,7 +41,7 @@ class Box(Region):
         return [x >= numbers(box.lower[sample]), x <= numbers(box.upper[sample])]
 
     def hull(self, op: Affine) -> Bounds:
-        return hull(op, self.box())
+        return op.image(self.box())
 
     def moved(self, op: Affine) -> Region:
         ends = self.hull(op)

@@ -16,8 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
+from absdomain.proofs.kernel.world import explore
 from absdomain.proofs.lemma import Result
-from absdomain.proofs.world import explore
 
 HELPER = "_returned_wrong"  # the name under which a mutant finds `returned_wrong`
 

@@ -10,9 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from absdomain import ops
-from absdomain.algebra import Guided, Meet, Mix
-from absdomain.cli import app
-from absdomain.domain import Domain
+from absdomain.cli.main import app
+from absdomain.domain import Domain, Guided, Meet, Mix
 from absdomain.kinds import Op
 from absdomain.proofs.lemma import Lemma, lemmas, markdown, verify
 from absdomain.registry import find, names

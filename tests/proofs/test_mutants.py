@@ -10,18 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from absdomain import _ascent, backward, bounds, stationary
-from absdomain.algebra import Guided, Meet, Mix
-from absdomain.bounds import Bounds
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Guided, Meet, Mix
 from absdomain.domains import zonotope
 from absdomain.domains.box import Box
 from absdomain.domains.dual import Dual
 from absdomain.domains.symbolic_gap import Gap, SymbolicGap
-from absdomain.formula import Formula
 from absdomain.graph import Graph
-from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Piece, PiecewiseLinear, smooth
-from absdomain.ops import (
+from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Piece, PiecewiseLinear, smooth, stationary
+from absdomain.linear import Bounds, Rows, bounds
+from absdomain.ops import (  # fmt: skip
     ELU,
     GELU,
     Abs,
@@ -44,12 +41,13 @@ from absdomain.ops import (
     Sin,
     Softplus,
     Tanh,
-)  # fmt: skip
+)
+from absdomain.ops.formula import Formula
+from absdomain.proofs.kernel.world import Unproved, explore
 from absdomain.proofs.lemma import Lemma, lemmas
-from absdomain.proofs.world import Unproved, explore
 from absdomain.reference import MatchedSpace
 from absdomain.region import L1, L2, Interval
-from absdomain.rows import Rows
+from absdomain.relations import ascent, backward
 from absdomain.trainers import directions, losses
 
 Patch = Callable[[Any], Any]  # the shipped function -> the mutant
@@ -278,7 +276,7 @@ MUTANTS = (
     Mutant("half of the derivative", "slope_range", Sigmoid, "derivative", scaled(0.5)),
     Mutant("an overflow is a bound", "smooth", smooth, "_finite", always(lambda bound, slope: bound)),
     Mutant("windows that are not cleaned", "windows", Rows, "cleaned", always(lambda self: self)),
-    Mutant("the last slopes are kept, not the best", "ascent", _ascent, "_better",
+    Mutant("the last slopes are kept, not the best", "ascent", ascent, "_better",
            always(lambda highest, bound, best, moved: (bound, moved))),
 )  # fmt: skip
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.proofs.certificate import Fact, boundary, contradicts
-from absdomain.proofs.exact import Exact, exact, numbers, prove, real, reals
+from absdomain.proofs.kernel.certificate import Fact, boundary, contradicts
+from absdomain.proofs.kernel.exact import Exact, exact, numbers, prove, real, reals
+from absdomain.proofs.kernel.polynomial import Poly
+from absdomain.proofs.kernel.world import Refuted, Undefined, Unproved, World, explore
 from absdomain.proofs.lemma import SYMBOLS, Lemma, Twin, verify
-from absdomain.proofs.polynomial import Poly
-from absdomain.proofs.world import Refuted, Undefined, Unproved, World, explore
 
 x, y, z = (Poly.symbol(name) for name in "xyz")
 

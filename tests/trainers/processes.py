@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from absdomain.attack import Pgd
-from absdomain.certification import certify
+from absdomain.certification import Verdict, certify
 from absdomain.data import load
-from absdomain.expression import parse
-from absdomain.parallel import ALONE, World
+from absdomain.domain import parse
+from absdomain.runtime.processes import ALONE, World
 from absdomain.trainers import (
     Diverged,
     Method,
@@ -29,13 +29,12 @@ from absdomain.trainers import (
     Setup,
     Step,
     StepMetrics,
-    folder,
     method,
     train,
 )
-from absdomain.trainers.parallel import current
+from absdomain.trainers.run import folder
+from absdomain.trainers.run.share import current
 from absdomain.trainers.schedules import START
-from absdomain.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240.0  # nothing here may hang

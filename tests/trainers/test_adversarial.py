@@ -10,8 +10,8 @@ from torch.nn import functional
 from absdomain.attack import adam, ascend, cross_entropy, fgsm, margin_loss
 from absdomain.region import L2, Linf, Region
 from absdomain.trainers import Objective, Recipe, RecipeError, read
-from absdomain.trainers.adversarial import Adversarial, Trades
 from absdomain.trainers.attacks import Adam, Attack, Fgsm, Signs
+from absdomain.trainers.methods.adversarial import Adversarial, Trades
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from absdomain import Linf, margins, parse
 from absdomain.attack import fosc
 from absdomain.region import L1, L2, Interval, Region
 from absdomain.trainers import Moment, RecipeError, read
-from absdomain.trainers.advibp import AdvIBP, Part, Settings, Weights
 from absdomain.trainers.attacks import Fgsm
 from absdomain.trainers.losses import robust_cross_entropy
+from absdomain.trainers.methods.advibp import AdvIBP, Part, Settings, Weights
 from absdomain.trainers.moments import Moments
 
 

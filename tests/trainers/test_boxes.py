@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from absdomain import Linf, margins, parse
-from absdomain.trainers import Certified, Recipe, RecipeError, Setup, read, sabr
+from absdomain.trainers import Certified, Recipe, RecipeError, Setup, read
 from absdomain.trainers.attacks import Attack, Fgsm, Signs
 from absdomain.trainers.certified import worst_margins
-from absdomain.trainers.expressive import CCIBP, MTLIBP, ExpIBP, Expressive
 from absdomain.trainers.losses import robust_cross_entropy
-from absdomain.trainers.sabr import Sabr
+from absdomain.trainers.methods import sabr
+from absdomain.trainers.methods.expressive import CCIBP, MTLIBP, ExpIBP, Expressive
+from absdomain.trainers.methods.sabr import Sabr
 from absdomain.trainers.stabilise import as_built
 
 SHIFT = Signs(1, 0.5)

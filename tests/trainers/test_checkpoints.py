@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from absdomain._writing import WriteError, _temporary
-from absdomain.trainers import checkpoints
-from absdomain.trainers.checkpoints import CheckpointError
+from absdomain.runtime.writing import WriteError, _temporary
+from absdomain.trainers.run import checkpoints
+from absdomain.trainers.run.checkpoints import CheckpointError
 
 TENSORS = {
     "a": torch.tensor([1 / 3, math.inf]),

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from absdomain import certify
+from absdomain.certification import Status
 from absdomain.data import load
-from absdomain.normalise import Normalise
+from absdomain.data.normalise import Normalise
 from absdomain.trainers import load_run, read, train
 from absdomain.trainers.augment import augment
-from absdomain.verdict import Status
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from absdomain.commands import runs
+from absdomain.report import runs
 from absdomain.trainers import Recipe, read, train
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from absdomain.trainers import load_run, train
-from absdomain.trainers.cosine import Cosine, Settings, cosine
+from absdomain.trainers.methods.cosine import Cosine, Settings, cosine
 
 
 def networks() -> tuple[nn.Module, nn.Module]:

@@ -20,7 +20,7 @@ import torch
 
 from absdomain.registry import names
 from absdomain.trainers import Recipe, read, read_metrics, train
-from absdomain.trainers.crown_ibp import crown_ibp
+from absdomain.trainers.methods.crown_ibp import crown_ibp
 
 RANDOM_KILLS, KILLS_WHILE_WRITING = 12, 6
 PROGRAM = """

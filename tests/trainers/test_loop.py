@@ -23,8 +23,8 @@ from absdomain.trainers import (
     read_metrics,
     train,
 )
-from absdomain.trainers.crown_ibp import crown_ibp
-from absdomain.trainers.natural import natural
+from absdomain.trainers.methods.crown_ibp import crown_ibp
+from absdomain.trainers.methods.natural import natural
 
 
 def short(**given: Any) -> Recipe:
@@ -259,7 +259,7 @@ def test_more_held_out_than_there_are_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_device_is_refused(tmp_path: Path) -> None:
-    from absdomain.trainers.session import start
+    from absdomain.trainers.run.session import start
 
     list(train(short(epochs=1, ramp=0.0), tmp_path))
     session = start(tmp_path, short(epochs=1, ramp=0.0), load("digits", "train"), torch.device("cpu"))

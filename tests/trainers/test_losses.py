@@ -10,8 +10,8 @@ from torch.nn import functional
 from absdomain import Linf, margins, parse, to_graph
 from absdomain.trainers import Recipe, hinge, robust_cross_entropy, softplus
 from absdomain.trainers.certified import Certified, Settings, certified, worst_margins
-from absdomain.trainers.fields import RecipeError
-from absdomain.trainers.weights import Adaptive
+from absdomain.trainers.kappa import Adaptive
+from absdomain.trainers.options import RecipeError
 
 LOWER = torch.tensor([[1.0, -2.0, 0.5], [30.0, 0.0, -1.0]], dtype=torch.float64)
 

@@ -10,16 +10,16 @@ from torch.nn import functional
 from absdomain import Linf, margins, parse, to_graph
 from absdomain.attack import adam, margin_loss
 from absdomain.data import DataError
-from absdomain.modes import evaluating
 from absdomain.registry import names
+from absdomain.runtime.modes import evaluating
 from absdomain.trainers import Moment, Objective, Recipe, RecipeError, read
-from absdomain.trainers.adversarial import Adversarial
-from absdomain.trainers.advibp import AdvIBP
 from absdomain.trainers.attacks import Adam, Signs
 from absdomain.trainers.certified import Certified, worst_margins
 from absdomain.trainers.losses import softplus
-from absdomain.trainers.robustra import Robustra
-from absdomain.trainers.shi import shi
+from absdomain.trainers.methods.adversarial import Adversarial
+from absdomain.trainers.methods.advibp import AdvIBP
+from absdomain.trainers.methods.robustra import Robustra
+from absdomain.trainers.methods.shi import shi
 from absdomain.trainers.stabilise import ibp
 
 MIX = "mix(deeppoly.guided(by=box), box)"

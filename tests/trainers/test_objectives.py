@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from absdomain import Linf, margins, parse, to_graph
-from absdomain.algebra import Mix
+from absdomain.domain import Mix
 from absdomain.trainers import read
 from absdomain.trainers.certified import Certified
-from absdomain.trainers.crown_ibp import CrownIBP
 from absdomain.trainers.losses import robust_cross_entropy
-from absdomain.trainers.natural import Natural
+from absdomain.trainers.methods.crown_ibp import CrownIBP
+from absdomain.trainers.methods.natural import Natural
 from absdomain.trainers.objective import Objective, verified_error
 
 MIXTURE = "mix(deeppoly.guided(by=box), box)"

@@ -8,6 +8,7 @@ import pytest
 
 from absdomain.registry import find, names
 from absdomain.trainers import Recipe, read
+from absdomain.trainers.method import lasting
 
 AUGMENTED: dict[str, Any] = {"flip": True, "crop": 4, "normalise": True}
 PURE, NATURAL = {"kappa_start": 0.0, "kappa_end": 0.0}, {"kappa_start": 1.0, "kappa_end": 0.5}
@@ -143,7 +144,7 @@ SMOOTH = [name for name in names("presets") if not find("presets", name).stair] 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_a_compressed_preset_is_at_the_same_place_at_the_same_share_of_its_time(name: str) -> None:
     whole: Recipe = find("presets", name)  # type: ignore[assignment]
-    short = whole.lasting(10)
+    short = lasting(whole, 10)
     phases = {"epochs", "warmup", "ramp", "milestones", "trainer"}
     assert {field for field, value in short.to_json().items() if value != whole.to_json()[field]} <= phases
     per_epoch = 10_000
@@ -156,10 +157,10 @@ def test_a_compressed_preset_is_at_the_same_place_at_the_same_share_of_its_time(
 
 
 def test_phases_of_options_and_stairs_are_compressed_too() -> None:
-    short: Recipe = find("presets", "cifar10-16-255-advibp-dm-small").lasting(320)  # type: ignore[attr-defined]
+    short = lasting(find("presets", "cifar10-16-255-advibp-dm-small"), 320)  # type: ignore[arg-type]
     own = read(short.trainer).settings
     assert (own.natural, own.hold, own.decay, short.warmup, short.ramp) == pytest.approx((20, 2, 28, 41, 140))
-    pair: Recipe = find("presets", "mnist-0.3-robustra-small").lasting(20)  # type: ignore[attr-defined]
+    pair = lasting(find("presets", "mnist-0.3-robustra-small"), 20)  # type: ignore[arg-type]
     assert [pair.at(epoch, 1).eps for epoch in range(6)] == pytest.approx([0.01, 0.01, 0.3, 0.3, 0.3, 0.3])
-    wong: Recipe = find("presets", "mnist-0.1-wong-kolter-small").lasting(12)  # type: ignore[attr-defined]
+    wong = lasting(find("presets", "mnist-0.1-wong-kolter-small"), 12)  # type: ignore[arg-type]
     assert [wong.at(epoch, 1).eps for epoch in range(5)] == pytest.approx([0.01, 0.04, 0.07, 0.1, 0.1])

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from absdomain.trainers.certified import certified
-from absdomain.trainers.crown_ibp import crown_ibp
-from absdomain.trainers.fields import RecipeError
-from absdomain.trainers.ibp import ibp, pure_ibp
 from absdomain.trainers.method import Method
-from absdomain.trainers.natural import natural
+from absdomain.trainers.methods.crown_ibp import crown_ibp
+from absdomain.trainers.methods.ibp import ibp, pure_ibp
+from absdomain.trainers.methods.natural import natural
+from absdomain.trainers.options import RecipeError
 from absdomain.trainers.recipe import Recipe
 
 METHODS = (natural, certified, ibp, pure_ibp, crown_ibp)

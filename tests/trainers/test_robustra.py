@@ -13,8 +13,8 @@ from absdomain import Linf, MatchedSpace, ReferenceSpace, Region, parse
 from absdomain.spec import targeted
 from absdomain.trainers import Moment, Recipe, RecipeError, load_run, read_metrics, train
 from absdomain.trainers.attacks import Attack, Signs
+from absdomain.trainers.methods.robustra import Robustra, Settings, Weights, robustra
 from absdomain.trainers.pairs import transfer_error
-from absdomain.trainers.robustra import Robustra, Settings, Weights, robustra
 from tests.trainers.test_state import rows, stopped_at
 from tests.trainers.test_wong_kolter import X, Y, example_1
 

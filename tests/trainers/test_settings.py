@@ -9,9 +9,9 @@ import pytest
 
 from absdomain.trainers import Method, Natural, Recipe, RecipeError, losses, method, read
 from absdomain.trainers.certified import Settings
-from absdomain.trainers.fields import Epochs, Named
-from absdomain.trainers.method import revised
-from absdomain.trainers.weights import Adaptive, Scheduled
+from absdomain.trainers.kappa import Adaptive, Scheduled
+from absdomain.trainers.method import lasting, revised
+from absdomain.trainers.options import Epochs, Named
 
 
 class Moments(Enum):
@@ -124,10 +124,10 @@ def test_what_is_no_method_is_refused(text: str, message: str) -> None:
 
 
 def test_the_phases_of_settings_stretch_with_the_training() -> None:
-    recipe = Recipe(trainer="made-up(share=0.5, shape=shape(length=8.0))", epochs=100, warmup=10.0).lasting(50)
+    recipe = lasting(Recipe(trainer="made-up(share=0.5, shape=shape(length=8.0))", epochs=100, warmup=10.0), 50)
     assert recipe.warmup == 5.0
     assert read(recipe.trainer).settings == Options(share=0.5, decay=25.0, corners=(5.0, 10.0), shape=Shape(4.0))
-    assert recipe.lasting(100).trainer == "made-up(share=0.5, shape=shape(length=8.0))"
+    assert lasting(recipe, 100).trainer == "made-up(share=0.5, shape=shape(length=8.0))"
 
 
 def test_options_join_those_of_the_recipe_and_are_not_stretched_themselves() -> None:

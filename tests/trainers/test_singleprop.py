@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from absdomain.trainers import Certified, Recipe, read
+from absdomain.trainers.methods.singleprop import singleprop
 from absdomain.trainers.schedules import Moment
-from absdomain.trainers.singleprop import singleprop
 
 
 @pytest.fixture

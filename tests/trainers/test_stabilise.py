@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from absdomain import Linf, parse, to_graph
-from absdomain.bounds import Bounds
-from absdomain.normalise import Normalise
+from absdomain.data.normalise import Normalise
+from absdomain.linear import Bounds
 from absdomain.trainers import Certified, RecipeError, read
 from absdomain.trainers.certified import Settings
 from absdomain.trainers.stabilise import balance, ibp, regulariser, tightness

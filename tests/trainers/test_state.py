@@ -34,10 +34,10 @@ from absdomain.trainers import (
     read_metrics,
     train,
 )
-from absdomain.trainers.fields import Epochs
+from absdomain.trainers.options import Epochs
+from absdomain.trainers.run.guard import compared, loss_trouble, taken
+from absdomain.trainers.run.session import Position
 from absdomain.trainers.schedules import START
-from absdomain.trainers.session import Position
-from absdomain.trainers.spikes import compared, loss_trouble, taken
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Remembering(Objective):
 
 
 def build(setup: Setup[Settings]) -> Objective:
-    from absdomain.trainers.folder import build_network
+    from absdomain.trainers.run.folder import build_network
 
     return Remembering(setup.network, build_network(setup.recipe, (1, 8, 8), setup.classes), setup.settings)
 
@@ -307,7 +307,7 @@ def test_another_torch_version_is_warned_of(tmp_path: Path) -> None:
 
 def test_weights_that_are_not_numbers_never_become_a_model(tmp_path: Path) -> None:
     """The last step of a training ruins the weights, so that no loss shows it."""
-    from absdomain.trainers import loop
+    from absdomain.trainers.run import loop
 
     recipe = HARMED.recipe(epochs=1)
 
@@ -332,7 +332,7 @@ def test_gradients_are_cut_to_their_limit(tmp_path: Path) -> None:
     )
     taken: list[list[Tensor]] = []
 
-    from absdomain.trainers import loop
+    from absdomain.trainers.run import loop
 
     start = loop.start
     with pytest.MonkeyPatch.context() as patch:

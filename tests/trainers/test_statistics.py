@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from absdomain import Linf, margins, parse, to_graph
+from absdomain.trainers.batchnorm import Statistics
 from absdomain.trainers.certified import Certified
-from absdomain.trainers.statistics import Statistics
 
 DOMAINS = ["box", "deeppoly.guided(by=box)", "deeppoly"]
 

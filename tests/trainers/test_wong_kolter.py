@@ -11,9 +11,9 @@ from absdomain import parse
 from absdomain.data import load
 from absdomain.trainers import Moment, Recipe, RecipeError, train
 from absdomain.trainers.certified import Certified
-from absdomain.trainers.draws import throughout
-from absdomain.trainers.session import start
-from absdomain.trainers.wong_kolter import wong_kolter
+from absdomain.trainers.methods.wong_kolter import wong_kolter
+from absdomain.trainers.randomness import throughout
+from absdomain.trainers.run.session import start
 
 
 def example_1() -> nn.Sequential:

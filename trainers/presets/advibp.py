@@ -5,7 +5,7 @@ What is certified at 0.1 on MNIST is trained at 0.2; what is certified at 0.2, 0
 
 from __future__ import annotations
 
-from absdomain.trainers.advibp import advibp
+from absdomain.trainers.methods.advibp import advibp
 from absdomain.trainers.recipe import Recipe
 
 _SIZES = ("small", "medium", "large")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from absdomain.trainers.crown_ibp import crown_ibp
+from absdomain.trainers.methods.crown_ibp import crown_ibp
 
 DEMO = crown_ibp.recipe(data="digits", network="crown-ibp-B", eps=0.1)

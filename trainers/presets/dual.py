@@ -5,9 +5,9 @@ Robustra's small networks have exact boxes, its others 50 projections (section 5
 
 from __future__ import annotations
 
+from absdomain.trainers.methods.robustra import robustra
+from absdomain.trainers.methods.wong_kolter import wong_kolter
 from absdomain.trainers.recipe import Recipe
-from absdomain.trainers.robustra import robustra
-from absdomain.trainers.wong_kolter import wong_kolter
 
 
 def _wong(size: str, data: str, eps: float) -> Recipe:

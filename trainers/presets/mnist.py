@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from absdomain.trainers.certified import certified
-from absdomain.trainers.crown_ibp import crown_ibp
-from absdomain.trainers.ibp import ibp, pure_ibp
 from absdomain.trainers.method import Method
-from absdomain.trainers.natural import natural
+from absdomain.trainers.methods.crown_ibp import crown_ibp
+from absdomain.trainers.methods.ibp import ibp, pure_ibp
+from absdomain.trainers.methods.natural import natural
 from absdomain.trainers.recipe import Recipe
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from absdomain.trainers.methods.singleprop import singleprop
 from absdomain.trainers.recipe import Recipe
-from absdomain.trainers.singleprop import singleprop
 
 
 def _mnist(network: str) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from absdomain.trainers.ibp import ibp
+from absdomain.trainers.methods.ibp import ibp
 
 # 2200 epochs and 100K steps, so of batch 1600 (the text has the 50 of its cheap schedule); of the steps, 5K of warm-up,
 # 50K of ramp, lr / 10 at 60K and 90K. Epochs have 73257 / 1600 = 45.8 steps.

@@ -9,11 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.domain import Domain
 from absdomain.kinds import Affine, Nonlinear
+from absdomain.linear import Bounds, Rows
 from absdomain.region import Region
-from absdomain.rows import Rows
 
 
 class Form(NamedTuple):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from absdomain.bounds import Bounds
 from absdomain.kinds import Elementwise
+from absdomain.linear import Bounds
 from absdomain.lowering import Activation, Call, lowers
 
 

@@ -1,5 +1,0 @@
-"""The table from ATen overloads to ops; a rule is a line or a few."""
-
-from absdomain.aten import activations, arithmetic, composites, layout, pooling, weights
-
-__all__ = ["activations", "arithmetic", "composites", "layout", "pooling", "weights"]

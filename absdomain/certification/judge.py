@@ -1,0 +1,177 @@
+"""From a batch of images to its verdicts: what concrete points show, what bounds prove, and that the two agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from absdomain.attack import Attacked, Network, inside, margin, rounded_towards
+from absdomain.certification.evidence import Answer, Seen, SoundnessError, Told, check_agreement, failure, verdict
+from absdomain.certification.question import Question, Said
+from absdomain.certification.verdict import Reason, Refused, Verdict
+from absdomain.domain import AnyDomain
+from absdomain.guarantee import Guarantee
+from absdomain.lowering import UnsupportedOp
+from absdomain.region import Draws, Region
+from absdomain.region.base import mapped
+
+
+class Attack(Protocol):
+    """Anything that looks for a misclassified point of a region, as `Pgd` does; its text names it in results.
+
+    `certify` gives it a generator for each sample, for `Region.sample`.
+    """
+
+    def __call__(self, model: Network, region: Region, labels: Tensor, *, generator: Draws = None) -> Attacked: ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prover:
+    """A question about every image, and the means to decide it; `judge` does one batch."""
+
+    original: nn.Module  # the given module: a copy in evaluation mode
+    exact: nn.Module  # the same in the certification's dtype
+    question: Question  # of all images, in the certification's dtype
+    domains: tuple[AnyDomain, ...]
+    every: bool
+    attack: Attack | None
+    seed: int
+    margin: float | None
+    strict: bool
+    own: torch.dtype  # the given module's
+
+    def judge(self, index: Tensor, images: Tensor, labels: Tensor) -> list[Verdict]:
+        """The verdicts of images (B, *shape) with labels (B,); `index` (B,) has their places in the whole set."""
+        indices = index.tolist()
+        question = self.question.select(index)
+        seen = self.observe(indices, question, images, labels)
+        answers: list[Answer] = []
+        undecided = torch.ones_like(seen.falsified) if self.every else ~seen.falsified
+        for domain in self.domains:
+            rows = undecided.nonzero().squeeze(1)
+            if not len(rows):
+                break
+            answer, seen = self.ask(domain, rows, question.select(rows), labels[rows], seen)
+            answers.append(answer)
+            check_agreement(answers, seen, indices, labels)
+            if not self.every:
+                undecided[answer.proved] = False
+                undecided &= ~seen.falsified
+        return [verdict(row, index, int(labels[row]), seen, answers) for row, index in enumerate(indices)]
+
+    def observe(self, indices: list[int], question: Question, images: Tensor, labels: Tensor) -> Seen:
+        """Try the images, and the attack's points: rounded to the module's dtype within the region, and run again."""
+        region, dtype = question.region, question.region.centre.dtype
+        wide, narrow = images.to(dtype), images.to(self.own)
+        for row in (~inside(region, wide)).nonzero().flatten().tolist():
+            raise ValueError(f"certify: image {indices[row]} lies outside its own region; is it clipped to its pixels?")
+        logits = _run(self.exact, wide)
+        self._check_graph(question, wide, logits)
+        nominal = margin(logits, labels)
+        correct, points, attacked = self._has(nominal), narrow, None
+        if self.attack is not None:
+            draws = [torch.Generator(images.device).manual_seed(_mixed(self.seed, index)) for index in indices]
+            found = self.attack(self.original, mapped(region, self._narrowed), labels, generator=draws)
+            tried = rounded_towards(region.project(found.points.detach().to(dtype)), wide, self.own)
+            usable = correct & inside(region, tried.to(dtype))
+            points = torch.where(usable.view(-1, *[1] * (images.dim() - 1)), tried, narrow)
+            held = inside(region, points.to(dtype))  # an image rounded to the module's dtype may lie outside
+            attacked = torch.where(held, margin(_run(self.exact, points.to(dtype)), labels), nominal)
+        resisted = correct if attacked is None else correct & self._has(attacked)
+        again = margin(_run(self.original, points), labels)
+        confirmed = ~self._has(again) & again.isfinite() & inside(region, points.to(dtype))
+        violated = nominal if attacked is None else attacked
+        falsified = ~resisted & confirmed & violated.isfinite() & ~self._has(violated)
+        none = torch.full_like(nominal, torch.inf)
+        return Seen(logits, nominal, attacked, correct, resisted, falsified, points, none, {})
+
+    def ask(
+        self, domain: AnyDomain, rows: Tensor, question: Question, labels: Tensor, seen: Seen
+    ) -> tuple[Answer, Seen]:
+        """What the domain says of the samples `rows`, and what has been seen with the points that it found."""
+        try:
+            said = question.ask(domain)
+        except UnsupportedOp as refusal:
+            refused = Told(-torch.inf, (Reason.REFUSED, str(refusal)))
+            return Answer(str(domain), dict.fromkeys(rows.tolist(), refused)), seen
+        region = question.region
+        if said.guarantee is not Guarantee.SOUND:
+            raise Refused(f"certify refuses {domain} over {type(region).__name__}: {said.guarantee.name}, not SOUND")
+        if said.decision.points is not None:
+            seen = seen.with_found(str(domain), rows, *self._tried(said.decision.points, region, labels))
+        finite = said.decision.lower.isfinite().all(1) & seen.least[rows].isfinite()
+        nodes = [""] * len(rows) if bool(finite.all()) else first_non_finite(domain, question)
+        return Answer(str(domain), self._told(said, rows, finite, nodes, seen)), seen
+
+    def _told(self, said: Said, rows: Tensor, finite: Tensor, nodes: list[str], seen: Seen) -> dict[int, Told]:
+        """Per row what the bounds say: a proof above the allowance for rounding, or why there is none."""
+        enough = said.slack if self.strict else torch.zeros_like(said.slack)
+        enough = enough if self.margin is None else torch.full_like(enough, self.margin)
+        resisted = seen.resisted[rows] & self._has(seen.met[rows])
+        gaps = said.decision.lower - enough
+        proved = finite & resisted & (gaps > 0 if self.strict else gaps >= 0).all(1)
+        expired = torch.zeros_like(proved) if said.decision.expired is None else said.decision.expired & ~proved
+        nearest = gaps.nan_to_num(nan=-torch.inf).argmin(1, keepdim=True)  # the row of C that is furthest from a proof
+        near = enough.gather(1, nearest).squeeze(1)
+        columns = (rows, proved, finite, said.decision.lower.amin(1), near, said.slack.amax(1), expired)
+        return {
+            row: Told(low, None if proof else failure(fine, low, limit, node or said.unbounded, late), allowed, late)
+            for (row, proof, fine, low, limit, allowed, late), node in zip(
+                zip(*(column.tolist() for column in columns), strict=True), nodes, strict=True
+            )
+        }
+
+    def _tried(self, points: Tensor, region: Region, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Points that a domain found, in the module's dtype within their regions; margins; whether the module errs."""
+        dtype, anchor = region.centre.dtype, region.project(region.centre)
+        tried = rounded_towards(region.project(points.to(dtype)), anchor, self.own)
+        held = inside(region, tried.to(dtype))
+        here = margin(_run(self.exact, tried.to(dtype)), labels)
+        again = margin(_run(self.original, tried), labels)
+        errs = ~self._has(here) & here.isfinite() & ~self._has(again) & again.isfinite()
+        return tried, torch.where(held & here.isfinite(), here, torch.inf), held & errs
+
+    def _narrowed(self, t: Tensor) -> Tensor:
+        return t.to(self.own) if t.is_floating_point() else t
+
+    def _check_graph(self, question: Question, wide: Tensor, logits: Tensor) -> None:
+        """What is certified is the frozen graph: hold it against the module at every image. NaN is told later."""
+        with torch.no_grad():
+            drift = (question.frozen(wide) - logits).abs().amax(1)
+        if bool((drift > question.drift()).any()):
+            raise SoundnessError(
+                f"the graph that is certified differs from the module by {drift.nan_to_num().max():.3g} at an image; "
+                "a defect of lowering or of rewriting; please report it"
+            )
+
+    def _has(self, margins: Tensor) -> Tensor:
+        """Whether a point with this margin has the property; NaN has not."""
+        return margins > 0 if self.strict else margins >= 0
+
+
+def first_non_finite(domain: AnyDomain, question: Question) -> list[str]:
+    """Per sample, the first node with a bound that is NaN or infinite; "the margins of the output" if none has one."""
+    with torch.no_grad():
+        trace = domain.propagate(question.frozen, question.region, keep=True)
+        found: list[str] = []
+        for node in question.frozen.nodes:
+            bounds = trace.at(node.name)
+            finite = bounds.lower.isfinite() & bounds.upper.isfinite()
+            fine = finite.reshape(len(finite), -1).all(1).tolist()
+            found = found or [""] * len(fine)
+            found = [name or ("" if ok else f"node {node.name!r}") for name, ok in zip(found, fine, strict=True)]
+    return [name or "the margins of the output" for name in found]
+
+
+def _mixed(seed: int, index: int) -> int:
+    """A seed of an image's own, whatever batch it is judged in."""
+    return int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0])
+
+
+def _run(module: nn.Module, points: Tensor) -> Tensor:
+    with torch.no_grad():
+        return module(points)

@@ -1,0 +1,9 @@
+"""Intervals, and linear functionals of an activation."""
+
+from absdomain.linear.bounds import Bounds
+from absdomain.linear.rows import Rows
+
+__all__ = [
+    "Bounds",
+    "Rows",
+]

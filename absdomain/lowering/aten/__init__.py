@@ -1,0 +1,5 @@
+"""The table from ATen overloads to ops; a rule is a line or a few."""
+
+from absdomain.lowering.aten import activations, arithmetic, composites, layout, pooling, weights
+
+__all__ = ["activations", "arithmetic", "composites", "layout", "pooling", "weights"]

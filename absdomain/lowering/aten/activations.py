@@ -1,0 +1,136 @@
+"""Activation functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+
+from absdomain import ops
+from absdomain.kinds import Elementwise, Op
+from absdomain.lowering.table import Activation, Call, Value, lowers
+
+# Those that are one op, whatever the arguments.
+_PLAIN: dict[str, Callable[[], Op]] = {
+    "aten.relu.default": ops.ReLU,
+    "aten.sigmoid.default": ops.Sigmoid,
+    "aten.tanh.default": ops.Tanh,
+    "aten.silu.default": ops.SiLU,
+    "aten.exp.default": ops.Exp,
+    "aten.log.default": ops.Log,
+    "aten.abs.default": ops.Abs,
+    "aten.sin.default": ops.Sin,
+    "aten.cos.default": ops.Cos,
+    "aten.hardswish.default": ops.HardSwish,
+}
+
+
+@lowers(*_PLAIN)
+def _plain(call: Call, x: Value) -> Activation:
+    return call.apply(_PLAIN[call.target](), x)
+
+
+@lowers("aten.clamp.default", "aten.clamp_min.default", "aten.hardtanh.default")
+def _clamp(call: Call, x: Value, low: float | None = None, high: float | None = None) -> Activation:
+    if call.target == "aten.hardtanh.default":  # its own defaults are not written down
+        low, high = -1.0 if low is None else low, 1.0 if high is None else high
+    low, high = -torch.inf if low is None else float(low), torch.inf if high is None else float(high)
+    if not low < high:
+        call.unsupported(f"clamps to [{low}, {high}]", "give it a lower end below the upper one")
+    return call.apply(ops.ReLU() if (low, high) == (0, torch.inf) else ops.Clamp(low, high), x)
+
+
+@lowers("aten.clamp_max.default")
+def _clamp_max(call: Call, x: Value, high: float) -> Activation:
+    return _clamp(call, x, None, high)
+
+
+@lowers("aten.relu6.default")
+def _relu6(call: Call, x: Value) -> Activation:
+    return _clamp(call, x, 0.0, 6.0)
+
+
+@lowers("aten.hardsigmoid.default")
+def _hardsigmoid(call: Call, x: Value) -> Activation:
+    return _clamp(call, _affine(call, x, 1 / 6, 0.5), 0.0, 1.0)
+
+
+@lowers("aten.leaky_relu.default")
+def _leaky_relu(call: Call, x: Value, slope: float = 0.01) -> Activation:
+    return call.apply(ops.LeakyReLU(slope), x)
+
+
+@lowers("aten.gelu.default")
+def _gelu(call: Call, x: Value, *, approximate: str = "none") -> Activation:
+    return call.apply(ops.GELUTanh() if approximate == "tanh" else ops.GELU(), x)
+
+
+@lowers("aten.softplus.default")
+def _softplus(call: Call, x: Value, beta: float = 1.0, threshold: float = 20.0) -> Activation:
+    if not threshold > 0:
+        call.unsupported(f"has the threshold {threshold}, at which it jumps", "give a positive one, such as 20")
+    return call.apply(ops.Softplus(float(beta), float(threshold)), x)
+
+
+@lowers("aten.log_sigmoid.default")
+def _log_sigmoid(call: Call, x: Value) -> Activation:
+    """-log(1 + exp(-x)); at the threshold 40 the drop is 4e-18."""
+    return _affine(call, call.apply(ops.Softplus(threshold=40.0), _affine(call, x, -1.0)), -1.0)
+
+
+@lowers("aten.elu.default")
+def _elu(call: Call, x: Value, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Activation:
+    if input_scale != 1 or not (alpha > 0 and scale > 0):
+        call.unsupported(f"has alpha {alpha}, scale {scale} and input_scale {input_scale}", "use positive ones, and 1")
+    return call.apply(ops.ELU(float(alpha), float(scale)), x)
+
+
+@lowers("aten.selu.default")
+def _selu(call: Call, x: Value) -> Activation:
+    return call.apply(ops.ELU(1.6732632423543772848170429916717, 1.0507009873554804934193349852946), x)
+
+
+@lowers("aten.celu.default")
+def _celu(call: Call, x: Value, alpha: float = 1.0) -> Activation:
+    if not alpha > 0:
+        call.unsupported(f"has alpha {alpha}", "use a positive one")
+    return _affine(call, call.apply(ops.ELU(), _affine(call, x, 1 / alpha)), float(alpha))
+
+
+@lowers("aten.expm1.default")
+def _expm1(call: Call, x: Value) -> Activation:
+    return _affine(call, call.apply(ops.Exp(), x), 1.0, -1.0)
+
+
+@lowers("aten.log1p.default")
+def _log1p(call: Call, x: Value) -> Activation:
+    return call.apply(ops.Log(), _affine(call, x, 1.0, 1.0))
+
+
+@cache
+def _formulas() -> dict[str, Elementwise]:
+    """Those that their formula alone declares."""
+    import sympy
+
+    from absdomain.ops.formula import from_sympy
+
+    x = sympy.Symbol("x", real=True)
+    given = {
+        "aten.mish.default": x * sympy.tanh(sympy.log(1 + sympy.exp(x))),
+        "aten.erf.default": sympy.erf(x),
+        "aten.atan.default": sympy.atan(x),
+    }
+    return {target: from_sympy(formula) for target, formula in given.items()}
+
+
+@lowers("aten.mish.default", "aten.erf.default", "aten.atan.default")
+def _by_formula(call: Call, x: Value) -> Activation:
+    return call.apply(_formulas()[call.target], x)
+
+
+def _affine(call: Call, x: Activation, w: float, b: float | None = None) -> Activation:
+    """w x + b."""
+    numbers: list[Any] = [None if v is None else torch.tensor(v, dtype=torch.float64) for v in (w, b)]
+    return call.apply(ops.Scale(*numbers), x)

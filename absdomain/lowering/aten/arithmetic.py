@@ -1,0 +1,119 @@
+"""Sums, products, quotients and powers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from absdomain import ops
+from absdomain.lowering.aten.arguments import constant, expanded, expression
+from absdomain.lowering.table import Activation, Call, Value, lowers
+
+
+@lowers("aten.add.Tensor", "aten.add.Scalar")
+def _add(call: Call, x: Value, y: Value, *, alpha: float = 1) -> Activation:
+    return _sum(call, x, scaled(call, y, alpha))
+
+
+@lowers("aten.sub.Tensor", "aten.sub.Scalar")
+def _sub(call: Call, x: Value, y: Value, *, alpha: float = 1) -> Activation:
+    return _sum(call, x, scaled(call, y, -alpha))
+
+
+@lowers("aten.rsub.Tensor", "aten.rsub.Scalar")
+def _rsub(call: Call, x: Value, y: Value, alpha: float = 1) -> Activation:
+    return _sum(call, y, scaled(call, x, -alpha))
+
+
+@lowers("aten.neg.default")
+def _neg(call: Call, x: Value) -> Value:
+    return scaled(call, x, -1)
+
+
+@lowers("aten.mul.Tensor", "aten.mul.Scalar")
+def _mul(call: Call, x: Value, y: Value) -> Activation:
+    if isinstance(x, Activation) and isinstance(y, Activation):
+        return product(call, x, y)
+    x, factor = (x, y) if isinstance(x, Activation) else (y, x)
+    return call.apply(ops.Scale(constant(call, factor), None), expanded(call, x))
+
+
+@lowers("aten.div.Tensor", "aten.div.Scalar")
+def _div(call: Call, x: Value, y: Value) -> Activation:
+    if isinstance(y, Activation):
+        return _mul(call, x, call.apply(ops.Reciprocal(), y))
+    dtype = call.node.meta["val"].dtype  # an integer or a less precise divisor is inverted as precisely as it divides
+    inverse = expression(call, lambda c: c.to(torch.promote_types(c.dtype, dtype)).reciprocal(), constant(call, y))
+    return call.apply(ops.Scale(inverse, None), expanded(call, x))
+
+
+@lowers("aten.pow.Tensor_Scalar")
+def _pow(call: Call, x: Value, exponent: float) -> Value:
+    if exponent == 0:
+        call.unsupported("has the exponent 0", "write the constant 1")
+    return x if exponent == 1 else call.apply(_POWERS.get(exponent, partial(ops.Pow, exponent))(), x)
+
+
+_POWERS: dict[float, Callable[[], ops.Pow]] = {2: ops.Square, 0.5: ops.Sqrt, -1: ops.Reciprocal}
+
+
+@lowers("aten.square.default")
+def _square(call: Call, x: Value) -> Value:
+    return _pow(call, x, 2)
+
+
+@lowers("aten.sqrt.default")
+def _sqrt(call: Call, x: Value) -> Value:
+    return _pow(call, x, 0.5)
+
+
+@lowers("aten.rsqrt.default")
+def _rsqrt(call: Call, x: Value) -> Value:
+    return _pow(call, x, -0.5)
+
+
+@lowers("aten.reciprocal.default")
+def _reciprocal(call: Call, x: Value) -> Value:
+    return _pow(call, x, -1)
+
+
+@lowers("aten.maximum.default")
+def _maximum(call: Call, x: Value, y: Value) -> Activation:
+    """max over a new axis, which interval bounds keep exact; with a constant c, relu(x - c) + c."""
+    if isinstance(x, Activation) and isinstance(y, Activation):
+        target = (*call.shape, 1)
+        pair = (call.apply(ops.Reshape(target), expanded(call, v)) for v in (x, y))
+        return call.apply(ops.Max(-1), call.apply(ops.Concat(len(target)), *pair))
+    x, level = (x, y) if isinstance(x, Activation) else (y, x)
+    return _sum(call, call.apply(ops.ReLU(), _sum(call, x, scaled(call, level, -1))), level)
+
+
+@lowers("aten.minimum.default")
+def _minimum(call: Call, x: Value, y: Value) -> Value:
+    return scaled(call, _maximum(call, scaled(call, x, -1), scaled(call, y, -1)), -1)
+
+
+def product(call: Call, x: Activation, y: Activation) -> Activation:
+    """x y, both broadcast to the output's shape; x x is a square, which is tighter."""
+    if x == y:
+        return call.apply(ops.Square(), expanded(call, x))
+    return call.apply(ops.Product(), expanded(call, x), expanded(call, y))
+
+
+def _sum(call: Call, x: Value, y: Value) -> Activation:
+    """x + y, at least one of which is an activation; a constant becomes an offset."""
+    if isinstance(x, Activation) and isinstance(y, Activation):
+        return call.apply(ops.Add(), expanded(call, x), expanded(call, y))
+    x, offset = (x, y) if isinstance(x, Activation) else (y, x)
+    return call.apply(ops.Scale(None, constant(call, offset)), expanded(call, x))
+
+
+def scaled(call: Call, x: Value, factor: float) -> Value:
+    """factor x, of an activation or a constant."""
+    if factor == 1:
+        return x
+    if isinstance(x, Activation):
+        return call.apply(ops.Scale(torch.tensor(float(factor), dtype=torch.float64), None), x)
+    return expression(call, lambda c: c * factor, constant(call, x))

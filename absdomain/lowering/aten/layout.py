@@ -1,0 +1,187 @@
+"""Entries moved, none changed, and none from one sample to another.
+
+That samples stay apart is read off the arguments: an operation that does not act along axis 0 treats each alone,
+however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from absdomain import ops
+from absdomain.lowering.aten.arguments import active, expanded, present, shaped
+from absdomain.lowering.table import Activation, BatchSize, Call, Value, lowers
+
+
+@lowers(
+    "aten.view.default", "aten._unsafe_view.default", "aten.reshape.default", "aten.flatten.using_ints",
+    "aten.unflatten.int", "aten.unsqueeze.default", sized=True,
+)  # fmt: skip
+def _reshape(call: Call, x: Value, *args: Any, **kwargs: Any) -> Activation:
+    """The entries in their order: where axis 0 is the batch before and after, so is every sample's part of it."""
+    return shaped(call, x, call.shape)
+
+
+@lowers("aten.squeeze.default", "aten.squeeze.dim", "aten.squeeze.dims")
+def _squeeze(call: Call, x: Value, axes: Any = None) -> Activation:
+    """Without the axes of size 1, of which the batch is one where there is one sample."""
+    rank = len(call.shape_of(x)) + 1
+    listed = range(rank) if axes is None else [axes] if isinstance(axes, int) else axes
+    if 0 in {axis % rank for axis in listed}:
+        call.unsupported("drops the batch axis of a single sample", "name the axes, other than 0, that it drops")
+    return shaped(call, x, call.shape)
+
+
+@lowers(
+    "aten.clone.default", "aten.contiguous.default", "aten.detach.default", "aten.alias.default",
+    "aten.lift_fresh_copy.default",
+)  # fmt: skip
+def _identity(call: Call, x: Value, *args: Any, **kwargs: Any) -> Value:
+    return x
+
+
+@lowers("aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default")
+def _dropout(call: Call, x: Value, probability: float, training: bool) -> Value:
+    """In evaluation mode it is the identity."""
+    if training:
+        call.unsupported("is random in evaluation mode, too", "give it training=self.training, or leave it out")
+    return x
+
+
+@lowers("aten.to.dtype", "aten._to_copy.default", "aten.to.dtype_layout", "aten.type_as.default")
+def cast(call: Call, x: Value, *args: Any, **kwargs: Any) -> Value:
+    """x itself, where the dtype stays: a graph has one."""
+    source = call.node.args[0]
+    assert isinstance(source, torch.fx.Node)
+    dtype = call.node.meta["val"].dtype
+    if dtype != source.meta["val"].dtype:
+        call.unsupported(f"casts to {dtype}", "keep one dtype in the module, as x.to(self.weight.dtype) does")
+    return x
+
+
+@lowers("aten.t.default")
+def _t(call: Call, x: Value) -> Activation:
+    call.unsupported("moves the batch axis", "keep axis 0 first")
+
+
+@lowers("aten.permute.default")
+def _permute(call: Call, x: Value, axes: Any) -> Activation:
+    rank = len(axes)
+    axes = tuple(axis % rank for axis in axes)
+    if axes[0] != 0:
+        call.unsupported(f"moves the batch axis: {axes}", "keep axis 0 first")
+    return call.apply(ops.Permute(axes), x)
+
+
+@lowers("aten.transpose.int")
+def _transpose(call: Call, x: Value, first: int, second: int) -> Activation:
+    axes = list(range(len(call.shape_of(x)) + 1))
+    axes[first], axes[second] = axes[second], axes[first]
+    return _permute(call, x, axes)
+
+
+@lowers("aten.cat.default")
+def _cat(call: Call, xs: Any, axis: int = 0) -> Activation:
+    return call.apply(ops.Concat(axis % (len(call.shape) + 1)), *(active(call, x) for x in xs))
+
+
+@lowers("aten.stack.default")
+def _stack(call: Call, xs: Any, axis: int = 0) -> Activation:
+    axis %= len(call.shape) + 1
+    target = (*call.shape[: axis - 1], 1, *call.shape[axis:])
+    return call.apply(ops.Concat(axis), *(call.apply(ops.Reshape(target), active(call, x)) for x in xs))
+
+
+@lowers("aten.pad.default", "aten.constant_pad_nd.default")
+def _pad(call: Call, x: Value, amounts: Any, *rest: Any, value: float | None = None) -> Activation:
+    mode = next((r for r in rest if isinstance(r, str)), "constant")
+    filled = next((r for r in rest if isinstance(r, float | int)), value)
+    if mode != "constant" or max(amounts) <= 0:
+        return _moved(call, x, (amounts, *rest), [-1 - i // 2 for i, a in enumerate(amounts) if a])
+    if min(amounts) < 0:
+        call.unsupported("pads and cuts at once", "pad first, and cut then")
+    if filled:
+        call.unsupported(f"pads with {filled}", "pad with zeros, and add the constant's effect as an offset")
+    return call.apply(ops.Pad(tuple(amounts)), x)
+
+
+def _cut(rank: int, axis: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Iterable[int]:
+    whole = start in (None, 0) and end in (None, 2**63 - 1) and step == 1
+    return () if whole else (axis,)
+
+
+def _tiled(rank: int, repeats: Any) -> Iterable[int]:
+    return [axis for axis, count in enumerate(repeats) if count != 1] if len(repeats) == rank else range(rank)
+
+
+# Operations that only move entries, with the axes along which each does so: (rank, *arguments) -> axes.
+_MOVES: dict[str, Callable[..., Iterable[int]]] = {
+    "aten.slice.Tensor": _cut,
+    "aten.select.int": lambda rank, axis, index: (axis,),
+    "aten.narrow.default": lambda rank, axis, start, length: (axis,),
+    "aten.repeat.default": _tiled,
+    "aten.flip.default": lambda rank, axes: axes,
+    "aten.roll.default": lambda rank, shifts, axes=(): axes or range(rank),
+    "aten.index_select.default": lambda rank, axis, index: (axis,),
+    "aten.chunk.default": lambda rank, chunks, axis=0: (axis,),
+    "aten.split.Tensor": lambda rank, size, axis=0: (axis,),
+    "aten.split_with_sizes.default": lambda rank, sizes, axis=0: (axis,),
+    "aten.unbind.int": lambda rank, axis=0: (axis,),
+    "aten.pixel_shuffle.default": lambda rank, factor: (-3, -2, -1),
+    "aten.channel_shuffle.default": lambda rank, groups: (1,),
+}
+
+
+@lowers(*_MOVES)
+def _move(call: Call, x: Value, *args: Any, **kwargs: Any) -> Any:
+    x = active(call, x)
+    return _moved(call, x, args, _MOVES[call.target](len(call.shape_of(x)) + 1, *args, **kwargs), **kwargs)
+
+
+def _moved(call: Call, x: Activation, args: Any, axes: Iterable[int], **kwargs: Any) -> Any:
+    """A movement along these axes, as a Gather: it is run on the positions of one sample's entries."""
+    rank = len(call.shape_of(x)) + 1
+    if any(axis % rank == 0 or not -rank <= axis < rank for axis in axes):
+        call.unsupported("moves entries between samples", "keep axis 0 for the batch")
+    size = prod(call.shape_of(x))
+    positions = torch.arange(size, dtype=torch.float64).view(1, *call.shape_of(x))
+    target: Any = call.node.target
+    moved = target(positions, *present(args), **kwargs)
+    several = isinstance(moved, list | tuple)
+    gathered = [_gather(call, x, m, size) for m in (moved if several else [moved])]
+    return gathered if several else gathered[0]
+
+
+@lowers("aten.expand.default", sized=True)
+def _expand(call: Call, x: Value, sizes: Any, *, implicit: bool = False) -> Activation:
+    """Axes of size 1 enlarged; new ones would come before the batch."""
+    x = active(call, x)
+    if len(sizes) != len(call.shape_of(x)) + 1 or not (sizes[0] == -1 or isinstance(sizes[0], BatchSize)):
+        call.unsupported("moves entries between samples", "keep axis 0 for the batch")
+    return expanded(call, x)
+
+
+@lowers("<built-in function getitem>")
+def _getitem(call: Call, xs: Any, index: int) -> Value:
+    if index >= len(xs):
+        call.unsupported(f"uses output {index} of an operation of which only the first is known", "use its values only")
+    return xs[index]
+
+
+@lowers("aten.sym_size.int")
+def _size_of(call: Call, x: Value, axis: int) -> Value:
+    shape = call.shape_of(x)
+    axis %= len(shape) + 1
+    return BatchSize() if axis == 0 else shape[axis - 1]
+
+
+def _gather(call: Call, x: Activation, moved: Tensor, size: int) -> Activation:
+    index = moved.long().squeeze(0).contiguous()
+    if tuple(index.shape) == call.shape_of(x) and torch.equal(index.flatten(), torch.arange(size)):
+        return x
+    return call.apply(ops.Gather(index), x)

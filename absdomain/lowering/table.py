@@ -1,0 +1,138 @@
+"""The table from calls of an exported program to ops: how a rule is registered, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from torch import fx, nn
+
+from absdomain.errors import UnsupportedOp
+from absdomain.graph.graph import Node
+from absdomain.kinds import Op, Shape
+from absdomain.lowering.export import Exported
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The value of the graph's node number `place`."""
+
+    place: int
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """The size of the batch axis, which a graph leaves open."""
+
+
+Value = Any  # an Activation, a BatchSize, a Live constant, a Python literal, or a list of these
+Rule = Callable[..., Value]
+RULES: dict[str, Rule] = {}
+SIZED: set[str] = set()  # overloads whose rule takes the size of the batch
+
+
+def lowers(*targets: str, sized: bool = False) -> Callable[[Rule], Rule]:
+    """Registers a rule (call, *args, **kwargs) -> value for ATen overloads such as "aten.relu.default".
+
+    Arguments are those of the overload: Activations, Live constants and literals, and where the rule is `sized` the
+    BatchSize. Law: the overload treats every sample alike and alone, for the arguments that the rule does not refuse.
+    """
+
+    def register(rule: Rule) -> Rule:
+        for target in targets:
+            if RULES.get(target, rule).__module__ != rule.__module__:  # a cell that is run again may replace its own
+                owner = RULES[target].__module__
+                raise ValueError(f"lowers: {target} has a rule in {owner}, which {rule.__module__} would replace")
+            RULES[target] = rule
+        if sized:
+            SIZED.update(targets)
+        return rule
+
+    return register
+
+
+class Builder:
+    """The nodes of a graph that is being made from a module's exported program."""
+
+    def __init__(self, module: nn.Module, exported: Exported, shape: Shape) -> None:
+        self.module = module
+        self.exported = exported
+        self.nodes = [Node("input", None, (), shape)]
+        self.names = {"input"}
+        self.counts: dict[str, int] = {}
+        self.leaves: dict[str, bool] = {}
+
+    def fresh(self, place: str) -> str:
+        """A name that no node has: the place, or the place and a number."""
+        name, count = place, self.counts.get(place, 1)  # all numbers before it are taken
+        while name in self.names:
+            count += 1
+            name = f"{place}_{count}"
+        self.names.add(name)
+        self.counts[place] = count
+        return name
+
+    def is_leaf(self, path: str) -> bool:
+        """Whether the module at this path has no parts but parametrisations."""
+        if path not in self.leaves:
+            inside = {name for name, _ in self.module.get_submodule(path).named_children()}
+            self.leaves[path] = inside <= {"parametrizations"}
+        return self.leaves[path]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the exported graph, as a rule sees it: where it stands, its output's shape, and how to add ops."""
+
+    builder: Builder
+    node: fx.Node
+    target: str
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the output, or of the first of several, without the batch; an error where that is not axis 0."""
+        return self.output_shape(0)
+
+    def output_shape(self, number: int) -> Shape:
+        """The same for another output of a call that gives several."""
+        shape = tuple(self._output(number).shape)
+        if not self.builder.exported.leads(shape):
+            self.unsupported(f"moves or mixes the batch axis: {shape}", "keep axis 0 for the batch alone")
+        return tuple(int(size) for size in shape[1:])
+
+    def _output(self, number: int) -> Any:
+        value = self.node.meta["val"]
+        return value[number] if isinstance(value, list | tuple) else value
+
+    def check(self, result: Activation, number: int) -> None:
+        """The rule's result has the shape of the call's output, and that the dtype of the graph."""
+        shape, ours = self.output_shape(number), self.shape_of(result)
+        if ours != shape:
+            self.unsupported(f"gives shape {shape}, but its rule gives {ours}", "correct the rule")
+        dtype, first = self._output(number).dtype, self.builder.exported.dtype
+        if dtype != first:
+            self.unsupported(f"casts to {dtype}", f"keep one dtype in the module: that of its input is {first}")
+
+    def apply(self, op: Op, *xs: Activation) -> Activation:
+        """Adds a node for op(xs)."""
+        nodes = self.builder.nodes
+        args = tuple(x.place for x in xs)
+        nodes.append(Node(self.builder.fresh(self.place), op, args, op.shape(*(nodes[a].shape for a in args))))
+        return Activation(len(nodes) - 1)
+
+    def shape_of(self, x: Activation) -> Shape:
+        """The shape of an activation, without the batch."""
+        return self.builder.nodes[x.place].shape
+
+    def unsupported(self, what: str, remedy: str) -> NoReturn:
+        """Raises UnsupportedOp with the op, its place and the remedy."""
+        raise UnsupportedOp(f"{self.target} at {self.place!r} {what}; {remedy}")
+
+    @property
+    def place(self) -> str:
+        """The path of the module that calls, and the call's own name where that is not one leaf module."""
+        stack = list(self.node.meta.get("nn_module_stack", {}).values())
+        path = stack[-1][0] if stack else ""
+        leaf = path and self.builder.is_leaf(path)
+        return path if leaf else f"{path}.{self.node.name}" if path else self.node.name

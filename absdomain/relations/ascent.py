@@ -1,0 +1,203 @@
+"""Back-substitution in which each row has lines of its own, and the ascent on their slopes."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from absdomain.kinds import Line, Slopes
+from absdomain.linear import Bounds, Rows
+from absdomain.relations import backward
+from absdomain.relations.backward import Pull, Relation, Relaxation
+
+Found = list[Slopes]  # per searched relaxation, the slopes of its searched sides, (K, B, *shape) each
+
+_BUDGET = 2**22  # slopes that are searched at once
+_ASIDE = 1e-4
+
+
+class Pace(NamedTuple):
+    """Adam's steps: how many, the rate of the first, and the factor from one to the next."""
+
+    steps: int
+    rate: float
+    decay: float
+
+
+def searched(e: Relation) -> list[Relation]:
+    """The relaxed activations under e with a slope that may be improved: not settled, nor with chords alone."""
+    return [node for node in backward.relaxations(e) if _kept(node) and not _settled(_relaxation(node))]
+
+
+def roots(e: Relation, sign: int, index: Tensor) -> list[Rows]:
+    """sign times the unit functionals of e's flat entries `index`, in chunks whose slopes stay within the budget."""
+    like = e.region.centre
+    entries = len(like) * sum(prod(arg.shape) for node in searched(e) for arg in node.args)
+    units = torch.eye(prod(e.shape), dtype=like.dtype, device=like.device)
+    chunks = index.split(max(1, _BUDGET // max(1, entries))) if len(index) else ()
+    return [Rows.of(sign * units[part].view(-1, 1, *e.shape)) for part in chunks]
+
+
+def shapes(e: Relation, rows: Rows) -> list[tuple[int, ...]]:
+    """Those of the slopes that are searched for rows over e."""
+    return [(len(rows.data), *s.shape) for node in searched(e) for s in _kept(node)]
+
+
+def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
+    """The best slopes found for the minima of rows over e: those of the relaxations are the first that are tried."""
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("slopes are optimised by gradients: ask for the bounds under torch.no_grad() instead")
+    nodes = searched(e)
+    best = [_started(node, len(rows.data)) for node in nodes]
+    tried = [tuple(s.clone().requires_grad_() for s in slopes) for slopes in best]
+    flat = [s for slopes in tried for s in slopes]
+    if not flat:
+        return best
+    highest: Tensor | None = None
+    optimiser = torch.optim.Adam(flat, lr=pace.rate, fused=True)
+    for step in range(pace.steps):
+        with torch.enable_grad():
+            lines = [_lines(node, slopes, detached=True) for node, slopes in zip(nodes, tried, strict=True)]
+            bound = _substituted(e, rows, nodes, lines)
+        moved = [_sides(_relaxation(n), low.slopes, up.slopes) for n, (low, up) in zip(nodes, lines, strict=True)]
+        highest, best = _better(highest, bound.detach(), best, moved)
+        if step == 0:
+            _leave(flat)
+        elif step + 1 < pace.steps:
+            uphill = torch.full_like(bound, -1.0)  # not bound.sum(), which has no gradient where gradients are off
+            gradients = torch.autograd.grad(bound, flat, uphill, allow_unused=True, materialize_grads=True)
+            _step(optimiser, pace.rate * pace.decay**step, flat, [s for slopes in moved for s in slopes], gradients)
+    return best
+
+
+def minimum(e: Relation, rows: Rows, found: Found) -> Tensor:
+    """A lower bound of <c_k, e>, (K, B), row k between its own lines; its gradients take the slopes as constants."""
+    nodes = searched(e)
+    lines = [_lines(node, slopes, detached=False) for node, slopes in zip(nodes, found, strict=True)]
+    return _substituted(e, rows, nodes, lines)
+
+
+def _leave(slopes: list[Tensor]) -> None:
+    """A little beside the first slopes: at a chord both ends of f tie, and rounding would choose the gradient."""
+    with torch.no_grad():
+        for slope in slopes:
+            slope.add_(_ASIDE * (1 + slope.abs()))
+
+
+def _step(
+    optimiser: torch.optim.Optimizer,
+    rate: float,
+    slopes: list[Tensor],
+    moved: list[Tensor],
+    gradients: tuple[Tensor, ...],
+) -> None:
+    """One step from the slopes to which the op moved: beyond [0, 1] those of ReLU would wander without effect."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    sizes = [g.abs().reshape(*g.shape[:2], -1).amax(-1) for g in gradients]
+    largest = torch.stack(sizes).amax(0).clamp(min=torch.finfo(sizes[0].dtype).tiny)  # (K, B)
+    with torch.no_grad():
+        for slope, value, gradient in zip(slopes, moved, gradients, strict=True):
+            slope.copy_(value)
+            # relative to the row's largest: Adam would take what rounding leaves of a zero for a direction
+            slope.grad = gradient / largest.view(*largest.shape, *(1,) * (gradient.dim() - 2))
+    optimiser.step()
+
+
+def _relaxation(node: Relation) -> Relaxation:
+    assert node.relaxation is not None
+    return node.relaxation
+
+
+def _settled(relaxation: Relaxation) -> bool:
+    """Whether the lines are exact, whatever the slopes that are asked."""
+    settled = relaxation.op.settled(relaxation.boxes)
+    return settled is not None and all(bool(where.all()) for where in settled)
+
+
+def _sides(relaxation: Relaxation, below: Slopes, above: Slopes) -> Slopes:
+    """The slopes of the sides on which the chord is not the best line anyway."""
+    return (*(() if relaxation.op.concave else below), *(() if relaxation.op.convex else above))
+
+
+def _kept(node: Relation) -> Slopes:
+    """The slopes with which the node was relaxed, of the sides that are searched."""
+    found = _relaxation(node)
+    return _sides(found, found.below, found.above)
+
+
+def _started(node: Relation, rows: int) -> Slopes:
+    """The slopes with which the node was relaxed, one copy for each row."""
+    return tuple(s.detach().expand(rows, *s.shape).clone() for s in _kept(node))
+
+
+def _lines(node: Relation, slopes: Slopes, *, detached: bool) -> tuple[Line, Line]:
+    """The op's lines with these slopes, (K, B, *shape) each: its batch is K times B.
+
+    Where the op moves a searched slope, the gradient still goes to the one given: at the ends of [0, 1] ReLU's would be
+    zero. A side that is not searched has the slopes of the relaxation, and their gradients.
+    """
+    found = _relaxation(node)
+    rows, batch = slopes[0].shape[:2]
+
+    def repeated(t: Tensor) -> Tensor:
+        t = t.detach() if detached else t
+        return t.expand(rows, *t.shape).flatten(0, 1)
+
+    boxes = tuple(Bounds(repeated(b.lower), repeated(b.upper)) for b in found.boxes)
+    count = len(found.below)
+    given = tuple(s.flatten(0, 1) for s in slopes)
+    below = tuple(map(repeated, found.below)) if found.op.concave else given[:count]
+    above = tuple(map(repeated, found.above)) if found.op.convex else given[-count:]
+    low, high = found.op.lines(below, above, boxes)
+    return (
+        _per_row(low, below, rows, batch, searched=not found.op.concave),
+        _per_row(high, above, rows, batch, searched=not found.op.convex),
+    )
+
+
+def _per_row(line: Line, given: Slopes, rows: int, batch: int, *, searched: bool) -> Line:
+    slopes = line.slopes
+    if searched:
+        slopes = tuple(m.detach() + (s - s.detach()) for m, s in zip(slopes, given, strict=True))
+    unfolded = tuple(s.unflatten(0, (rows, batch)) for s in slopes)
+    return Line(unfolded, None if line.intercept is None else line.intercept.unflatten(0, (rows, batch)))
+
+
+def _substituted(e: Relation, rows: Rows, nodes: list[Relation], lines: list[tuple[Line, Line]]) -> Tensor:
+    pulls = {node: _pull(node, *pair) for node, pair in zip(nodes, lines, strict=True)}
+    return backward.minimum(backward.with_pulls(e, pulls), rows)
+
+
+def _pull(node: Relation, below: Line, above: Line) -> Pull:
+    """<c_k, f(x)> >= <c_k+ below_k.slopes + c_k- above_k.slopes, x> + <c_k+, below_k.intercept> + ..."""
+    op = _relaxation(node).op
+
+    def pull(rows: Rows) -> tuple[tuple[Rows, ...], Tensor]:
+        data = rows.data
+        positive = data.relu()
+        negative = data - positive
+        parts = zip(op.outer(below.slopes, positive), op.outer(above.slopes, negative), strict=True)
+        constant = data.new_zeros(len(data), below.slopes[0].shape[1])
+        for c, line in ((positive, below), (negative, above)):
+            if line.intercept is not None:
+                constant = constant + (c * line.intercept).reshape(*constant.shape, -1).sum(-1)
+        return tuple(Rows.of(low + high) for low, high in parts), constant
+
+    return pull
+
+
+def _better(highest: Tensor | None, bound: Tensor, best: Found, moved: Found) -> tuple[Tensor, Found]:
+    """Row by row and sample by sample, the slopes of the higher bound."""
+    if highest is None:
+        return bound, best
+    higher = bound > highest
+
+    def chosen(old: Tensor, new: Tensor) -> Tensor:
+        return torch.where(higher.view(*higher.shape, *(1,) * (old.dim() - 2)), new.detach(), old)
+
+    found = [tuple(map(chosen, old, new)) for old, new in zip(best, moved, strict=True)]
+    return torch.maximum(highest, bound), found

@@ -1,0 +1,1 @@
+"""What people read: measurements, tables and plots."""

@@ -1,0 +1,139 @@
+"""What several commands do: read a recipe, train in a folder, find a trained network, make up a question."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absdomain.runtime.progress import progress, speaks
+
+if TYPE_CHECKING:
+    from absdomain.report.study import Check, Subject
+    from absdomain.trainers import Metrics, Recipe, StepMetrics
+
+
+CURVES = "training.png"
+
+
+def recipe_of(preset: str | None, options: dict[str, Any]) -> Recipe:
+    """The preset, or the trainer's own recipe for the data, with those of the options that are given and its fields."""
+    from absdomain.data import names
+    from absdomain.registry import find
+    from absdomain.trainers import Recipe, read
+    from absdomain.trainers.method import revised
+
+    known = {field.name for field in fields(Recipe)}
+    given = {name: value for name, value in options.items() if name in known and value is not None}
+    if preset is not None:
+        template = find("presets", preset)
+        if not isinstance(template, Recipe):
+            raise ValueError(f"--preset {preset}: is a {type(template).__name__}, not a Recipe; ask who registered it")
+        return revised(template, **given)
+    if "data" not in given:
+        raise ValueError(f"train: which data? Give --data ({', '.join(names())}), or a --preset")
+    return read(given.setdefault("trainer", "crown-ibp")).recipe(**given)
+
+
+def name_of(recipe: Recipe) -> str:
+    """A name for the recipe's folder: what matters most, and a fingerprint of all of it."""
+    method = re.sub(r"[^\w.=-]+", "-", recipe.trainer).strip("-")  # without brackets, which a shell would take
+    digest = hashlib.sha256(json.dumps(recipe.to_json()).encode()).hexdigest()[:6]
+    return f"{recipe.data}-{recipe.network}-{method}-eps{recipe.eps:g}-seed{recipe.seed}-{digest}"
+
+
+def train_in(
+    recipe: Recipe,
+    folder: Path,
+    data_dir: Path | None,
+    device: str,
+    after: Callable[[Metrics], None] = lambda row: None,
+) -> None:
+    """Train with progress on stderr, call `after` when an epoch is committed, and draw the curves."""
+    from absdomain.report import plots
+    from absdomain.trainers import read_metrics, train
+    from absdomain.trainers.run.folder import TRAINING
+
+    TRAINING.allow(folder, CURVES)
+    held_out = ""
+    with progress(f"train {recipe.network}", recipe.epochs, lines=min(recipe.epochs, 100)) as show:
+
+        def on_step(step: StepMetrics) -> None:
+            if step.step % 10 == 0:
+                text = f"loss {step.loss:.3f}  eps {step.values.eps:.4g}  {_rates('batch', step)}  {held_out}"
+                show(recipe.epochs * step.step / step.steps, text)
+
+        for row in train(recipe, folder, data_dir=data_dir, device=device, on_step=on_step):
+            held_out = _rates("held out", row)
+            show(row.epoch, f"loss {row.loss:.3f}  eps {row.eps:.4g}  {held_out}")
+            after(row)
+    if not speaks():
+        return
+    title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
+    TRAINING.claim(folder).write(CURVES, plots.encoded(plots.training(read_metrics(folder), title)))
+
+
+def _rates(where: str, row: StepMetrics | Metrics) -> str:
+    parts = [("clean", row.clean_error), ("verified", row.verified_error)]
+    return where + "".join(f" {name} {100 * error:.2f} %" for name, error in parts if error is not None)
+
+
+def use(threads: int | None, device: str = "cpu") -> str:
+    """Set the number of threads, and float32 to its own precision; the device meant. ValueError if it is not there."""
+    import torch
+
+    from absdomain.runtime.device import chosen
+    from absdomain.runtime.precision import set_tf32
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    set_tf32(False)
+    return chosen(device)
+
+
+def subject_of(run: Path | None, weights: Path | None, data: str | None, model: str = "model") -> Subject:
+    """The network of a run's folder, one of several by its name, or of a weights file."""
+    from absdomain.report.study import Subject
+
+    if run is not None and weights is None:
+        from absdomain.trainers import load_run
+
+        network, recipe = load_run(run, model)
+        radius = recipe.certified_eps or None
+        name, folder = (recipe.network, run) if model == "model" else (f"{recipe.network}, {model}", run / model)
+        return Subject(network, name, data or recipe.data, radius, recipe.clip, folder)
+    if weights is None or run is not None or model != "model":
+        raise ValueError("give either RUN, the folder of a training, or --weights FILE; only RUN has a --model")
+    from absdomain.networks.weights import load
+
+    found = load(weights)
+    if data is None and found.data is None:
+        raise ValueError(f"{weights} does not say its data set; give --data")
+    return Subject(found.network, weights.stem, data or found.data or "", None, True, Path("runs") / weights.stem)
+
+
+def made_of_runs(folder: Path, *names: str) -> bool:
+    """Whether a folder has trainings' folders, and beside them at most files of these names."""
+    from absdomain.trainers.run.folder import TRAINING, read_config
+
+    paths = [path for path in folder.iterdir() if path.name not in names]
+    return bool(paths) and all(path.is_dir() and (TRAINING.has(path) or read_config(path)) for path in paths)
+
+
+def check_of(subject: Subject, eps: float | None, clip: bool | None, domains: list[str] | None, **more: Any) -> Check:
+    """What is asked: by default at the radius of the training, by the usual cascade."""
+    from absdomain.certification import CASCADE
+    from absdomain.report.study import Check
+
+    for name, value in (("eps", eps), ("margin", more.get("margin"))):
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"--{name} {value}: give a finite number")
+    radius = subject.eps if eps is None else eps
+    if radius is None:
+        raise ValueError("which radius? Give --eps: neither a weights file nor natural training says it")
+    return Check(radius, subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)

@@ -1,0 +1,265 @@
+"""A certification as the command line runs it: a folder with config, verdicts, results and plots, resumed by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from absdomain.attack import Pgd
+from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
+from absdomain.certification.journal import is_journal
+from absdomain.data import load
+from absdomain.domain import AnyDomain, parse
+from absdomain.guarantee import Guarantee
+from absdomain.lowering import UnsupportedOp
+from absdomain.region import Linf
+from absdomain.report import measure, plots
+from absdomain.report.landscape import landscape
+from absdomain.runtime.folders import Kind, Output
+from absdomain.runtime.processes import ALONE, World
+from absdomain.runtime.progress import progress
+from absdomain.spec import margins
+
+VERDICTS = "verdicts.jsonl"
+RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of the curve, in units of eps
+DRAWN = 8  # images whose bounds are drawn by layer
+CERTIFICATION = Kind("certification", earlier=lambda folder: is_journal(folder / VERDICTS))
+WRITTEN = ("config.json", "results.json", "curve.json", "layers.json", "errors.png", "widths.png")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network, and what its folder or file says of how it was made."""
+
+    network: nn.Module
+    name: str
+    data: str
+    eps: float | None
+    clip: bool
+    folder: Path  # where results go by default
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is asked of a network; with the network, all that determines the results."""
+
+    eps: float
+    clip: bool
+    domains: tuple[str, ...] = CASCADE  # as the user spells them
+    steps: int = 40
+    restarts: int = 2
+    seed: int = 0
+    subset: int | None = None
+    cascade: bool = False
+    strict: bool = True
+    margin: float | None = None
+    curve: int = 100
+
+    @property
+    def region(self) -> tuple[float, float] | None:
+        """The range to which pixels are clipped."""
+        return (0.0, 1.0) if self.clip else None
+
+    @property
+    def attack(self) -> Pgd | None:
+        """PGD, if there are steps."""
+        return Pgd(self.steps, self.restarts) if self.steps else None
+
+    def parsed(self) -> dict[str, AnyDomain]:
+        """The domains by the user's spelling."""
+        return {text: parse(text) for text in self.domains}
+
+    def spelling(self) -> dict[str, str]:
+        """A domain's canonical text -> the user's."""
+        return {str(domain): text for text, domain in self.parsed().items()}
+
+    def folder(self, subject: Subject) -> Path:
+        """A folder of its own for each question, so that the same command resumes and another one starts afresh."""
+        digest = hashlib.sha256(json.dumps([subject.data, asdict(self)]).encode()).hexdigest()
+        return subject.folder / "certified" / f"eps{self.eps:g}-{digest[:6]}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The errors, and where everything is."""
+
+    summary: Summary
+    folder: Path
+    results: dict[str, Any]  # as in results.json
+
+
+def study(
+    subject: Subject,
+    check: Check,
+    *,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    device: str = "cpu",
+    batch: int = 100,
+) -> Outcome:
+    """Certify the test images, show the progress on stderr, and write verdicts.jsonl, results.json and the plots.
+
+    WriteError, before any work, for a folder or a file in it that is not a certification's.
+    Processes that torchrun has started share the images; the first one writes.
+    """
+    world = World.here()
+    test = world.ahead(lambda: load(subject.data, "test", data_dir=data_dir))
+    images, labels = test[: check.subset]
+    folder = check.folder(subject) if out is None else out
+    model = subject.network.to(device)
+    seen = judged(subject, check, images, labels, folder, batch=batch, world=world)
+    summary = summarise(seen)
+    results = _results(subject, check, summary, folder)
+    if not world.first:
+        return Outcome(summary, folder, results)
+    output = CERTIFICATION.claim(folder)
+    output.write_json("results.json", results)
+    _draw(subject, check, model, images.to(device), labels.to(device), output, batch)
+    _draw_missed(subject, check, model, images.to(device), seen, output)
+    return Outcome(summary, folder, results)
+
+
+def judged(
+    subject: Subject,
+    check: Check,
+    images: Tensor,
+    labels: Tensor,
+    folder: Path,
+    *,
+    batch: int = 100,
+    world: World = ALONE,
+) -> list[Verdict]:
+    """The verdicts on these images in order, with progress on stderr; those in the folder are not made again."""
+    world.once(lambda: CERTIFICATION.allow(folder, *WRITTEN))
+    verdicts = certify(
+        subject.network,
+        images,
+        labels,
+        eps=check.eps,
+        clip=check.region,
+        domains=list(check.parsed().values()),
+        every=not check.cascade,
+        attack=check.attack,
+        seed=check.seed,
+        batch=batch,
+        margin=check.margin,
+        strict=check.strict,
+        file=folder / VERDICTS,
+        world=world,
+    )
+    if world.first:
+        config = {"network": subject.name, "data": subject.data, **asdict(check)}
+        CERTIFICATION.claim(folder).write_json("config.json", config)
+    return sorted(_watched(verdicts, len(labels)), key=lambda verdict: verdict.index)
+
+
+def _watched(verdicts: Any, total: int) -> list[Verdict]:
+    seen: list[Verdict] = []
+    counts = dict.fromkeys(Status, 0)
+    with progress("certify", total) as show:
+        for verdict in verdicts:
+            seen.append(verdict)
+            counts[verdict.status] += 1
+            show(len(seen), ", ".join(f"{count} {status}" for status, count in counts.items()))
+    return seen
+
+
+def _results(subject: Subject, check: Check, summary: Summary, folder: Path) -> dict[str, Any]:
+    spelt = check.spelling()
+    domains = {spelt.get(domain, domain): error for domain, error in summary.domains.items()}
+    timeouts = {spelt.get(domain, domain): count for domain, count in summary.timeouts.items()}
+    return {
+        **replace(summary, domains=domains, timeouts=timeouts).to_json(),
+        "eps": check.eps,
+        "clip": check.clip,
+        "data": subject.data,
+        "network": subject.name,
+        "folder": str(folder),
+    }
+
+
+def _draw(
+    subject: Subject, check: Check, model: nn.Module, images: Tensor, labels: Tensor, output: Output, batch: int
+) -> None:
+    title = f"{subject.name}, {subject.data} test images"
+    count = min(check.curve, len(labels))
+    if count and check.eps > 0:
+        points = []
+        with progress("errors against eps", len(RADII)) as show:
+            attack = Pgd(max(check.steps, 20), 1)
+            radii = [check.eps * fraction for fraction in RADII]
+            found = measure.curve(
+                model,
+                images[:count],
+                labels[:count],
+                radii,
+                clip=check.region,
+                domains=list(check.parsed().values()),
+                attack=attack,
+                batch=batch,
+            )
+            for point in found:
+                points.append(point)
+                show(len(points), f"eps {point.eps:g}")
+        output.write_json("curve.json", [asdict(point) for point in points])
+        figure = plots.errors(points, check.eps, f"{title} (the first {count})")
+        output.write("errors.png", plots.encoded(figure))
+    layers = layers_of(model, check, images[:DRAWN])
+    if layers:
+        output.write_json("layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
+        figure = plots.widths(layers, f"{title}, eps {check.eps:g} (the first {DRAWN})")
+        output.write("widths.png", plots.encoded(figure))
+
+
+def _draw_missed(
+    subject: Subject, check: Check, model: nn.Module, images: Tensor, verdicts: list[Verdict], output: Output
+) -> None:
+    """The first images that a domain breaks and the attack does not, with the margin around them."""
+    missed = [v for v in verdicts if v.witness is not None and v.by not in ("nominal", "attack")]
+    for verdict in missed[:DRAWN] if check.attack is not None else ():
+        image = images[verdict.index : verdict.index + 1]
+        label = torch.tensor([verdict.label], device=image.device)
+        generator = torch.Generator(image.device).manual_seed(check.seed)
+        region = Linf(image, check.eps, clip=check.region)
+        attacked = Pgd(max(check.steps, 20), check.restarts)(model, region, label, generator=generator).points[0]
+        assert verdict.witness is not None
+        found = landscape(model, image[0], verdict.label, attacked, verdict.witness.to(image))
+        title = f"{subject.name}, test image {verdict.index}, eps {check.eps:g}"
+        output.write(f"landscape-{verdict.index}.png", plots.encoded(plots.landscape(found, title)))
+
+
+def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, list[measure.Layer]]:
+    """The bounds of every layer by each domain that has a rule for all of them."""
+    graph = measure.frozen(model, images[:1])
+    region = Linf(images.to(torch.float64), check.eps, clip=check.region)
+    found = {}
+    for text, domain in check.parsed().items():
+        if not domain.differentiable:  # a program or a search of its own for every neuron would take hours
+            continue
+        try:
+            found[_labelled(text, domain)] = measure.layers(graph, domain, region)
+        except UnsupportedOp:  # certify has told it as the reason of an unknown
+            continue
+    return found
+
+
+def margins_of(model: nn.Module, check: Check, image: Tensor, label: Tensor) -> dict[str, list[float]]:
+    """Each domain's lower bounds of z_label - z_j for one image (1, *shape), the classes j in order."""
+    graph = measure.frozen(model, image)
+    region = Linf(image.to(torch.float64), check.eps, clip=check.region)
+    spec = margins(label, graph.output.shape[0])
+    with torch.no_grad():
+        traces = {text: domain.propagate(graph, region, spec) for text, domain in check.parsed().items()}
+        return {_labelled(text, trace.domain): trace.lower[0].tolist() for text, trace in traces.items()}
+
+
+def _labelled(text: str, domain: AnyDomain) -> str:
+    """The user's spelling, with a word where a bound is no proof."""
+    return text if domain.guarantee is Guarantee.SOUND else f"{text} ({domain.guarantee.name.lower()})"

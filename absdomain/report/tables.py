@@ -1,0 +1,119 @@
+"""Tables for people, on stdout."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from absdomain.data.images import SOURCES
+from absdomain.domain.expression import ALIASES
+from absdomain.registry import Group, find, names
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from absdomain.certification import Summary
+    from absdomain.report.measure import Layer
+
+
+def show(*tables: Table) -> None:
+    """Print tables on stdout, at the terminal's width or, in a file, at 120 columns."""
+    from rich.console import Console
+
+    console = Console()
+    for table in tables:
+        (console if console.is_terminal else Console(width=120)).print(table)
+
+
+def errors_table(summary: Summary, texts: Mapping[str, str], title: str) -> Table:
+    """Errors in percent, top to bottom from what is seen to what is proved; `texts` spells domains as the user did.
+
+    Beside an error that time-outs may have raised: how many there were, and the error had all of them ended in proofs.
+    """
+    from rich.table import Table
+
+    table = Table("error on the test images", "%", title=title, title_justify="left", caption_justify="left")
+    table.columns[1].justify = "right"
+    if summary.timeouts:
+        table.add_column("time-outs", justify="right")
+        table.add_column("at least, %", justify="right")
+    table.add_row("clean", f"{summary.clean_error:.2f}")
+    if summary.pgd_error is not None:
+        table.add_row("PGD", f"{summary.pgd_error:.2f}")
+    table.add_section()
+    for domain, error in summary.domains.items():
+        cells = [f"{error:.2f}", str(summary.timeouts.get(domain, 0)), f"{summary.in_time(domain):.2f}"]
+        table.add_row(f"verified by {texts.get(domain, domain)}", *cells[: len(table.columns) - 1])
+    cells = [f"{summary.verified_error:.2f}", str(summary.timed_out), f"{summary.in_time():.2f}"]
+    table.add_row("verified by any", *cells[: len(table.columns) - 1], style="bold")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in summary.reasons.items())
+    table.caption = f"{summary.samples} images" + (f"; unknown: {reasons}" if reasons else "")
+    return table
+
+
+def layers_table(layers: Mapping[str, Sequence[Layer]], title: str) -> Table:
+    """One row per node: the mean width of its bounds, and the share of neurons of open sign, for each domain."""
+    from rich.table import Table
+
+    table = Table("node", "operation", "shape", title=title, title_justify="left")
+    for domain in layers:
+        table.add_column(f"{domain}\nmean width", justify="right")
+        table.add_column("\nunstable", justify="right")
+    for rows in zip(*layers.values(), strict=True):
+        cells = [cell for row in rows for cell in (f"{row.mean:.4g}", _percent(row.unstable))]
+        table.add_row(rows[0].name, rows[0].op, "x".join(map(str, rows[0].shape)), *cells)
+    return table
+
+
+def margins_table(lower: Mapping[str, Sequence[float]], label: int, title: str) -> Table:
+    """A row per rival class, with each domain's lower bound of z_label - z_rival; what is proved is green."""
+    from rich.table import Table
+
+    table = Table("rival class", title=title, title_justify="left")
+    for domain in lower:
+        table.add_column(domain, justify="right")
+    for place, bounds in enumerate(zip(*lower.values(), strict=True)):
+        cells = [f"[green]{bound:.4f}[/green]" if bound > 0 else f"{bound:.4f}" for bound in bounds]
+        table.add_row(str(place + (place >= label)), *cells)
+    return table
+
+
+def names_table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """Names, each with a line that says what it is; brackets in it are no markup."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column()
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def listings() -> dict[str, Callable[[], list[tuple[str, str]]]]:
+    """What can be listed -> its names, each with a line that says what it is; made when asked for."""
+    return {
+        "domains": lambda: [*_registered("domains"), *((alias, f"= {text}") for alias, text in ALIASES.items())],
+        "networks": lambda: _registered("networks"),
+        "trainers": lambda: _registered("trainers"),
+        "data": lambda: [(name, "{train} + {test} images".format(**source.counts)) for name, source in SOURCES.items()],
+    }
+
+
+def _registered(group: Group) -> list[tuple[str, str]]:
+    return [(name, _one_line(find(group, name))) for name in names(group)]
+
+
+def _one_line(found: object) -> str:
+    """What a registered object is: its own summary or text, or the first line of its docstring."""
+    summary = getattr(found, "summary", None)
+    if isinstance(summary, str):
+        return summary
+    described = not isinstance(found, type) and "__str__" in vars(type(found))
+    return str(found) if described else (inspect.getdoc(found) or "").partition("\n")[0]
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"

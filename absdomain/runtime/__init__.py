@@ -1,0 +1,1 @@
+"""What touches the machine: processes, device, memory, files that are written whole, modes and precision."""

@@ -1,0 +1,59 @@
+"""Progress on stderr, of one process alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def speaks() -> bool:
+    """Whether this process shows progress and results: alone, or the first of those that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ
+
+
+def errors() -> Console:
+    """The console on stderr; results alone go to stdout."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def progress(title: str, total: int, *, lines: int = 10) -> Iterator[Callable[[float, str], None]]:
+    """A bar on stderr with `title` and a changing text; gives a function (done so far, text).
+
+    Where stderr is no terminal, `lines` lines are written over the whole, instead of a bar. Of several processes that
+    torchrun has started only the first one shows anything.
+    """
+    if not speaks():
+        yield lambda done, text: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = errors()
+    if not console.is_terminal:
+        shown = [0]
+
+        def line(done: float, text: str) -> None:
+            if int(lines * done / max(total, 1)) > shown[0]:
+                shown[0] = int(lines * done / max(total, 1))
+                print(f"{title}: {done:g}/{total}  {text}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=total, text="")
+        yield lambda done, text: bar.update(task, completed=done, text=text)

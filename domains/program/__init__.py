@@ -1,0 +1,1 @@
+"""What the programs of LP and Exact share: constraints, matrices and solvers."""

@@ -1,0 +1,1 @@
+"""What a lemma is checked with: symbols, polynomials, exact arithmetic and certificates."""

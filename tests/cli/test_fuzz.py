@@ -1,0 +1,87 @@
+"""`absdomain fuzz` tries what it says, shows it, and ends with the exit code of what it found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from absdomain import parse
+from absdomain.cli import fuzz as _fuzz
+from absdomain.cli.main import app
+from absdomain.domains import Box
+from absdomain.laws import LAWS
+from tests.laws.mutants_of_domains import at_the_centre
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Any:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def fuzz(*arguments: object, code: int) -> Any:
+    result = CliRunner().invoke(app, ["fuzz", *map(str, arguments)])
+    assert result.exit_code == code, f"exit code {result.exit_code}\n{result.stdout}\n{result.stderr}"
+    return result
+
+
+def test_a_sound_domain_is_green_and_what_was_tried_is_shown() -> None:
+    result = fuzz("--domain", "box & deeppoly", "--domain", "box", "--examples", 2, "--seed", 5, code=0)
+    for law in LAWS:
+        rows = re.findall(rf"\b{law}\s+│ +(\d+) ", result.stdout)
+        assert rows == ["2"] * sum(law.binds(parse(text)) for text in ("box & deeppoly", "box")), law
+    assert "36 problems" in result.stdout or "34 problems" in result.stdout
+    assert result.stdout.count("slack on 2 networks") == 2
+    assert re.search(r"fuzz box: \d+/\d+ +\w+ \d", result.stderr)
+
+
+def test_a_broken_law_is_exit_code_1_with_the_shrunk_script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Box, "relax", at_the_centre(Box.relax))
+    result = fuzz("--domain", "box", "--laws", "contains", "--examples", 100, code=1)
+    assert "breaks the law `contains`" in result.stdout
+    script = result.stdout[result.stdout.index("import torch") :]
+    assert script.count("Node(") <= 3, script
+    monkeypatch.undo()
+    exec(compile(script, "script", "exec"), {})  # it stands alone
+
+
+@pytest.mark.parametrize("arguments", [
+    (), ("--domain", "bx"), ("--domain", "box", "--laws", "contained"), ("--domain", "box", "--profile", "weekly"),
+    ("--domain", "box", "--examples", 0), ("--domain", "box &"),
+], ids=str)  # fmt: skip
+def test_what_is_not_understood_is_exit_code_2(arguments: tuple[object, ...]) -> None:
+    assert "Usage" in fuzz(*arguments, code=2).stderr
+
+
+def test_a_profile_says_how_many() -> None:
+    class Solved(Box):
+        solved = True
+
+    assert (_fuzz.count(Box(), "fast"), _fuzz.count(Box(), "nightly")) == (40, 10_000)
+    assert _fuzz.count(Solved(), "nightly") == 500
+
+
+def test_the_same_seed_tries_the_same() -> None:
+    one, two, other = (
+        _fuzz.fuzz(Box(), examples=3, seed=seed, laws=[law for law in LAWS if str(law) == "contains"]).tally
+        for seed in (1, 1, 2)
+    )
+    assert one == two
+    assert one != other
+
+
+def test_laws_are_chosen_by_the_dtype_of_their_problems_and_by_how_large_rounding_is() -> None:
+    single = {str(law) for law in _fuzz.chosen(None, "float32", extremes=False)}
+    assert single == {"keeps_its_dtype", "holds_where_rounding_is_large_in_float32"}
+    assert {str(law) for law in _fuzz.chosen(None, "float64", extremes=True)} == {"holds_where_rounding_is_large"}
+    assert _fuzz.chosen(None, None, extremes=False) == LAWS
+    result = fuzz("--domain", "box", "--examples", 2, "--extremes", "--dtype", "float32", code=0)
+    assert "holds_where_rounding_is_large_in_float32" in result.stdout
+    assert "Usage" in fuzz("--domain", "box", "--dtype", "float16", code=2).stderr
+    assert "Usage" in fuzz("--domain", "box", "--laws", "contains", "--extremes", code=2).stderr

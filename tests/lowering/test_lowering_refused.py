@@ -1,0 +1,182 @@
+"""What the lowering does not know it refuses, with the op, the place and a remedy; nothing is dropped silently."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from absdomain import UnsupportedOp, to_graph
+from absdomain.kinds import Op
+from absdomain.lowering import Activation, Call, lowers
+from absdomain.lowering.table import RULES
+from absdomain.ops import Permute, ReLU
+from tests.written import Written, parameter
+
+Forward = Callable[[Any, Tensor], Any]
+
+
+def refused(module: nn.Module, *shape: int) -> str:
+    with pytest.raises(UnsupportedOp) as caught:
+        to_graph(module, torch.randn(2, *shape))
+    return str(caught.value)
+
+
+def test_the_message_has_op_place_and_remedy() -> None:
+    head = nn.Sequential(nn.Linear(4, 4), Written(lambda s, x: x.cumsum(1)))
+    assert refused(nn.Sequential(nn.ReLU(), head), 4) == (
+        "aten.cumsum.default at '1.1' is neither Affine nor Nonlinear; "
+        "give it a band (absdomain.kinds.Nonlinear) and register it (absdomain.lowering.lowers)"
+    )
+
+
+def test_the_place_of_a_function_is_that_of_its_module() -> None:
+    block = Written(lambda s, x: s.layer(x).cumsum(1), layer=nn.Linear(4, 4))
+    assert "at 'block.cumsum'" in refused(Written(lambda s, x: s.block(x), block=block), 4)
+
+
+def buffer_in_place(self: Any, x: Tensor) -> Tensor:
+    self.count.add_(1)
+    return x.relu()
+
+
+def norm_in_training(self: Any, x: Tensor) -> Tensor:
+    return F.batch_norm(x, self.norm.running_mean, self.norm.running_var, training=True)
+
+
+def single_branch(self: Any, x: Tensor) -> Tensor:
+    return x.relu() if x.shape[0] < 6 else 2 * x
+
+
+HYPER = Written(lambda s, x: F.linear(x, s.layer(x)), layer=nn.Linear(4, 4))
+REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
+    # what is no op of ours, nor anyone's
+    "rounding": (lambda s, x: x.round(), (4,), "round.*neither Affine nor Nonlinear"),
+    "root mean square norm": (nn.RMSNorm(4), (4,), "rms_norm.*neither"),
+    "comparison": (lambda s, x: torch.where(x > 0, x, 0.0), (4,), "gt.*neither"),
+    "scatter": (lambda s, x: x.index_fill(1, torch.tensor([0]), 0.0), (4,), "index_fill.*neither"),
+    # products of matrices, and powers, of activations
+    "x @ y": (lambda s, x: x @ x.mT, (4, 4), "matmul.*products.*entry by entry"),
+    "x ** y": (lambda s, x: x**x, (4,), "pow.*neither"),
+    "weights from the input": (HYPER, (4,), "weights that depend on the input"),
+    # dtypes
+    "cast": (lambda s, x: x.double(), (4,), r"casts to torch\.float64.*one dtype"),
+    "cast and back": (lambda s, x: x.half().float(), (4,), r"casts to torch\.float16"),
+    "cast by an option": (lambda s, x: x.mean(1, dtype=torch.float64), (4,), r"casts to torch\.float64"),
+    # the batch
+    "mean over the batch": (lambda s, x: x - x.mean(0), (4,), "mean.*over the batch"),
+    "norm by the batch": (nn.BatchNorm1d(4, track_running_stats=False), (4,), "batch_norm"),
+    "norm in training mode": (Written(norm_in_training, norm=nn.BatchNorm1d(4)), (4,), "batch_norm"),
+    "transposed": (lambda s, x: x.transpose(0, 1), (4,), "moves the batch axis"),
+    "permuted": (lambda s, x: x.permute(1, 0, 2), (4, 3), "moves the batch axis"),
+    "flattened": (lambda s, x: x.view(-1, 4), (4, 4), "mixes the batch axis"),
+    "split up and joined": (lambda s, x: x.view(2, -1, 2).transpose(0, 1).reshape(-1, 4), (4,), "batch axis"),
+    "joined": (lambda s, x: torch.cat([x, x]), (4,), "batch axis"),
+    "stacked": (lambda s, x: torch.stack([x, x]).mean(0), (4,), "batch axis"),
+    "padded": (lambda s, x: F.pad(x, (0, 0, 1, 1)), (4,), "batch axis"),
+    "reversed": (lambda s, x: x.flip(0), (4,), "between samples"),
+    "rolled": (lambda s, x: x.roll(1), (4,), "between samples"),
+    "first sample": (lambda s, x: x[0].expand(x.shape[0], 4), (4,), "between samples"),
+    "repeated": (lambda s, x: x.repeat(2, 1), (4,), "between samples"),
+    "outer sum": (lambda s, x: x.sum(1) + x, (1,), "batch axis"),
+    "constant per sample": (lambda s, x: x + torch.ones(3, 4), (4,), "along the batch.*size 1"),
+    "the batch's size as a number": (lambda s, x: x / x.shape[0], (4,), "depends on the batch size"),
+    "a tensor of the batch's size": (lambda s, x: x + torch.ones(x.shape[0], 4), (4,), "depends on the batch size"),
+    "the batch's size as an index": (lambda s, x: x[:, : x.shape[0]].sum(1, True), (4,), "batch"),
+    "at most so many": (lambda s, x: x[:64].relu(), (4,), "between samples"),
+    "a branch by the batch's size": (single_branch, (4,), "where B < 6 only"),
+    "exactly so many": (lambda s, x: x.view(3, 4).relu(), (4,), "one number of samples|cannot export"),
+    "len": (lambda s, x: x.reshape(len(x), -1), (2, 2), r"one number of samples only; write x\.shape\[0\]"),
+    # chance
+    "dropout that is never off": (lambda s, x: F.dropout(x, 1e-4).relu(), (4,), "dropout"),
+    "noise": (lambda s, x: x + 1e-5 * torch.randn(4), (4,), "randn.*is random.*buffer"),
+    "noise like x": (lambda s, x: x + 1e-5 * torch.rand_like(x), (4,), "rand_like"),
+    # what is returned, and what else is done
+    "a pair": (lambda s, x: (x.relu(), x), (4,), "returns 2"),
+    "a tuple of one": (lambda s, x: (x.relu(),), (4,), "returns a tuple"),
+    "a dictionary": (lambda s, x: {"logits": x.relu()}, (4,), "returns a dict"),
+    "nothing": (lambda s, x: None, (4,), "depends on the input"),
+    "a constant": (Written(lambda s, x: s.c, c=parameter(4)), (4,), "depends on the input"),
+    "the input": (nn.Identity(), (4,), "unchanged"),
+    "the input, in place": (nn.ReLU(inplace=True), (4,), "in place"),
+    "a buffer, in place": (Written(buffer_in_place, count=nn.Buffer(torch.zeros(1))), (4,), "count in place"),
+    # options that the ops do not have
+    "an index of a maximum": (lambda s, x: x.max(1).indices, (4,), "output 1"),
+    "unpooling": (
+        Written(lambda s, x: s.u(*s.p(x)), p=nn.MaxPool2d(2, return_indices=True), u=nn.MaxUnpool2d(2)),
+        (1, 4, 4),
+        "at 'p' uses output 1",
+    ),
+    "padding by a number": (nn.ConstantPad2d(1, 0.5), (1, 4, 4), r"pads with 0\.5"),
+    "padding and cutting at once": (lambda s, x: F.pad(x, (-1, 1)), (4,), "pad"),
+    "windows of several sizes": (nn.AdaptiveAvgPool2d(5), (1, 6, 6), "differ in size"),
+    "a weight without rows": (Written(lambda s, x: x @ s.w, w=parameter(4)), (4,), "1 axes"),
+    "a weight per sample": (Written(lambda s, x: x @ s.w, w=parameter(1, 4, 3)), (5, 4), "3 axes"),
+    "scaled addmm": (lambda s, x: torch.addmm(torch.ones(3), x, torch.ones(4, 3), alpha=2), (4,), "alpha"),
+    "a constant in a concatenation": (lambda s, x: torch.stack([x, torch.ones(4).expand_as(x)], 1), (4,), "expand"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_rule_is_refused(name: str) -> None:
+    written, shape, message = REFUSED[name]
+    module = written if isinstance(written, nn.Module) else Written(written)
+    said = refused(module, *shape)
+    assert re.search(message, said), said
+    assert "; " in said, "a remedy follows"
+
+
+def test_a_module_that_counts_its_calls_is_refused_by_the_check() -> None:
+    def counts(self: Any, x: Tensor) -> Tensor:
+        self.calls.append(0)
+        return x + (1e-3 if len(self.calls) > 3 else 0)
+
+    with pytest.raises(ValueError, match="differs from the module by"):
+        to_graph(Written(counts, calls=[]), torch.randn(2, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_the_check_is_fine_enough_for_each_precision(dtype: torch.dtype) -> None:
+    def drifts(self: Any, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * (1 + self.calls * 64 * torch.finfo(dtype).eps ** (2 / 3))
+
+    with pytest.raises(ValueError, match="differs"):
+        to_graph(Written(drifts, calls=0), torch.randn(2, 4, dtype=dtype))
+
+
+def test_the_check_sees_past_infinite_outputs() -> None:
+    def drifts(self: Any, x: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.cat([x * torch.inf, x * self.calls], 1)
+
+    with pytest.raises(ValueError, match="differs"):
+        to_graph(Written(drifts, calls=0), torch.rand(2, 4) + 1)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [torch.randn(4), torch.randn(0, 4), torch.zeros(2, 4, dtype=torch.int64)],
+    ids=["vector", "empty", "integers"],
+)
+def test_an_example_is_a_batch_of_numbers(example: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"example is a batch \(B, \*shape\)"):
+        to_graph(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), example)
+
+
+def test_a_wrong_rule_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rule(op: Op) -> Callable[[Call, Activation], Activation]:
+        return lambda call, x: call.apply(op, x)
+
+    monkeypatch.setattr("absdomain.lowering.RULES", dict(RULES))
+    lowers("aten.floor.default")(rule(ReLU()))
+    with pytest.raises(ValueError, match="a fault in a lowering rule"):
+        to_graph(Written(lambda s, x: x.floor()), torch.randn(2, 4))
+    lowers("aten.floor.default")(rule(Permute((0, 2, 1))))
+    with pytest.raises(UnsupportedOp, match=r"floor.*correct the rule"):
+        to_graph(Written(lambda s, x: x.floor()), torch.randn(2, 3, 4))

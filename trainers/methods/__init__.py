@@ -1,0 +1,1 @@
+"""The methods, each with the recipe of its paper."""
