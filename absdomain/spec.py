@@ -60,17 +60,32 @@ class Spec:
         """The same property with the dtype and device of `like`."""
         return Spec(self.C.to(like), self.d.to(like), self.groups)
 
-    def holds(self, lower: Tensor, margin: Tensor | float = 0.0) -> Tensor:
+    def holds(self, lower: Tensor, slack: Tensor | float = 0.0, *, ties: bool = False) -> Tensor:
         """Whether lower bounds (B, K) prove the property for each sample, (B,); NaN and inf prove nothing.
 
-        They must be above `margin`, which broadcasts to (B, K): what rounding may have added.
+        They must be above `slack`, which broadcasts to (B, K): what rounding may have added. With `ties` they may be
+        equal to it.
         """
-        proved = (lower > margin) & lower.isfinite()
+        proved = (lower >= slack if ties else lower > slack) & lower.isfinite()
         if self.groups is None:
             return proved.all(-1)
         names, index = self.groups.to(proved.device).unique(return_inverse=True)
         any_of = torch.zeros(len(proved), len(names), dtype=torch.int64, device=proved.device)
         return (any_of.scatter_add(1, index.expand(len(proved), -1), proved.long()) > 0).all(-1)
+
+    def weakest(self, lower: Tensor) -> Tensor:
+        """The row on which the property hangs, (B,): of the group whose greatest bound is least, that greatest one.
+
+        Without groups the least row. A bound (B, K) that is NaN counts as -inf. Law: of finite bounds, `holds` is
+        whether this row's is above 0.
+        """
+        known = torch.where(lower.isnan(), -torch.inf, lower)
+        if self.groups is None:
+            return known.argmin(-1)
+        names, index = self.groups.to(lower.device).unique(return_inverse=True)
+        best = known.new_full((len(known), len(names)), -torch.inf)
+        value, group = best.scatter_reduce(1, index.expand_as(known), known, "amax").min(1, keepdim=True)
+        return ((index == group) & (known == value)).byte().argmax(1)
 
 
 def margins(labels: Tensor, classes: int) -> Spec:

@@ -22,7 +22,7 @@ from absdomain import (
     margins,
     parse,
 )
-from absdomain.certification.certification import Refused
+from absdomain.certification import Refused
 from absdomain.domains import Box, DeepPoly, Dual
 from absdomain.laws import drawing
 from absdomain.laws.drawing import normal

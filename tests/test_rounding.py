@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from absdomain import Bounds, Graph, Linf, Node, halfspaces, margins, ops, to_graph
-from absdomain.certification import Status, certify
-from absdomain.certification.certification import Reason
+from absdomain.certification import Reason, Status, certify
 from absdomain.certification.question import Question
 from absdomain.domain import parse
 from absdomain.domains import DeepPoly
@@ -261,7 +260,7 @@ def test_a_slope_without_a_bound_is_infinite() -> None:
 
 
 def test_an_op_whose_slopes_are_not_known_is_not_certified_and_is_named() -> None:
-    """Max, had it not said how steep it is."""
+    """Max, had it not answer how steep it is."""
 
     class Unknown(Max):
         def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
@@ -269,11 +268,11 @@ def test_an_op_whose_slopes_are_not_known_is_not_certified_and_is_named() -> Non
 
     graph = Graph([Node("input", None, (), (3,)), Node("mystery", Unknown(-1), (0,), ())])
     region = Linf(torch.rand(2, 3, dtype=torch.float64), 0.1)
-    question = Question(graph, graph, region, halfspaces(torch.ones(1, 1), torch.ones(1)))
-    said = question.ask(parse("box"))
-    assert said.unbounded == "mystery"
-    assert not said.proved.any()
-    assert bool((said.decision.lower > 0).all())
+    positive = halfspaces(torch.ones(1, 1), torch.ones(1))
+    answer = Question(graph, graph, region, positive).ask(parse("box"))
+    assert answer.unbounded == "mystery"
+    assert not positive.holds(answer.decision.lower, answer.slack).any()
+    assert bool((answer.decision.lower > 0).all())
 
 
 @pytest.mark.parametrize(("op", "x"), [(ops.GELU(), -8.0), (ops.GELUTanh(), -3.5), (ops.ELU(), -1e-9)], ids=repr)

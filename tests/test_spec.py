@@ -153,3 +153,20 @@ def test_what_is_asked_of_some_samples() -> None:
     assert torch.equal(spec.select(torch.tensor([2, 0])).C, spec.C[[2, 0]])
     shared = halfspaces(torch.eye(2), torch.zeros(2))
     assert torch.equal(shared.select(torch.tensor([5])).C, shared.C)
+
+
+@pytest.mark.parametrize("groups", [None, torch.tensor([7, -1, 7, 3])], ids=["rows", "groups"])
+def test_the_property_hangs_on_its_weakest_row(groups: Tensor | None) -> None:
+    spec = Spec(torch.zeros(1, 4, 2), torch.zeros(1, 4), groups)
+    lower = torch.randint(-3, 4, (500, 4), generator=torch.Generator().manual_seed(0)).to(D64)
+    weakest = spec.weakest(lower)
+    least = lower.gather(1, weakest.unsqueeze(1)).squeeze(1)
+    assert torch.equal(spec.holds(lower), least > 0)
+    assert torch.equal(spec.holds(lower, ties=True), least >= 0)
+    assert torch.equal(spec.weakest(lower.masked_fill(lower == 3, torch.nan).nan_to_num(-torch.inf)),
+                       spec.weakest(lower.masked_fill(lower == 3, torch.nan)))  # fmt: skip
+
+
+def test_an_unknown_bound_is_the_weakest() -> None:
+    lower = torch.tensor([[1.0, torch.nan, -5.0], [-torch.inf, 0.0, torch.inf]])
+    assert margins(LABELS[:2], 4).weakest(lower).tolist() == [1, 0]

@@ -1,4 +1,4 @@
-"""What points show of a batch, what domains say of it, that the two agree, and the verdicts that follow."""
+"""What points show of a batch, what domains claim of it, that the two agree, and the verdicts that follow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SoundnessError(AssertionError):
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Evidence:
     """What concrete points of a batch's regions show: the images, an attack's points, and those that domains find."""
 
     logits: Tensor  # (B, classes) at the images; like all margins, of the copy that is certified
@@ -35,7 +35,7 @@ class Seen:
         least = torch.minimum(self.nominal, self.met)
         return least if self.attacked is None else torch.minimum(least, self.attacked)
 
-    def with_found(self, domain: str, rows: Tensor, points: Tensor, margins: Tensor, broken: Tensor) -> Seen:
+    def with_found(self, domain: str, rows: Tensor, points: Tensor, margins: Tensor, broken: Tensor) -> Evidence:
         """And what a domain found: a point for each of `rows`, its margin, and whether it breaks the property."""
         fresh = broken & ~self.falsified[rows]
         new = rows[fresh]
@@ -52,8 +52,8 @@ Failure = tuple[Reason, str]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a domain says of one image: the least of its bounds of z_y - z_j, and why that is no proof."""
+class Claim:
+    """What a domain claims of one image: the least of its bounds of z_y - z_j, and why that is no proof."""
 
     lower: float
     failure: Failure | None  # None: it is one
@@ -62,39 +62,39 @@ class Told:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What one domain says of the rows that it was asked for."""
+class Claims:
+    """What one domain claims of the rows that it was asked for."""
 
     domain: str
-    rows: dict[int, Told]
+    rows: dict[int, Claim]
 
     @property
     def proved(self) -> list[int]:
         """The rows that it verifies."""
-        return [row for row, told in self.rows.items() if told.failure is None]
+        return [row for row, claim in self.rows.items() if claim.failure is None]
 
 
-def check_agreement(answers: list[Answer], seen: Seen, indices: list[int], labels: Tensor) -> None:
+def check_agreement(claims: list[Claims], evidence: Evidence, indices: list[int], labels: Tensor) -> None:
     """No point, whoever found it, has a margin below any domain's bound."""
-    least = seen.least.tolist()
-    for answer in answers:
-        for row, told in answer.rows.items():
-            if least[row] < told.lower - told.slack:
+    least = evidence.least.tolist()
+    for each in claims:
+        for row, claim in each.rows.items():
+            if least[row] < claim.lower - claim.slack:
                 raise SoundnessError(
-                    f"image {indices[row]}, label {int(labels[row])}: {answer.domain} claims that every margin over "
-                    f"the region is at least {told.lower:.9g}, but {_shower(row, seen)} shows a point of the region "
-                    f"with {least[row]:.9g}: a defect of that domain, of an operation of this network, or of "
+                    f"image {indices[row]}, label {int(labels[row])}: {each.domain} claims that every margin over "
+                    f"the region is at least {claim.lower:.9g}, but {_source(row, evidence)} shows a point of the "
+                    f"region with {least[row]:.9g}: a defect of that domain, of an operation of this network, or of "
                     "absdomain; please report it"
                 )
 
 
-def _shower(row: int, seen: Seen) -> str:
-    least = seen.least[row]
-    if bool(seen.nominal[row] == least):
+def _source(row: int, evidence: Evidence) -> str:
+    least = evidence.least[row]
+    if bool(evidence.nominal[row] == least):
         return "the image itself"
-    if seen.attacked is not None and bool(seen.attacked[row] == least):
+    if evidence.attacked is not None and bool(evidence.attacked[row] == least):
         return "the attack"
-    return seen.finders.get(row, "another domain")
+    return evidence.finders.get(row, "another domain")
 
 
 def failure(finite: bool, lower: float, enough: float, node: str | None, expired: bool) -> Failure:
@@ -110,30 +110,30 @@ def failure(finite: bool, lower: float, enough: float, node: str | None, expired
     return Reason.ROUNDING, f"lower bound {lower:.3g} is not above the allowance {enough:.3g}"
 
 
-def verdict(row: int, index: int, label: int, seen: Seen, answers: list[Answer]) -> Verdict:
+def verdict(row: int, index: int, label: int, evidence: Evidence, claims: list[Claims]) -> Verdict:
     """What points and bounds together say of the image in this row of its batch."""
-    told = {answer.domain: answer.rows[row] for answer in answers if row in answer.rows}
-    proofs = tuple(domain for domain, one in told.items() if one.failure is None)
+    asked = {each.domain: each.rows[row] for each in claims if row in each.rows}
+    proofs = tuple(domain for domain, claim in asked.items() if claim.failure is None)
     known = Verdict(
         index=index,
         label=label,
         status=Status.UNKNOWN,
         by=None,
-        nominal=seen.nominal[row].item(),
-        attacked=None if seen.attacked is None else seen.attacked[row].item(),
-        lower={domain: one.lower for domain, one in told.items()},
+        nominal=evidence.nominal[row].item(),
+        attacked=None if evidence.attacked is None else evidence.attacked[row].item(),
+        lower={domain: claim.lower for domain, claim in asked.items()},
         verified_by=proofs,
-        correct=bool(seen.correct[row]),
-        resisted=bool(seen.resisted[row]),
-        expired=tuple(domain for domain, one in told.items() if one.expired),
+        correct=bool(evidence.correct[row]),
+        resisted=bool(evidence.resisted[row]),
+        expired=tuple(domain for domain, claim in asked.items() if claim.expired),
     )
-    if bool(seen.falsified[row]):
-        by = seen.finders.get(row, "attack" if known.correct else "nominal")
-        return replace(known, status=Status.FALSIFIED, by=by, witness=seen.points[row].cpu().clone())
+    if bool(evidence.falsified[row]):
+        by = evidence.finders.get(row, "attack" if known.correct else "nominal")
+        return replace(known, status=Status.FALSIFIED, by=by, witness=evidence.points[row].cpu().clone())
     if proofs:
         return replace(known, status=Status.VERIFIED, by=proofs[0])
     order = list(Reason)
-    failed = [(domain, one.lower, one.failure) for domain, one in told.items() if one.failure is not None]
+    failed = [(domain, claim.lower, claim.failure) for domain, claim in asked.items() if claim.failure is not None]
     failures = [(order.index(reason), -lower, f"{domain}: {text}") for domain, lower, (reason, text) in failed]
     rank, _, detail = min(failures)
     return replace(known, reason=order[rank], detail=detail)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from absdomain.attack import Attacked, Network, inside, margin, rounded_towards
-from absdomain.certification.evidence import Answer, Seen, SoundnessError, Told, check_agreement, failure, verdict
-from absdomain.certification.question import Question, Said
+from absdomain.certification.evidence import Claim, Claims, Evidence, SoundnessError, check_agreement, failure, verdict
+from absdomain.certification.question import Answer, Question
 from absdomain.certification.verdict import Reason, Refused, Verdict
 from absdomain.domain import AnyDomain
 from absdomain.guarantee import Guarantee
@@ -30,8 +30,8 @@ class Attack(Protocol):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Prover:
-    """A question about every image, and the means to decide it; `judge` does one batch."""
+class Judge:
+    """A question about every image, and the means to decide it; `verdicts` does one batch."""
 
     original: nn.Module  # the given module: a copy in evaluation mode
     exact: nn.Module  # the same in the certification's dtype
@@ -44,26 +44,26 @@ class Prover:
     strict: bool
     own: torch.dtype  # the given module's
 
-    def judge(self, index: Tensor, images: Tensor, labels: Tensor) -> list[Verdict]:
+    def verdicts(self, index: Tensor, images: Tensor, labels: Tensor) -> list[Verdict]:
         """The verdicts of images (B, *shape) with labels (B,); `index` (B,) has their places in the whole set."""
         indices = index.tolist()
         question = self.question.select(index)
-        seen = self.observe(indices, question, images, labels)
-        answers: list[Answer] = []
-        undecided = torch.ones_like(seen.falsified) if self.every else ~seen.falsified
+        evidence = self.observe(indices, question, images, labels)
+        claims: list[Claims] = []
+        undecided = torch.ones_like(evidence.falsified) if self.every else ~evidence.falsified
         for domain in self.domains:
             rows = undecided.nonzero().squeeze(1)
             if not len(rows):
                 break
-            answer, seen = self.ask(domain, rows, question.select(rows), labels[rows], seen)
-            answers.append(answer)
-            check_agreement(answers, seen, indices, labels)
+            claimed, evidence = self.ask(domain, rows, question.select(rows), labels[rows], evidence)
+            claims.append(claimed)
+            check_agreement(claims, evidence, indices, labels)
             if not self.every:
-                undecided[answer.proved] = False
-                undecided &= ~seen.falsified
-        return [verdict(row, index, int(labels[row]), seen, answers) for row, index in enumerate(indices)]
+                undecided[claimed.proved] = False
+                undecided &= ~evidence.falsified
+        return [verdict(row, index, int(labels[row]), evidence, claims) for row, index in enumerate(indices)]
 
-    def observe(self, indices: list[int], question: Question, images: Tensor, labels: Tensor) -> Seen:
+    def observe(self, indices: list[int], question: Question, images: Tensor, labels: Tensor) -> Evidence:
         """Try the images, and the attack's points: rounded to the module's dtype within the region, and run again."""
         region, dtype = question.region, question.region.centre.dtype
         wide, narrow = images.to(dtype), images.to(self.own)
@@ -87,43 +87,50 @@ class Prover:
         violated = nominal if attacked is None else attacked
         falsified = ~resisted & confirmed & violated.isfinite() & ~self._has(violated)
         none = torch.full_like(nominal, torch.inf)
-        return Seen(logits, nominal, attacked, correct, resisted, falsified, points, none, {})
+        return Evidence(logits, nominal, attacked, correct, resisted, falsified, points, none, {})
 
     def ask(
-        self, domain: AnyDomain, rows: Tensor, question: Question, labels: Tensor, seen: Seen
-    ) -> tuple[Answer, Seen]:
-        """What the domain says of the samples `rows`, and what has been seen with the points that it found."""
+        self, domain: AnyDomain, rows: Tensor, question: Question, labels: Tensor, evidence: Evidence
+    ) -> tuple[Claims, Evidence]:
+        """What the domain claims of the samples `rows`, and the evidence, to which it may add points that it found."""
         try:
-            said = question.ask(domain)
+            answer = question.ask(domain)
         except UnsupportedOp as refusal:
-            refused = Told(-torch.inf, (Reason.REFUSED, str(refusal)))
-            return Answer(str(domain), dict.fromkeys(rows.tolist(), refused)), seen
+            refused = Claim(-torch.inf, (Reason.REFUSED, str(refusal)))
+            return Claims(str(domain), dict.fromkeys(rows.tolist(), refused)), evidence
         region = question.region
-        if said.guarantee is not Guarantee.SOUND:
-            raise Refused(f"certify refuses {domain} over {type(region).__name__}: {said.guarantee.name}, not SOUND")
-        if said.decision.points is not None:
-            seen = seen.with_found(str(domain), rows, *self._tried(said.decision.points, region, labels))
-        finite = said.decision.lower.isfinite().all(1) & seen.least[rows].isfinite()
-        nodes = [""] * len(rows) if bool(finite.all()) else first_non_finite(domain, question)
-        return Answer(str(domain), self._told(said, rows, finite, nodes, seen)), seen
+        if answer.guarantee is not Guarantee.SOUND:
+            raise Refused(f"certify refuses {domain} over {type(region).__name__}: {answer.guarantee.name}, not SOUND")
+        if answer.decision.points is not None:
+            evidence = evidence.with_found(str(domain), rows, *self._tried(answer.decision.points, region, labels))
+        return Claims(str(domain), self._claims(domain, answer, rows, question, evidence)), evidence
 
-    def _told(self, said: Said, rows: Tensor, finite: Tensor, nodes: list[str], seen: Seen) -> dict[int, Told]:
-        """Per row what the bounds say: a proof above the allowance for rounding, or why there is none."""
-        enough = said.slack if self.strict else torch.zeros_like(said.slack)
-        enough = enough if self.margin is None else torch.full_like(enough, self.margin)
-        resisted = seen.resisted[rows] & self._has(seen.met[rows])
-        gaps = said.decision.lower - enough
-        proved = finite & resisted & (gaps > 0 if self.strict else gaps >= 0).all(1)
-        expired = torch.zeros_like(proved) if said.decision.expired is None else said.decision.expired & ~proved
-        nearest = gaps.nan_to_num(nan=-torch.inf).argmin(1, keepdim=True)  # the row of C that is furthest from a proof
-        near = enough.gather(1, nearest).squeeze(1)
-        columns = (rows, proved, finite, said.decision.lower.amin(1), near, said.slack.amax(1), expired)
+    def _claims(
+        self, domain: AnyDomain, answer: Answer, rows: Tensor, question: Question, evidence: Evidence
+    ) -> dict[int, Claim]:
+        """For each of `rows` a proof, where the spec holds at the bounds and no point is against it, or why not."""
+        lower, spec, enough = answer.decision.lower, question.spec, self._enough(answer.slack)
+        seen = evidence.least[rows].isfinite()
+        resisted = evidence.resisted[rows] & self._has(evidence.met[rows])
+        proved = seen & resisted & spec.holds(lower, enough, ties=not self.strict)
+        finite = seen & lower.isfinite().all(1)
+        nodes = [""] * len(rows) if bool(finite.all()) else first_non_finite(domain, question)
+        expired = torch.zeros_like(proved) if answer.decision.expired is None else answer.decision.expired & ~proved
+        least = lower.gather(1, spec.weakest(lower).unsqueeze(1)).squeeze(1)
+        near = enough.gather(1, spec.weakest(lower - enough).unsqueeze(1)).squeeze(1)
+        columns = (rows, proved, finite, least, near, answer.slack.amax(1), expired)
         return {
-            row: Told(low, None if proof else failure(fine, low, limit, node or said.unbounded, late), allowed, late)
-            for (row, proof, fine, low, limit, allowed, late), node in zip(
+            row: Claim(low, None if proof else failure(fine, low, limit, node or answer.unbounded, late), slack, late)
+            for (row, proof, fine, low, limit, slack, late), node in zip(
                 zip(*(column.tolist() for column in columns), strict=True), nodes, strict=True
             )
         }
+
+    def _enough(self, slack: Tensor) -> Tensor:
+        """What a bound has to exceed, (B, K): the given margin, or else the slack, or 0 where ties count."""
+        if self.margin is not None:
+            return torch.full_like(slack, self.margin)
+        return slack if self.strict else torch.zeros_like(slack)
 
     def _tried(self, points: Tensor, region: Region, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Points that a domain found, in the module's dtype within their regions; margins; whether the module errs."""
@@ -142,7 +149,7 @@ class Prover:
         """What is certified is the frozen graph: hold it against the module at every image. NaN is told later."""
         with torch.no_grad():
             drift = (question.frozen(wide) - logits).abs().amax(1)
-        if bool((drift > question.drift()).any()):
+        if bool((drift > question.drift).any()):
             raise SoundnessError(
                 f"the graph that is certified differs from the module by {drift.nan_to_num().max():.3g} at an image; "
                 "a defect of lowering or of rewriting; please report it"

@@ -1,4 +1,4 @@
-"""for all x in a region: C f(x) + d > 0. What is asked, made once, and what one domain says of it."""
+"""for all x in a region: C f(x) + d > 0. The question, made once for a batch, and one domain's answer to it."""
 
 from __future__ import annotations
 
@@ -21,39 +21,50 @@ from absdomain.spec import Spec
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """What one domain says: lower bounds of C f(x) + d, and how far rounding may have lifted each above the truth."""
+class Answer:
+    """Lower bounds of C f(x) + d by one domain, and how far rounding may have lifted each above the true minimum.
+
+    `spec.holds(decision.lower, slack)` is what they prove.
+    """
 
     decision: Decision
     slack: Tensor  # (B, K), perhaps inf; never NaN
     guarantee: Guarantee
     unbounded: str | None  # the first node whose rounding is not bounded, for any sample
 
-    @property
-    def proved(self) -> Tensor:
-        """(B, K): the bound is above zero by more than rounding; NaN and inf prove nothing."""
-        return (self.decision.lower > self.slack) & self.decision.lower.isfinite()
-
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """for all x in region: C f(x) + d > 0, sample by sample, of f as it is given and as it is evaluated."""
+    """for all x in region: C f(x) + d > 0, sample by sample, of f in real arithmetic and of f as it is evaluated.
+
+    What depends on no domain (the graph of C f(x) + d, the region's box, `drift`) is made once, at its first use.
+    """
 
     given: Graph
     frozen: Graph  # the same function, fused: what domains bound
     region: Region
-    spec: Spec
+    spec: Spec  # in the region's dtype, whatever it is given in
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spec", self.spec.to(self.region.centre))
 
     def select(self, index: Tensor) -> Question:
-        """The same of some samples."""
+        """The same question about the samples at these places, (R,); for all samples in order it is this one."""
+        samples = len(self.region.centre)
+        if len(index) == samples and torch.equal(index, torch.arange(samples, device=index.device)):
+            return self
         return Question(self.given, self.frozen, self.region.select(index), self.spec.select(index))
 
     @cached_property
     def _whole(self) -> Graph:
         """x -> C f(x) + d."""
-        return self.spec.to(self.region.centre).of(self.frozen)
+        return self.spec.of(self.frozen)
 
-    def ask(self, domain: Domain[object]) -> Said:
+    @cached_property
+    def _box(self) -> Bounds:
+        return self.region.box()
+
+    def ask(self, domain: Domain[object]) -> Answer:
         """Lower bounds with relaxations over boxes that are widened by what rounding may have cut off them.
 
         So a line that is computed encloses the real values, but for the rounding of its own numbers. `slack` adds up
@@ -63,7 +74,7 @@ class Question:
         graph, region = self._whole, self.region
         with torch.no_grad(), own_dtype(region.centre):
             elements: list[object] = [domain.lift(region)]
-            rounded, boxes = [source(region.box())], dict[str, tuple[Bounds, ...]]()
+            rounded, boxes = [source(self._box)], dict[str, tuple[Bounds, ...]]()
             for step in graph.schedule:
                 args, sized = tuple(elements[a] for a in step.args), [rounded[a] for a in step.args]
                 within = None
@@ -82,17 +93,16 @@ class Question:
             slack = rounded[-1].error + self.evaluation_error(boxes)
         endless = [n.name for n, r in zip(graph.nodes, rounded, strict=True) if not bool(r.error.isfinite().all())]
         guarantee = min(domain.guarantee, region.guarantee)
-        return Said(decision, slack, guarantee, endless[0] if endless else None)
+        return Answer(decision, slack, guarantee, endless[0] if endless else None)
 
+    @cached_property
     def drift(self) -> Tensor:
         """How far apart f as it is given and f as it is fused may be, both evaluated at a point of the region, (B,)."""
         with torch.no_grad():
-            box = self.region.box()
-            given, frozen = (evaluated(graph, box)[-1] for graph in (self.given, self.frozen))
+            given, frozen = (evaluated(graph, self._box)[-1] for graph in (self.given, self.frozen))
             apart = 2 * given.error + frozen.error  # two evaluations, and what fusing changed
             return flat(apart, 1).amax(1)
 
     def evaluation_error(self, boxes: Boxes | None = None) -> Tensor:
         """What evaluating C f(x) + d, and fusing it, may be off by, (B, K); `boxes` as in `rounding.evaluated`."""
-        spec = self.spec.to(self.region.centre)
-        return 2 * asked(evaluated(self.given, self.region.box(), boxes)[-1], spec.C, spec.d)
+        return 2 * asked(evaluated(self.given, self._box, boxes)[-1], self.spec.C, self.spec.d)

@@ -77,7 +77,7 @@ def sweep(
 
     `absdomain sweep mnist-0.3-crown-ibp-B mnist-0.3-pure-ibp-B --seeds 3 --budget 0.1 --budget 0.3`
     """
-    from absdomain.certification.certification import proving
+    from absdomain.certification.arguments import check_domains
     from absdomain.domain import parse
     from absdomain.report import sweep_table
 
@@ -86,7 +86,7 @@ def sweep(
     asked |= {"curve": 0, "cascade": True}
     results: list[Result] = []
     if domain is not None:
-        proving([parse(text) for text in domain])  # now, and not after the first training
+        check_domains([parse(text) for text in domain])  # now, and not after the first training
     trainings = list(jobs(presets, seeds, budget or [1.0], out, images))
     output = SWEEP.claim(out, *WRITTEN)
     for job in trainings:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from absdomain.attack import inside
-from absdomain.certification.question import Question, Said
+from absdomain.certification.question import Answer, Question
 from absdomain.domain import Decision
 from absdomain.guarantee import Guarantee
 from absdomain.laws import digits, witnesses
@@ -78,12 +78,12 @@ def proves(domain: AnyDomain, problem: Example, rng: Random) -> None:
     spec = problem.spec
     if spec is None or min(domain.guarantee, problem.region.guarantee) < Guarantee.SOUND:
         return
-    said = _asked(domain, problem, spec)
+    answer = _asked(domain, problem, spec)
     values = witnesses.values(problem, witnesses.points(problem, rng))
-    verified = spec.holds(said.decision.lower, said.slack)
-    _by_definition(spec, verified, said.proved)
-    _check_holds(spec, said.decision.lower, rng)
-    at_most(said.decision.lower - said.slack, values, 0.0, "a bound less its slack is below C f(x) + d")
+    verified = spec.holds(answer.decision.lower, answer.slack)
+    _by_definition(spec, verified, (answer.decision.lower > answer.slack) & answer.decision.lower.isfinite())
+    _check_holds(spec, answer.decision.lower, rng)
+    at_most(answer.decision.lower - answer.slack, values, 0.0, "a bound less its slack is below C f(x) + d")
     for value in values:
         true = _defined(spec, value > 0)
         broken = (verified & ~true).nonzero().flatten().tolist()
@@ -92,11 +92,11 @@ def proves(domain: AnyDomain, problem: Example, rng: Random) -> None:
             raise LawBroken("what is proved holds at every point", text)
 
 
-def _asked(domain: AnyDomain, problem: Example, spec: Spec) -> Said:
-    said = Question(problem.graph, problem.graph.freeze(), problem.region, spec.to(problem.region.centre)).ask(domain)
-    stated = said.slack.shape == said.decision.lower.shape and bool((said.slack >= 0).all())
-    holds(stated, "slack is a number >= 0 for each bound", f"{said.slack}")
-    return said
+def _asked(domain: AnyDomain, problem: Example, spec: Spec) -> Answer:
+    answer = Question(problem.graph, problem.graph.freeze(), problem.region, spec.to(problem.region.centre)).ask(domain)
+    stated = answer.slack.shape == answer.decision.lower.shape and bool((answer.slack >= 0).all())
+    holds(stated, "slack is a number >= 0 for each bound", f"{answer.slack}")
+    return answer
 
 
 def _defined(spec: Spec, true: Tensor) -> Tensor:
@@ -134,10 +134,10 @@ def holds_where_rounding_is_large(domain: AnyDomain, problem: Example, rng: Rand
     eye = torch.eye(n).to(region.centre).unsqueeze(0)
     spec = problem.spec or Spec(torch.cat([eye, -eye], 1), torch.zeros(1, 2 * n).to(region.centre))
     posed = replace(problem, graph=graph, spec=spec)
-    said = _asked(domain, posed, spec)
-    if said.guarantee < Guarantee.SOUND:
+    answer = _asked(domain, posed, spec)
+    if answer.guarantee < Guarantee.SOUND:
         return
-    low = torch.where(said.decision.lower.isfinite(), said.decision.lower - said.slack, -torch.inf)
+    low = torch.where(answer.decision.lower.isfinite(), answer.decision.lower - answer.slack, -torch.inf)
     claimed = torch.nextafter(low, torch.full_like(low, -torch.inf)).tolist()  # the difference is rounded
     x = _hard_points(posed, rng)
     floats, in_digits = witnesses.values(Example(graph, region, spec), x).tolist(), _digits(posed)
@@ -146,8 +146,8 @@ def holds_where_rounding_is_large(domain: AnyDomain, problem: Example, rng: Rand
             for way, found in (("floats", values[sample]), ("200 digits", in_digits(one, sample))):
                 pairs = list(zip(claimed[sample], found, strict=True))
                 for row in (k for k, (least, v) in enumerate(pairs) if least > v):  # NaN: f is not defined there
-                    bound, exact = said.decision.lower[sample, row].item(), float(found[row])
-                    where = f"at {one.tolist()}, bound {bound!r}, slack {said.slack[sample, row].item()!r}"
+                    bound, exact = answer.decision.lower[sample, row].item(), float(found[row])
+                    where = f"at {one.tolist()}, bound {bound!r}, slack {answer.slack[sample, row].item()!r}"
                     law = f"a bound less its slack is below the value in {way}"
                     raise LawBroken(law, f"{bound!r} against {exact!r} in row {row} {where}")
 

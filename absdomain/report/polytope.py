@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from absdomain.certification.evidence import SoundnessError
+from absdomain.certification import SoundnessError
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee

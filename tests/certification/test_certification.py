@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from absdomain import L2, Bounds, Guarantee, Linf, UnsupportedOp, margins, to_graph
 from absdomain.attack import Pgd, inside, margin
-from absdomain.certification import Status, Summary, Verdict, certify, summarise
-from absdomain.certification.certification import Reason, Refused, SoundnessError, allowance
+from absdomain.certification import Reason, Refused, SoundnessError, Status, Summary, Verdict, certify, summarise
 from absdomain.certification.journal import Journal, JournalError, Journals
 from absdomain.domain import parse
 from absdomain.domains import Box, DeepPoly
+from absdomain.rounding import allowance
 from absdomain.runtime.processes import ALONE, World
 
 BOX, DEEP = Box(), DeepPoly()

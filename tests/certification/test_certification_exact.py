@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from absdomain import parse
 from absdomain.attack import Pgd
-from absdomain.certification import Status, Summary, Verdict, certify, summarise
-from absdomain.certification.certification import Reason, SoundnessError
+from absdomain.certification import Reason, SoundnessError, Status, Summary, Verdict, certify, summarise
 from absdomain.data import load
 from absdomain.domain import Decision
 from absdomain.domains import LP, Box, Exact

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from absdomain import L1, L2, Guarantee, Linf
 from absdomain.attack import Pgd, inside
-from absdomain.certification import Status, certify
-from absdomain.certification.certification import Refused
+from absdomain.certification import Refused, Status, certify
 from absdomain.certification.journal import JournalError
 from absdomain.domains import Box, DeepPoly
 

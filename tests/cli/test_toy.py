@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain import parse, to_graph
-from absdomain.certification.evidence import SoundnessError
+from absdomain.certification import SoundnessError
 from absdomain.cli.toy import initial
 from absdomain.data import load
 from absdomain.domain import AnyDomain

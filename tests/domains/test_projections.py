@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain import L1, L2, Graph, Guarantee, Linf, Node, Region, certify, parse
-from absdomain.certification.certification import Refused
+from absdomain.certification import Refused
 from absdomain.domains import Dual, sketch
 from absdomain.domains.sketch import Sketch
 from absdomain.laws import check_domain

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain import Bounds, Graph, Guarantee, Linf, Node, parse
-from absdomain.certification import certify
-from absdomain.certification.certification import Refused
+from absdomain.certification import Refused, certify
 from absdomain.domains import Box, SymbolicGap
 from absdomain.domains.symbolic_gap import Gap
 from absdomain.kinds import Elementwise, Nonlinear, Slopes

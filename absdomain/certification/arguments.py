@@ -1,0 +1,112 @@
+"""What `certify` is given, checked before any work: images and labels, domains, regions, margin and dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from absdomain.certification.verdict import Refused
+from absdomain.domain import AnyDomain
+from absdomain.guarantee import Guarantee
+from absdomain.region import Linf, Region
+
+
+def check_data(images: Tensor, labels: Tensor) -> None:
+    """ValueError unless there are images (N, *shape), N > 0, of finite floats, and a label (N,) int64 for each."""
+    if not len(images) or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"certify: images are (N, *shape), labels (N,); got {tuple(images.shape)}, {tuple(labels.shape)}"
+        )
+    if not images.is_floating_point() or labels.dtype != torch.int64:
+        raise ValueError(f"certify: images are floats and labels int64; got {images.dtype} and {labels.dtype}")
+    if not bool(images.isfinite().all()):
+        index = int((~images.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"certify: image {index} has a pixel that is NaN or infinite")
+
+
+def check_domains(domains: Sequence[AnyDomain]) -> None:
+    """ValueError for no domain at all and for the same one twice, Refused for one whose bounds are no proofs."""
+    if not domains:
+        raise ValueError("certify: no domain was given, so that nothing could be verified; give Box() at least")
+    names = [str(domain) for domain in domains]
+    if len(set(names)) < len(names):
+        raise ValueError(f"certify: the same domain is given twice: {', '.join(names)}")
+    for domain in domains:
+        check_sound(str(domain), domain.guarantee)
+
+
+def check_sound(name: str, guarantee: Guarantee) -> None:
+    """Refused unless bounds of this domain, or over this region, are proofs."""
+    if guarantee is not Guarantee.SOUND:
+        raise Refused(
+            f"certify refuses {name}: bounds with it are {guarantee.name}, not SOUND, so that they prove nothing; "
+            "certify with a sound one, such as box & deeppoly over Linf"
+        )
+
+
+def classes_of(exact: nn.Module, example: Tensor, labels: Tensor) -> int:
+    """How many classes the model tells apart; ValueError for a model without logits, or a label that is no class."""
+    try:
+        with torch.no_grad():
+            logits = exact(example)
+    except RuntimeError as reason:
+        raise ValueError(
+            f"certify: the model does not take images of {tuple(example.shape[1:])} in {example.dtype}: {reason}; "
+            "where it casts them, as x.float() does, write x.to(self.weight.dtype), or certify with dtype=torch.float32"
+        ) from reason
+    if logits.dim() != 2 or logits.shape[1] < 2:
+        raise ValueError(f"certify: the model must give logits (B, classes >= 2); it gives {tuple(logits.shape)}")
+    classes = int(logits.shape[1])
+    wrong = ((labels < 0) | (labels >= classes)).nonzero().flatten()
+    if len(wrong):
+        first = int(wrong[0])
+        raise ValueError(f"certify: label {int(labels[first])} of image {first} is outside 0..{classes - 1}")
+    return classes
+
+
+def region_of(
+    images: Tensor,
+    eps: float | Tensor | None,
+    clip: tuple[float, float] | None,
+    region: Callable[[Tensor], Region] | None,
+) -> Region:
+    """The regions of all images, which have the certification's dtype: balls of radius eps, or what `region` makes."""
+    if region is None and eps is not None:
+        return Linf(images, _radius(eps, images), clip=clip)
+    if region is None or eps is not None:
+        raise ValueError(f"certify takes either eps or region, not {eps=} and {region=}")
+    around = region(images)
+    if around.centre.shape != images.shape:
+        raise ValueError(
+            f"certify: `region` was given all images, {tuple(images.shape)}, and made a region of "
+            f"{tuple(around.centre.shape)}; it must make one sample's of each"
+        )
+    return around
+
+
+def _radius(eps: float | Tensor, images: Tensor) -> float | Tensor:
+    """A number for each image as a tensor that broadcasts to them."""
+    if not isinstance(eps, Tensor) or eps.dim() == 0:
+        return float(eps)
+    eps = eps.to(images)
+    if eps.dim() != 1:
+        return eps
+    each, pixel = len(eps) == len(images), eps.shape == images.shape[1:]
+    if each == pixel:
+        raise ValueError(
+            f"certify: eps of shape {tuple(eps.shape)} is not one for each of {len(images)} images, or may as well be "
+            f"one for each pixel of {tuple(images.shape[1:])}; give it the axes of `images`, with sizes of 1"
+        )
+    return eps.view(-1, *[1] * (images.dim() - 1)) if each else eps
+
+
+def check_numbers(margin: float | None, dtype: torch.dtype, device: torch.device) -> None:
+    """ValueError for a margin below 0, and for arithmetic whose rounding is not allowed for."""
+    if margin is not None and not margin >= 0:
+        raise ValueError(f"certify: margin {margin} would call a negative bound a proof; give one that is at least 0")
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"certify: {dtype} is too coarse for a proof; use torch.float64")
+    if dtype is torch.float32 and device.type != "cpu":
+        raise ValueError(f"certify: float32 on {device} may be computed in TF32, whose rounding is not allowed for")
