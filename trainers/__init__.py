@@ -19,7 +19,7 @@ from absdomain.trainers.recipe import Recipe, Values
 from absdomain.trainers.run.checkpoints import CheckpointError
 from absdomain.trainers.run.folder import RunError, load_run, models_in, read_metrics
 from absdomain.trainers.run.loop import Diverged, Metrics, StepMetrics, train
-from absdomain.trainers.schedules import Constant, Linear, Moment, Schedule, Smooth, StepDecay
+from absdomain.trainers.schedules import Constant, LinearRamp, Moment, Schedule, SmoothRamp, StepDecay
 
 __all__ = [
     "Certified",
@@ -27,7 +27,7 @@ __all__ = [
     "Constant",
     "CrownIBP",
     "Diverged",
-    "Linear",
+    "LinearRamp",
     "Method",
     "Metrics",
     "Moment",
@@ -38,7 +38,7 @@ __all__ = [
     "RunError",
     "Schedule",
     "Setup",
-    "Smooth",
+    "SmoothRamp",
     "Step",
     "StepDecay",
     "StepMetrics",

@@ -17,7 +17,6 @@ from absdomain.attack import Loss, adam, ascend, cross_entropy, margin_loss
 from absdomain.region import Region
 from absdomain.runtime.modes import evaluating
 from absdomain.trainers.options import Named, refused
-from absdomain.trainers.run.share import current
 
 
 class Attack(ABC):
@@ -43,12 +42,12 @@ class Fgsm(Attack):
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
     ) -> Tensor:
         with evaluating(model):
-            begin = current().point(region) if start is None else start
+            begin = region.sample(1)[0] if start is None else start
             return ascend(model, region, labels, steps=1, rate=self.rate, start=begin, loss=loss or cross_entropy)
 
 
 @dataclass(frozen=True)
-class Signs(Attack):
+class SignAscent(Attack):
     """`steps` projected steps along the steepest direction of CE (Madry et al. 2018).
 
     After each number of steps in `drops` the rate falls to a tenth, as in SABR.
@@ -68,7 +67,7 @@ class Signs(Attack):
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
     ) -> Tensor:
         with evaluating(model):
-            points = current().point(region) if start is None else start
+            points = region.sample(1)[0] if start is None else start
             rate, ends = self.rate, (*self.drops, self.steps)
             for begin, end in zip((0, *self.drops), ends, strict=True):
                 steps, ascended = end - begin, loss or cross_entropy
@@ -92,12 +91,12 @@ class Adam(Attack):
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
     ) -> Tensor:
         with evaluating(model):
-            begin = current().point(region) if start is None else start
+            begin = region.sample(1)[0] if start is None else start
             rate, ascended = self.rate, loss or margin_loss
             return adam(model, region, labels, steps=self.steps, rate=rate, start=begin, loss=ascended)
 
 
-ATTACKS: dict[str, Callable[..., Attack]] = {"fgsm": Fgsm, "signs": Signs, "adam": Adam}
+ATTACKS: dict[str, Callable[..., Attack]] = {"fgsm": Fgsm, "signs": SignAscent, "adam": Adam}
 AttackRule = Annotated[Attack, Named(ATTACKS)]  # a field for one of them
 
 

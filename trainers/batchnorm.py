@@ -14,15 +14,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from absdomain.graph import Graph
 from absdomain.ops import BatchNorm
-from absdomain.trainers.run.share import current
+from absdomain.trainers.run.share import WHOLE, Share
 
 Norm = nn.Module
-Seen = dict[Norm, list[tuple[Tensor, Tensor]]]  # (mean, biased variance), both (C,), of each call of a batch norm
+Collected = dict[Norm, list[tuple[Tensor, Tensor]]]  # (mean, biased variance), both (C,), of each call of a batch norm
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
-    """x -> (network(x), the graph with the statistics by which that pass normalised).
+class BatchNorms:
+    """x -> (network(x), the graph with the statistics by which that pass normalised): a network's batch norms.
 
     In training mode a batch norm normalises by its batch, and its bounds must do the same: at radius 0 they are then
     the pass's logits. Gradients flow through the statistics. A norm in evaluation mode, and any graph without such a
@@ -34,7 +34,7 @@ class Statistics:
     places: dict[Norm, list[int]]  # the graph's nodes of each batch norm, in the order of its calls
 
     @staticmethod
-    def of(network: nn.Module, graph: Graph) -> Statistics:
+    def of(network: nn.Module, graph: Graph) -> BatchNorms:
         """Finds the graph's batch norms in the network, by the running statistics that they share."""
         places: dict[Norm, list[int]] = {}
         for part in network.modules():
@@ -44,17 +44,17 @@ class Statistics:
                     for place, node in enumerate(graph.nodes)
                     if isinstance(node.op, BatchNorm) and node.op.mean is part.running_mean
                 ]
-        return Statistics(network, graph, places)
+        return BatchNorms(network, graph, places)
 
-    def __call__(self, x: Tensor) -> tuple[Tensor, Graph]:
-        """One pass of the network; its running statistics are updated once, as in any pass."""
+    def __call__(self, x: Tensor, share: Share = WHOLE) -> tuple[Tensor, Graph]:
+        """One pass of the network over a share of a batch; its running statistics are updated once, as in any pass."""
         if not self.places:
             return self.network(x), self.graph
-        with _watched(self.places) as seen:
+        with _watched(self.places, share) as seen:
             logits = self.network(x)
         return logits, self._with(seen)
 
-    def _with(self, seen: Seen) -> Graph:
+    def _with(self, seen: Collected) -> Graph:
         nodes = list(self.graph.nodes)
         for norm, calls in seen.items():
             for place, (mean, variance) in zip(self.places[norm], calls, strict=True):
@@ -64,13 +64,13 @@ class Statistics:
 
 
 @contextmanager
-def _watched(norms: dict[Norm, list[int]]) -> Iterator[Seen]:
+def _watched(norms: dict[Norm, list[int]], share: Share) -> Iterator[Collected]:
     """Collects the statistics of what enters the norms that are in training mode."""
-    seen: Seen = {}
+    seen: Collected = {}
 
     def look(norm: Norm, args: tuple[Tensor, ...]) -> None:
         if norm.training:
-            seen.setdefault(norm, []).append(moments(args[0]))
+            seen.setdefault(norm, []).append(moments(args[0], share))
 
     handles = [norm.register_forward_pre_hook(look) for norm in norms]
     try:
@@ -80,32 +80,38 @@ def _watched(norms: dict[Norm, list[int]]) -> Iterator[Seen]:
             handle.remove()
 
 
-def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+def moments(x: Tensor, share: Share = WHOLE) -> tuple[Tensor, Tensor]:
     """The mean and the biased variance of each channel, (C,), over the batch of which x (B, C, ...) is a share."""
-    axes, share = [axis for axis in range(x.dim()) if axis != 1], current()
+    axes = [axis for axis in range(x.dim()) if axis != 1]
     if share.world.alone:
         return x.mean(axes), x.var(axes, unbiased=False)
     mean = share.mean(x.mean(axes))
     return mean, share.mean((x - _channels(mean, x)).square().mean(axes))
 
 
-def synchronise(module: nn.Module) -> None:
-    """Let each batch norm normalise, in training mode, by the whole batch of which a process sees its share.
+@contextmanager
+def synchronised(module: nn.Module, share: Share) -> Iterator[None]:
+    """In here each batch norm in training mode normalises by the whole batch of which the process has this share.
 
-    As nn.SyncBatchNorm, which is for CUDA alone, on any device and in a module that stays what it was.
+    As nn.SyncBatchNorm, but on any device, and the module is afterwards what it was.
     """
-    for norm in module.modules():
-        if isinstance(norm, _BatchNorm):
-            norm.forward = partial(_normalised, norm, norm.forward)  # type: ignore[method-assign]
+    norms = [] if share.world.alone else [part for part in module.modules() if isinstance(part, _BatchNorm)]
+    for norm in norms:
+        norm.forward = partial(_normalised, norm, norm.forward, share)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for norm in norms:
+            del norm.forward
 
 
-def _normalised(norm: _BatchNorm, alone: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _normalised(norm: _BatchNorm, alone: Callable[[Tensor], Tensor], share: Share, x: Tensor) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias, and the running statistics as in torch."""
     if not norm.training:
         return alone(x)
-    mean, variance = moments(x)
+    mean, variance = moments(x, share)
     if norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None:
-        count = current().whole(len(x)) * x[0, 0].numel()
+        count = share.whole(len(x)) * x[0, 0].numel()
         with torch.no_grad():
             norm.num_batches_tracked += 1
             factor = 1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum

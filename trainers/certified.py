@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from absdomain.domain import AnyDomain, parse
+from absdomain.domain import AnyDomain
+from absdomain.domains import Box
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import to_graph
 from absdomain.region import Linf, Region
 from absdomain.spec import margins
 from absdomain.trainers import randomness
-from absdomain.trainers.batchnorm import Statistics
-from absdomain.trainers.kappa import Scheduled, WeightRule
+from absdomain.trainers.batchnorm import BatchNorms
+from absdomain.trainers.kappa import KappaRule, Scheduled
 from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step, clean_error, verified_error
@@ -42,7 +43,7 @@ class Settings:
 
     loss: BoundLoss = robust_cross_entropy
     elision: bool = True
-    weight: WeightRule = Scheduled()
+    weight: KappaRule = Scheduled()
     initialisation: Initialisation = as_built
     regularise: float = 0.0
 
@@ -95,7 +96,7 @@ class Certified(Objective):
         self.eps_end = eps_end
         self.register_buffer("intensity", torch.zeros_like(self.eps), persistent=False)
         self.graph = to_graph(network, example)
-        self.statistics = Statistics.of(network, self.graph)
+        self.batchnorms = BatchNorms.of(network, self.graph)
         self.domain = self.given = domain
         self.classes, self.clip, self.settings, self.seed = classes, clip, settings, seed
         if settings.weight.learns:
@@ -133,7 +134,7 @@ class Certified(Objective):
     def bound(self, region: Region, y: Tensor, graph: Graph | None = None) -> Tensor:
         """(B, classes - 1) the domain's lower bounds of z_y - z_j over a region, for the loss.
 
-        `graph` is that of `self.statistics(x)`, by default the one with running statistics.
+        `graph` is that of `self.batchnorms(x)`, by default the one with running statistics.
         """
         graph = self.graph if graph is None else graph
         if self.settings.elision:
@@ -149,7 +150,7 @@ class Certified(Objective):
     def sound(self) -> AnyDomain:
         """The domain without random projections, or Box if it proves nothing even so."""
         exact = randomness.exact(self.domain)
-        return exact if exact.guarantee is Guarantee.SOUND else parse("box")
+        return exact if exact.guarantee is Guarantee.SOUND else Box()
 
     def forward(self, x: Tensor, y: Tensor) -> Step:
         loss, metrics = self.penalty(), {}
@@ -162,18 +163,18 @@ class Certified(Objective):
             metrics |= robust.metrics
         if self.with_regulariser:
             small = Linf(x, self.eps.clamp(min=SMALLEST), clip=self.clip)
-            term = self.intensity * regulariser(graph, small)
+            term = self.intensity * regulariser(graph, small, self.share)
             loss = loss + term
             metrics["regulariser"] = term.detach()
         return Step(loss, metrics)
 
     def parts(self, x: Tensor, y: Tensor) -> tuple[Tensor | None, Step | None, Graph]:
         """(f(x), the robust term, the graph with the batch's statistics); None for what has weight 0."""
-        logits, graph = self.statistics(x) if self.with_nominal else (None, self.graph)
+        logits, graph = self.batchnorms(x, self.share) if self.with_nominal else (None, self.graph)
         return logits, self.robust(x, y, graph) if self.with_bound else None, graph
 
     def robust(self, x: Tensor, y: Tensor, graph: Graph) -> Step:
-        """The loss at the bound on the ball around x; `graph` is that of `self.statistics(x)`."""
+        """The loss at the bound on the ball around x; `graph` is that of `self.batchnorms(x)`."""
         bound = self.bound(self.region(x), y, graph)
         return Step(self.settings.loss(bound), self.proved(bound))
 

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from absdomain.trainers.options import Named, refused
 
 
-class Weight(ABC):
+class Kappa(ABC):
     """kappa, of the recipe's schedule and of what was last learnt; frozen dataclasses."""
 
     learns: ClassVar[bool] = False  # from held-out images, at the end of each epoch
@@ -29,7 +29,7 @@ class Weight(ABC):
 
 
 @dataclass(frozen=True)
-class Scheduled(Weight):
+class Scheduled(Kappa):
     """kappa as the recipe's schedule says, from kappa_start to kappa_end (Gowal et al. 2019, section 3)."""
 
     def kappa(self, scheduled: float, learnt: float) -> float:
@@ -37,7 +37,7 @@ class Scheduled(Weight):
 
 
 @dataclass(frozen=True)
-class Adaptive(Weight):
+class Adaptive(Kappa):
     """lambda = gamma L / (gamma L + L_worst) with the losses of held-out images at the present eps, once per epoch.
 
     lambda is 0 in the first epoch. So gamma (1 - lambda) L = lambda L_worst: the two terms keep a proportion
@@ -61,5 +61,5 @@ class Adaptive(Weight):
         return min(max(found, 0.0), 1.0) if math.isfinite(found) else learnt  # a hinge's loss may be negative
 
 
-WEIGHTS: dict[str, Callable[..., Weight]] = {"scheduled": Scheduled, "adaptive": Adaptive}
-WeightRule = Annotated[Weight, Named(WEIGHTS)]  # a field for one of them
+KAPPAS: dict[str, Callable[..., Kappa]] = {"scheduled": Scheduled, "adaptive": Adaptive}
+KappaRule = Annotated[Kappa, Named(KAPPAS)]  # a field for one of them

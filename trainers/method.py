@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from absdomain.data import canonical
 from absdomain.domain import AnyDomain, parse
 from absdomain.registry import find
-from absdomain.trainers import options as fields
+from absdomain.trainers import options
 from absdomain.trainers.objective import Objective
 from absdomain.trainers.options import RecipeError
 from absdomain.trainers.recipe import Recipe
@@ -35,9 +36,9 @@ class Setup(Generic[S]):
     recipe: Recipe
     settings: S
 
-    @property
+    @cached_property
     def domain(self) -> AnyDomain:
-        """The recipe's domain."""
+        """The recipe's domain, read from its text once."""
         return parse(self.recipe.domain)
 
     @property
@@ -70,18 +71,18 @@ class Method(Generic[S]):
 
     def with_options(self, **given: Any) -> Method[S]:
         """The method with other settings, each checked by name and type."""
-        return replace(self, settings=fields.changed(self.settings, self.name, given)) if given else self
+        return replace(self, settings=options.changed(self.settings, self.name, given)) if given else self
 
     def stretched(self, scale: float) -> Method[S]:
         """The method whose phases, those of its settings that are in epochs, are `scale` times as long."""
-        return self if self.settings is None else replace(self, settings=fields.stretched(self.settings, scale))
+        return self if self.settings is None else replace(self, settings=options.stretched(self.settings, scale))
 
     def template(self, data: str) -> Recipe:
         """The method's own recipe for a data set."""
         return next((recipe for recipe in self.recipes if recipe.data == data), replace(self.recipes[0], data=data))
 
     def recipe(self, **given: Any) -> Recipe:
-        """The method's recipe for given["data"] with the given fields.
+        """The method's recipe for given["data"] with the given options.
 
         With another number of epochs, the phases that are not given themselves shrink or stretch in proportion. Options
         of this method, and of given["trainer"], join those that the recipe has. RecipeError with no eps for a data set
@@ -95,7 +96,7 @@ class Method(Generic[S]):
         return revised(self.template(data), **{"trainer": str(self), **given, "data": data})
 
     def __str__(self) -> str:
-        return self.name + ("" if self.settings is None else fields.written(self.settings, self.usual))
+        return self.name + ("" if self.settings is None else options.written(self.settings, self.usual))
 
 
 def read(text: str) -> Method[Any]:
@@ -104,8 +105,8 @@ def read(text: str) -> Method[Any]:
     Names are found without regard to case. Errors: RecipeError with the option, its value and the remedy; those of
     `registry.find` for a name that is not registered.
     """
-    method, options = _parsed(text)
-    return method.with_options(**options)
+    method, given = _parsed(text)
+    return method.with_options(**given)
 
 
 def lasting(recipe: Recipe, epochs: int) -> Recipe:
@@ -116,7 +117,7 @@ def lasting(recipe: Recipe, epochs: int) -> Recipe:
     if epochs == recipe.epochs:
         return recipe
     scale = epochs / recipe.epochs
-    return fields.stretched(recipe, scale, epochs=epochs, trainer=str(read(recipe.trainer).stretched(scale)))
+    return options.stretched(recipe, scale, epochs=epochs, trainer=str(read(recipe.trainer).stretched(scale)))
 
 
 def revised(template: Recipe, **given: Any) -> Recipe:
@@ -128,11 +129,11 @@ def revised(template: Recipe, **given: Any) -> Recipe:
     text = given.pop("trainer", template.trainer)
     if "eps" in given:
         given = {"eps_eval": None} | given
-    method, options = _parsed(text)
+    method, chosen = _parsed(text)
     if _parsed(template.trainer)[0].name != method.name:
         template = replace(template, trainer=lasting(method.template(template.data), template.epochs).trainer)
     recipe = lasting(template, given.get("epochs", template.epochs)).with_fields(**given)
-    return replace(recipe, trainer=str(read(recipe.trainer).with_options(**options)))
+    return replace(recipe, trainer=str(read(recipe.trainer).with_options(**chosen)))
 
 
 def _parsed(text: str) -> tuple[Method[Any], dict[str, Any]]:
@@ -149,7 +150,7 @@ def _parsed(text: str) -> tuple[Method[Any], dict[str, Any]]:
             method = _registered(name)
             if method.settings is None:
                 raise RecipeError(f"trainer: {text!r} gives options, but {method.name} has none; write {method.name}")
-            return method, fields.read(type(method.settings), method.name, keywords)
+            return method, options.read(type(method.settings), method.name, keywords)
     raise _unreadable(text, "expected a name, or a name with (option=value, ...)")
 
 

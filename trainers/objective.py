@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from absdomain.trainers.recipe import Values
+from absdomain.trainers.run.share import WHOLE, Share
 from absdomain.trainers.schedules import START, Moment
 
 
@@ -43,6 +45,7 @@ class Objective(nn.Module, ABC):
     with_bound: bool = False  # kappa < 1
     with_nominal: bool = True  # kappa > 0, or the network has statistics that only a nominal pass updates
     takes_turns: bool = False  # some steps have no gradient for some of the parameters
+    share: Share = WHOLE  # the part of the batch that `forward` is given, where several processes train together
 
     def __init__(self, network: nn.Module, *, l1: float = 0.0) -> None:
         super().__init__()
@@ -64,6 +67,15 @@ class Objective(nn.Module, ABC):
         self.kappa.fill_(kappa)
         self.beta.fill_(beta)
         self.with_bound, self.with_nominal = kappa < 1, kappa > 0 or self.tracks
+
+    @contextmanager
+    def working_on(self, share: Share) -> Iterator[None]:
+        """In here `forward` is given this share of a batch, afterwards whole batches again."""
+        self.share = share
+        try:
+            yield
+        finally:
+            self.share = WHOLE
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor) -> Step:

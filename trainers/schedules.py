@@ -23,7 +23,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearRamp:
     """v(s) = start + (end - start) * clip((s - first) / (last - first), 0, 1); a jump to end if last <= first."""
 
     start: float
@@ -40,7 +40,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Smooth:
+class SmoothRamp:
     """v(s) = start + a (s - first)^4 in the first quarter of first..last, then a line to end, once differentiable.
 
     With T = int(0.25 (last - first)) and a = (end - start) / ((last - first - T) 4 T^3 + T^4): the smooth schedule of
@@ -55,7 +55,7 @@ class Smooth:
     def __call__(self, step: int) -> float:
         elapsed, quarter = step - self.first, int(0.25 * (self.last - self.first))
         if quarter == 0 or not self.first < step < self.last:
-            return Linear(self.start, self.end, self.first, self.last)(step)
+            return LinearRamp(self.start, self.end, self.first, self.last)(step)
         alpha = (self.end - self.start) / ((self.last - self.first - quarter) * 4 * quarter**3 + quarter**4)
         if elapsed < quarter:
             return self.start + alpha * elapsed**4
@@ -85,7 +85,7 @@ class Moment:
 
     def ramp(self, start: float, end: float, first: float, last: float, *, smooth: bool = False) -> float:
         """The present value of what goes from start to end between two epochs, step by step, in a line or smoothly."""
-        return (Smooth if smooth else Linear)(start, end, self.at(first), self.at(last))(self.step)
+        return (SmoothRamp if smooth else LinearRamp)(start, end, self.at(first), self.at(last))(self.step)
 
 
 START = Moment()

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from absdomain.domain import parse
+from absdomain.domains import Box
 from absdomain.graph import Graph
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds
 from absdomain.ops import ReLU
 from absdomain.region import Region
 from absdomain.trainers.options import Named
-from absdomain.trainers.run.share import current
+from absdomain.trainers.run.share import WHOLE, Share
 
 TOLERANCE = 0.5  # tau: a ratio above it costs nothing
 SMALLEST = 1e-6  # the radius whose boxes are penalised before eps grows
@@ -45,38 +45,38 @@ INITIALISATIONS: dict[str, Callable[[nn.Module], None]] = {"as_built": as_built,
 Initialisation = Annotated[Callable[[nn.Module], None], Named(INITIALISATIONS)]  # a field for one of them
 
 
-def regulariser(graph: Graph, region: Region) -> Tensor:
+def regulariser(graph: Graph, region: Region, share: Share = WHOLE) -> Tensor:
     """tightness + balance of the boxes that enter the graph's ReLUs, (); 0 for a graph without ReLUs.
 
     One interval propagation. Radii are compared with those behind the normalisation, if the network begins with one.
     """
-    trace = parse("box").propagate(graph, region, keep=True)
+    trace = Box().propagate(graph, region, keep=True)
     read = {node.args[0]: None for node in graph.nodes if isinstance(node.op, ReLU)}
     boxes = [trace.at(graph.nodes[place].name) for place in read]
     if not boxes:
         return region.centre.new_zeros(())
-    return tightness(trace.at(_normalised(graph)), boxes) + balance(boxes)
+    return tightness(trace.at(_normalised(graph)), boxes, share) + balance(boxes, share)
 
 
-def tightness(first: Bounds, boxes: Sequence[Bounds]) -> Tensor:
+def tightness(first: Bounds, boxes: Sequence[Bounds], share: Share = WHOLE) -> Tensor:
     """mean over layers of max(tau - r_0 / r_i, 0) / tau, r the mean radius of a layer's box, r_0 of `first`; ()."""
-    mean, tiny = current().mean, torch.finfo(first.lower.dtype).tiny
+    mean, tiny = share.mean, torch.finfo(first.lower.dtype).tiny
     start = mean(first.radius.mean())
     ratios = torch.stack([start / mean(box.radius.mean()).clamp(min=tiny) for box in boxes])
     return functional.relu(TOLERANCE - ratios).mean() / TOLERANCE
 
 
-def balance(boxes: Sequence[Bounds]) -> Tensor:
+def balance(boxes: Sequence[Bounds], share: Share = WHOLE) -> Tensor:
     """mean over layers of sum over q in (alpha, beta) of max(tau - min(q, 1 / q), 0) / tau, ().
 
     With c the centres of a layer's box, alpha = sum of c over active neurons (lower > 0) / sum of -c over inactive ones
     (upper < 0), beta the same with (c - mean c)^2. A layer without any of one of the two costs nothing.
     """
-    return torch.stack([_imbalance(box) for box in boxes]).mean()
+    return torch.stack([_imbalance(box, share) for box in boxes]).mean()
 
 
-def _imbalance(box: Bounds) -> Tensor:
-    centre, dtype, share = box.centre, box.lower.dtype, current()
+def _imbalance(box: Bounds, share: Share) -> Tensor:
+    centre, dtype = box.centre, box.lower.dtype
     active, inactive = (box.lower > 0).to(dtype), (box.upper < 0).to(dtype)
     spread = (centre - share.mean(centre.mean())) ** 2
     sums = (centre * active).sum(), -(centre * inactive).sum(), (spread * active).sum(), (spread * inactive).sum()

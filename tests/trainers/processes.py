@@ -33,7 +33,6 @@ from absdomain.trainers import (
     train,
 )
 from absdomain.trainers.run import folder
-from absdomain.trainers.run.share import current
 from absdomain.trainers.schedules import START
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +49,7 @@ class Harmed(Natural):
         self.now = at.step
 
     def forward(self, x: Tensor, y: Tensor) -> Step:
-        step, world = super().forward(x, y), current().world
+        step, world = super().forward(x, y), self.share.world
         return step._replace(loss=step.loss * torch.nan) if self.now == 1 and world.rank == world.size - 1 else step
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from absdomain.attack import adam, ascend, cross_entropy, fgsm, margin_loss
 from absdomain.region import L2, Linf, Region
 from absdomain.trainers import Objective, Recipe, RecipeError, read
-from absdomain.trainers.attacks import Adam, Attack, Fgsm, Signs
+from absdomain.trainers.attacks import Adam, Attack, Fgsm, SignAscent
 from absdomain.trainers.methods.adversarial import Adversarial, Trades
 
 
@@ -24,7 +24,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.rand(8, 1, 2, 3, dtype=torch.float64), torch.arange(8) % 4
 
 
-ATTACKS: dict[str, Attack] = {"fgsm": Fgsm(), "signs": Signs(), "adam": Adam()}
+ATTACKS: dict[str, Attack] = {"fgsm": Fgsm(), "signs": SignAscent(), "adam": Adam()}
 REGIONS: dict[str, Callable[[Tensor], Region]] = {
     "clipped": lambda x: Linf(x, 0.2, clip=(0, 1)),
     "l2": lambda x: L2(x, 0.3),
@@ -87,7 +87,7 @@ def test_adversarial_mixes_clean_and_attacked_losses(
 
 def test_trades_is_its_formula(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     x, y = batch
-    objective = Trades(network, Signs(5, 0.25), weight=2.0)
+    objective = Trades(network, SignAscent(5, 0.25), weight=2.0)
     objective.set(eps=0.1, kappa=0.0)
     seen: list[Tensor] = []
     handle = network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
@@ -109,7 +109,7 @@ def test_trades_is_its_formula(network: nn.Module, batch: tuple[Tensor, Tensor])
 
 def test_trades_is_natural_while_kappa_is_1(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     x, y = batch
-    objective = Trades(network, Signs())
+    objective = Trades(network, SignAscent())
     assert objective(x, y).loss.item() == pytest.approx(functional.cross_entropy(network(x), y).item())
 
 
@@ -156,7 +156,7 @@ def test_trades_has_a_gradient_where_a_probability_underflows(network: nn.Module
         for parameter in network.parameters():
             parameter *= 300
     assert bool((network(x).softmax(1) == 0).any())
-    objective = Trades(network, Signs(2, 0.5))
+    objective = Trades(network, SignAscent(2, 0.5))
     objective.set(eps=0.01, kappa=0.0)
     objective(x, y).loss.backward()
     assert all(bool(p.grad.isfinite().all()) for p in network.parameters() if p.grad is not None)

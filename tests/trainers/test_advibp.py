@@ -14,7 +14,7 @@ from absdomain.region import L1, L2, Interval, Region
 from absdomain.trainers import Moment, RecipeError, read
 from absdomain.trainers.attacks import Fgsm
 from absdomain.trainers.losses import robust_cross_entropy
-from absdomain.trainers.methods.advibp import AdvIBP, Part, Settings, Weights
+from absdomain.trainers.methods.advibp import AdvIBP, Settings, Watched, Weighing
 from absdomain.trainers.moments import Moments
 
 
@@ -165,16 +165,23 @@ class Case:
 
 @pytest.mark.parametrize(
     ("direction", "part"),
-    [("agreeing", Part.ALL), ("attack first", Part.ALL), ("bound first", Part.ALL), ("bound first", Part.FIRST)],
+    [
+        ("agreeing", Watched.ALL),
+        ("attack first", Watched.ALL),
+        ("bound first", Watched.ALL),
+        ("bound first", Watched.FIRST),
+    ],
 )
-def test_the_step_is_its_formula(network: nn.Module, batch: tuple[Tensor, Tensor], direction: str, part: Part) -> None:
+def test_the_step_is_its_formula(
+    network: nn.Module, batch: tuple[Tensor, Tensor], direction: str, part: Watched
+) -> None:
     (x, y), sign = batch, 1 if direction == "agreeing" else -1
     objective = made(network, fosc=0.0 if direction == "bound first" else 100.0, moments=part)
     objective.set(eps=0.1, kappa=0.5)
     torch.manual_seed(3)
     case = Case(objective, x, y, 0.1)
     size = objective.moments.mean.shape[1]
-    assert size == (sum(p.numel() for p in network.parameters()) if part is Part.ALL else 72)
+    assert size == (sum(p.numel() for p in network.parameters()) if part is Watched.ALL else 72)
     g1 = torch.cat([g.flatten() for g in case.g1])[:size]
     g2 = sign * (g1 + 0.3 * torch.randn_like(g1))
     objective.moments.see(g1, g2)
@@ -258,7 +265,7 @@ def test_weights_know_nothing_of_their_batch(network: nn.Module, batch: tuple[Te
 
 def test_fixed_weights_are_the_sum(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     x, y = batch
-    objective = made(network, weights=Weights.FIXED)
+    objective = made(network, weights=Weighing.FIXED)
     objective.set(eps=0.1, kappa=0.0)
     for _ in range(2):
         torch.manual_seed(4)
@@ -270,7 +277,7 @@ def test_fixed_weights_are_the_sum(network: nn.Module, batch: tuple[Tensor, Tens
 
 def test_a_mixture_gives_way_as_eps_grows(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     x, y = batch
-    objective = made(network, "mix(deeppoly.guided(by=box), box)", weights=Weights.FIXED)
+    objective = made(network, "mix(deeppoly.guided(by=box), box)", weights=Weighing.FIXED)
     bounds = {name: Case(objective, x, y, 0.1, name).second.item() for name in ("box", "crown-ibp")}
     for beta, expected in ((1.0, bounds["crown-ibp"]), (0.0, bounds["box"])):
         objective.set(eps=0.1, kappa=0.0, beta=beta)

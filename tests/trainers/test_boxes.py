@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from absdomain import Linf, margins, parse
 from absdomain.trainers import Certified, Recipe, RecipeError, Setup, read
-from absdomain.trainers.attacks import Attack, Fgsm, Signs
+from absdomain.trainers.attacks import Attack, Fgsm, SignAscent
 from absdomain.trainers.certified import worst_margins
 from absdomain.trainers.losses import robust_cross_entropy
 from absdomain.trainers.methods import sabr
@@ -19,7 +19,7 @@ from absdomain.trainers.methods.expressive import CCIBP, MTLIBP, ExpIBP, Express
 from absdomain.trainers.methods.sabr import Sabr
 from absdomain.trainers.stabilise import as_built
 
-SHIFT = Signs(1, 0.5)
+SHIFT = SignAscent(1, 0.5)
 PLAIN: dict[str, Any] = {"initialisation": as_built, "regularise": 0.0}
 
 
@@ -87,11 +87,11 @@ def test_the_rate_of_an_attack_drops(network: nn.Module, batch: tuple[Tensor, Te
     x, y = batch
     ball, start = Linf(x, 0.1, clip=(0, 1)), x.clone()
     for steps, rate in ((4, 0.5), (3, 0.05), (1, 0.005)):
-        start = Signs(steps, rate)(network, ball, y, start=start)
-    assert torch.equal(Signs(8, 0.5, (4, 7))(network, ball, y, start=x), start)
+        start = SignAscent(steps, rate)(network, ball, y, start=start)
+    assert torch.equal(SignAscent(8, 0.5, (4, 7))(network, ball, y, start=x), start)
     for drops in ((0,), (8,), (5, 3), (3, 3)):
         with pytest.raises(RecipeError, match=r"drops: .* cannot be used; give rising numbers of steps"):
-            Signs(8, 0.5, drops)
+            SignAscent(8, 0.5, drops)
 
 
 Formula = Callable[[Tensor, Tensor, Tensor, float], Tensor]
@@ -155,7 +155,7 @@ def test_bounds_beside_an_attack_have_the_statistics_of_the_clean_images(batch: 
     objective = built(MTLIBP, network, "mtl-ibp", alpha=1.0, attack=SHIFT)
     found = points(network, x, y, SHIFT)
     losses = [
-        robust_cross_entropy(objective.bound(objective.region(x), y, objective.statistics(at)[1])).item()
+        robust_cross_entropy(objective.bound(objective.region(x), y, objective.batchnorms(at)[1])).item()
         for at in (found, x)
     ]
     network[2].reset_running_stats()  # as they were when the points were found

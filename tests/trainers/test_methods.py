@@ -13,7 +13,7 @@ from absdomain.data import DataError
 from absdomain.registry import names
 from absdomain.runtime.modes import evaluating
 from absdomain.trainers import Moment, Objective, Recipe, RecipeError, read
-from absdomain.trainers.attacks import Adam, Signs
+from absdomain.trainers.attacks import Adam, SignAscent
 from absdomain.trainers.certified import Certified, worst_margins
 from absdomain.trainers.losses import softplus
 from absdomain.trainers.methods.adversarial import Adversarial
@@ -82,7 +82,7 @@ def test_the_attacks_have_their_options(network: nn.Module, batch: tuple[Tensor,
     trades, pgd = built(network, "trades(steps=3, rate=0.5)"), built(network, "pgd(steps=3, rate=0.02)")
     assert isinstance(trades, Adversarial)
     assert isinstance(pgd, Adversarial)
-    assert (trades.attack, pgd.attack) == (Signs(3, 0.5), Adam(3, 0.02))
+    assert (trades.attack, pgd.attack) == (SignAscent(3, 0.5), Adam(3, 0.02))
     x, y = batch
     region = Linf(x, 0.2, clip=(0, 1))
     with evaluating(network):

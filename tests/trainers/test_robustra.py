@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from absdomain import Linf, MatchedSpace, ReferenceSpace, Region, parse
 from absdomain.spec import targeted
 from absdomain.trainers import Moment, Recipe, RecipeError, load_run, read_metrics, train
-from absdomain.trainers.attacks import Attack, Signs
-from absdomain.trainers.methods.robustra import Robustra, Settings, Weights, robustra
+from absdomain.trainers.attacks import Attack, SignAscent
+from absdomain.trainers.methods.robustra import ReferenceWeights, Robustra, Settings, robustra
 from absdomain.trainers.pairs import transfer_error
 from tests.trainers.test_state import rows, stopped_at
 from tests.trainers.test_wong_kolter import X, Y, example_1
@@ -98,8 +98,8 @@ def test_targets_are_folded_as_if_each_were_a_sample(domain: str, threshold: flo
         torch.testing.assert_close(found[:, place], one)
 
 
-@pytest.mark.parametrize("reference", Weights)
-def test_the_networks_take_turns(reference: Weights) -> None:
+@pytest.mark.parametrize("reference", ReferenceWeights)
+def test_the_networks_take_turns(reference: ReferenceWeights) -> None:
     objective, (x, y) = pair(reference=reference), batch()
     for epoch in range(4):
         objective.zero_grad()
@@ -117,7 +117,7 @@ def test_the_networks_take_turns(reference: Weights) -> None:
 
 def test_the_second_network_may_be_trained_against_the_first_of_the_round_before() -> None:
     (x, y), losses = batch(), {}
-    for reference in Weights:
+    for reference in ReferenceWeights:
         objective = pair(reference=reference)
         objective.set(eps=0.2, kappa=0.0, at=Moment(1, 1))
         losses[reference, "before"] = objective(x, y).loss.item()
@@ -131,7 +131,7 @@ def test_the_second_network_may_be_trained_against_the_first_of_the_round_before
         losses[reference, "second turn"] = objective(x, y).loss.item()
         objective.epoch_end([])
         losses[reference, "next round"] = objective(x, y).loss.item()
-    current, last = Weights.CURRENT, Weights.LAST
+    current, last = ReferenceWeights.CURRENT, ReferenceWeights.LAST
     assert losses[last, "before"] == losses[last, "moved"] == losses[current, "before"]
     assert losses[last, "second turn"] == losses[last, "before"]
     assert losses[last, "next round"] == losses[current, "next round"] == losses[current, "moved"]
@@ -249,5 +249,5 @@ def test_the_schedules_of_a_pair() -> None:
     rate = recipe.learning_rate(1)
     assert [rate(epoch) for epoch in (59, 60, 80, 199)] == pytest.approx([1e-3, 5e-4, 2.5e-4, 1e-3 / 2**7])
     assert (recipe.clip, recipe.batch, recipe.domain) == (False, 50, "dual")
-    assert replace(Settings(), attack=Signs(steps=3)).attack == Signs(steps=3)
+    assert replace(Settings(), attack=SignAscent(steps=3)).attack == SignAscent(steps=3)
     assert Recipe.from_json(recipe.to_json()) == recipe

@@ -2,7 +2,7 @@
 
 import pytest
 
-from absdomain.trainers.schedules import Constant, Linear, Schedule, Smooth, StepDecay
+from absdomain.trainers.schedules import Constant, LinearRamp, Schedule, SmoothRamp, StepDecay
 
 
 def test_constant() -> None:
@@ -10,12 +10,12 @@ def test_constant() -> None:
 
 
 def test_linear() -> None:
-    schedule = Linear(1.0, 0.5, first=10, last=20)
+    schedule = LinearRamp(1.0, 0.5, first=10, last=20)
     assert [schedule(step) for step in (0, 10, 15, 20, 1000)] == [1.0, 1.0, 0.75, 0.5, 0.5]
 
 
 def test_a_ramp_of_no_length_jumps() -> None:
-    for schedule in (Linear(0.0, 0.3, 5, 5), Smooth(0.0, 0.3, 5, 5)):
+    for schedule in (LinearRamp(0.0, 0.3, 5, 5), SmoothRamp(0.0, 0.3, 5, 5)):
         assert [schedule(step) for step in (4, 5)] == [0.0, 0.3]
 
 
@@ -23,18 +23,18 @@ def test_a_ramp_of_no_length_jumps() -> None:
     ("step", "value"), [(0, 0.0), (10, 0.001969), (25, 1 / 13), (50, 0.384615), (75, 0.692308), (100, 1.0), (101, 1.0)]
 )
 def test_smooth_takes_the_values_of_the_public_code(step: int, value: float) -> None:
-    assert Smooth(0.0, 1.0, 0, 100)(step) == pytest.approx(value, abs=5e-7)
-    assert Smooth(2.0, 4.0, 300, 400)(300 + step) == pytest.approx(2 + 2 * value, abs=1e-6)
+    assert SmoothRamp(0.0, 1.0, 0, 100)(step) == pytest.approx(value, abs=5e-7)
+    assert SmoothRamp(2.0, 4.0, 300, 400)(300 + step) == pytest.approx(2 + 2 * value, abs=1e-6)
 
 
 def test_smooth_has_no_kink_where_its_parts_meet() -> None:
-    schedule = Smooth(0.0, 1.0, 0, 100_000)
+    schedule = SmoothRamp(0.0, 1.0, 0, 100_000)
     before, after = schedule(25_000) - schedule(24_999), schedule(25_001) - schedule(25_000)
     assert before == pytest.approx(after, rel=1e-3)
 
 
 @pytest.mark.parametrize("first_last", [(0, 1), (3, 5), (0, 3), (2, 40)])
-@pytest.mark.parametrize("kind", [Linear, Smooth])
+@pytest.mark.parametrize("kind", [LinearRamp, SmoothRamp])
 def test_ramps_are_monotone_and_stay_between_their_ends(kind: type, first_last: tuple[int, int]) -> None:
     schedule: Schedule = kind(0.0, 0.3, *first_last)
     values = [schedule(step) for step in range(50)]

@@ -17,12 +17,11 @@ from torch.nn import functional
 
 from absdomain.region import Linf
 from absdomain.runtime.modes import evaluating
-from absdomain.trainers.attacks import Adam, Attack, Fgsm, Signs
+from absdomain.trainers.attacks import Adam, Attack, Fgsm, SignAscent
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.objective import Objective, Step, clean_error
 from absdomain.trainers.options import refused
 from absdomain.trainers.recipe import Recipe
-from absdomain.trainers.run.share import current
 from absdomain.trainers.schedules import START, Moment
 
 
@@ -54,7 +53,8 @@ class Adversarial(Objective):
             nominal = self.nominal(x, y)
             loss, metrics = loss + self.kappa * nominal.loss, nominal.metrics
         if self.with_bound:
-            logits = self.network(self.attack(self.network, self.region(x), y))
+            ball = self.region(x)
+            logits = self.network(self.attack(self.network, ball, y, start=self.share.point(ball)))
             loss = loss + (1 - self.kappa) * functional.cross_entropy(logits, y)
             metrics = metrics | {"train_attack_error": clean_error(logits, y)}
         return Step(loss, metrics)
@@ -94,7 +94,7 @@ class Trades(Adversarial):
         loss = functional.cross_entropy(logits, y) + self.penalty()
         if self.with_bound:
             region, move = self.region(x), partial(_divergence, self._logarithms(x))
-            start = region.project(x + 0.001 * current().normal(x))
+            start = region.project(x + 0.001 * self.share.normal(x))
             at_points = self.network(self.attack(self.network, region, y, loss=move, start=start))
             loss = loss + self.weight * _divergence(logits.log_softmax(1), at_points, y).mean()
             metrics["train_attack_error"] = clean_error(at_points, y)
@@ -125,7 +125,7 @@ class TradesSettings:
     def __post_init__(self) -> None:
         if not self.weight >= 0:
             raise refused("weight", self.weight, "give a weight >= 0")
-        Signs(self.steps, self.rate)  # which checks them
+        SignAscent(self.steps, self.rate)  # which checks them
 
 
 def _objective(setup: Setup[Fgsm] | Setup[Adam]) -> Objective:
@@ -134,7 +134,7 @@ def _objective(setup: Setup[Fgsm] | Setup[Adam]) -> Objective:
 
 def _trades(setup: Setup[TradesSettings]) -> Objective:
     settings = setup.settings
-    attack = Signs(settings.steps, settings.rate)
+    attack = SignAscent(settings.steps, settings.rate)
     return Trades(setup.network, attack, weight=settings.weight, clip=setup.clip, l1=setup.recipe.l1)
 
 

@@ -33,18 +33,17 @@ from absdomain.trainers.moments import Moments
 from absdomain.trainers.objective import Objective, Step, clean_error
 from absdomain.trainers.options import Epochs, refused
 from absdomain.trainers.recipe import Recipe
-from absdomain.trainers.run.share import current
 from absdomain.trainers.schedules import START, Moment
 
 
-class Weights(Enum):
+class Weighing(Enum):
     """Who weighs the two losses: their gradients' moments, or nobody (1 and 1, the paper's baseline)."""
 
     ADAPTIVE = 1
     FIXED = 2
 
 
-class Part(Enum):
+class Watched(Enum):
     """Whose gradients the moments are of: all parameters, or the first trainable tensor."""
 
     ALL = 1
@@ -61,8 +60,8 @@ class Settings:
     batches of 256.
     """
 
-    weights: Weights = Weights.ADAPTIVE
-    moments: Part = Part.ALL
+    weights: Weighing = Weighing.ADAPTIVE
+    moments: Watched = Watched.ALL
     beta1: float = 0.9
     beta2: float = 0.99
     natural: Epochs = 10.0
@@ -130,7 +129,7 @@ class AdvIBP(Certified):
         )
         self.own, self.ramp_end = settings, ramp_end
         self.trained = [p for p in network.parameters() if p.requires_grad]
-        self.watched = self.trained if settings.moments is Part.ALL else self.trained[:1]
+        self.watched = self.trained if settings.moments is Watched.ALL else self.trained[:1]
         size, like = sum(p.numel() for p in self.watched), self.trained[0]
         self.moments = Moments(size, like, beta1=settings.beta1, beta2=settings.beta2)
         for name in ("threshold", "reach"):
@@ -153,7 +152,7 @@ class AdvIBP(Certified):
         elif self.joint:
             step = self._joint(x, y)
         elif self.with_bound:
-            step = self.robust(x, y, self.statistics(x)[1] if self.tracks else self.graph)
+            step = self.robust(x, y, self.batchnorms(x, self.share)[1] if self.tracks else self.graph)
         else:
             step = self._attacked(x, y)
         return Step(step.loss + self.penalty(), step.metrics)
@@ -161,18 +160,18 @@ class AdvIBP(Certified):
     def _points(self, x: Tensor, y: Tensor) -> tuple[Linf, Tensor]:
         """The ball in which is attacked, and what the attack finds."""
         ball = Linf(x, self.reach, clip=self.clip)
-        return ball, self.own.attack(self.network, ball, y)
+        return ball, self.own.attack(self.network, ball, y, start=self.share.point(ball))
 
     def _attacked(self, x: Tensor, y: Tensor) -> Step:
         logits = self.network(self._points(x, y)[1])
         return Step(functional.cross_entropy(logits, y), {"train_attack_error": clean_error(logits, y)})
 
     def _joint(self, x: Tensor, y: Tensor) -> Step:
-        graph = self.statistics(x)[1] if self.tracks else self.graph
+        graph = self.batchnorms(x, self.share)[1] if self.tracks else self.graph
         ball, points = self._points(x, y)
         points.requires_grad_()
         logits = self.logits(points, graph)
-        share, first = current(), functional.cross_entropy(logits, y)
+        share, first = self.share, functional.cross_entropy(logits, y)
         *g1, slope = torch.autograd.grad(
             share.weight * first, (*self.trained, points), retain_graph=self.tracks, materialize_grads=True
         )
@@ -192,7 +191,7 @@ class AdvIBP(Certified):
     def _weights(self, distance: Tensor, g1: Sequence[Tensor], g2: Sequence[Tensor]) -> list[Tensor]:
         """(k_1, k_2, k_3), of the gradients before; these are for the next step."""
         none = torch.zeros_like(distance)
-        if self.own.weights is Weights.FIXED:
+        if self.own.weights is Weighing.FIXED:
             return [none + 1, none + 1, none]
         weak, own = bool(distance > self.threshold), self.own
         present = [torch.cat([p.flatten() for p in g[: len(self.watched)]]) for g in (g1, g2)]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from absdomain.region import Linf
-from absdomain.trainers.attacks import AttackRule, Signs
+from absdomain.trainers.attacks import AttackRule, SignAscent
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.methods.natural import CIFAR10 as NATURAL_CIFAR10
 from absdomain.trainers.methods.natural import DIGITS as NATURAL_DIGITS
@@ -30,7 +30,7 @@ class Settings:
     """The weight of the cosine, and the attack whose errors are shown after each epoch."""
 
     weight: float = 0.1
-    attack: AttackRule = Signs(steps=40, rate=0.1)
+    attack: AttackRule = SignAscent(steps=40, rate=0.1)
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:

@@ -26,7 +26,6 @@ from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.methods import shi
 from absdomain.trainers.objective import Objective, Step, clean_error
 from absdomain.trainers.options import refused
-from absdomain.trainers.run.share import current
 from absdomain.trainers.stabilise import Initialisation, ibp
 
 
@@ -62,7 +61,8 @@ class Expressive(Certified):
 
     def robust(self, x: Tensor, y: Tensor, graph: Graph) -> Step:
         own = self.settings
-        points = own.attack(self.network, Linf(x, self.eps * own.reach, clip=self.clip), y)
+        ball = Linf(x, self.eps * own.reach, clip=self.clip)
+        points = own.attack(self.network, ball, y, start=self.share.point(ball))
         logits = self.logits(points, graph)
         bound = self.bound(self.region(x), y, graph)
         metrics = {"train_attack_error": clean_error(logits, y)} | self.proved(bound)
@@ -95,7 +95,7 @@ class ExpIBP(Expressive):
 
     def combine(self, lower: Tensor, logits: Tensor, y: Tensor) -> Tensor:
         alpha, tiny = self.settings.alpha, torch.finfo(logits.dtype).tiny  # a power of 0 has no gradient
-        mean = current().mean  # a power of means is no mean
+        mean = self.share.mean  # a power of means is no mean
         bound, attacked = mean(self.settings.loss(lower)), mean(functional.cross_entropy(logits, y))
         return bound.clamp(min=tiny) ** alpha * attacked.clamp(min=tiny) ** (1 - alpha)
 

@@ -24,8 +24,8 @@ from absdomain.reference import MatchedSpace, ReferenceSpace, State
 from absdomain.runtime.modes import copied
 from absdomain.spec import Spec, margins
 from absdomain.trainers import certified, randomness
-from absdomain.trainers.attacks import AttackRule, Signs
-from absdomain.trainers.batchnorm import Statistics
+from absdomain.trainers.attacks import AttackRule, SignAscent
+from absdomain.trainers.batchnorm import BatchNorms
 from absdomain.trainers.certified import Certified
 from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
@@ -38,7 +38,7 @@ from absdomain.trainers.pairs import partner, transfer_error
 from absdomain.trainers.schedules import START, Moment
 
 
-class Weights(Enum):
+class ReferenceWeights(Enum):
     """Which weights of the first network the second one is trained against."""
 
     CURRENT = 0  # those of this round, as the paper trains small networks: one after the other
@@ -55,8 +55,8 @@ class Settings:
     loss: BoundLoss = robust_cross_entropy
     rate: float = 0.5  # the median
     threshold: float | None = None
-    reference: Weights = Weights.CURRENT
-    attack: AttackRule = Signs()
+    reference: ReferenceWeights = ReferenceWeights.CURRENT
+    attack: AttackRule = SignAscent()
     looked_at: int = 500  # held-out images
 
     def __post_init__(self) -> None:
@@ -72,20 +72,20 @@ class Side:
 
     name: str  # what its metrics begin with
     network: nn.Module
-    statistics: Statistics
+    batchnorms: BatchNorms
 
     @property
     def graph(self) -> Graph:
         """The network in evaluation mode."""
-        return self.statistics.graph
+        return self.batchnorms.graph
 
     @staticmethod
     def of(name: str, network: nn.Module, example: Tensor) -> Side:
         """The network lowered for what it takes."""
-        return Side(name, network, Statistics.of(network, to_graph(network, example)))
+        return Side(name, network, BatchNorms.of(network, to_graph(network, example)))
 
 
-Part = MatchedSpace | ReferenceSpace
+Space = MatchedSpace | ReferenceSpace
 LOOK = 100  # images that are looked at together: boxes without projections take memory
 
 
@@ -115,9 +115,9 @@ class Robustra(Certified):
         given = certified.Settings(loss=pair.loss)
         super().__init__(network, example, domain, classes=classes, clip=clip, settings=given, seed=seed)
         self.pair, self.partner, self.turn = pair, partner, 0
-        self.first, self.second = Side("", network, self.statistics), Side.of("partner_", partner, example)
+        self.first, self.second = Side("", network, self.batchnorms), Side.of("partner_", partner, example)
         self.former = self.first  # as the second network's reference
-        if pair.reference is Weights.LAST:
+        if pair.reference is ReferenceWeights.LAST:
             self.stored = copied(network).requires_grad_(False)
             self.former = Side.of("", self.stored, example)
 
@@ -138,7 +138,7 @@ class Robustra(Certified):
         trained, reference = self.sides
         loss, metrics, graph = torch.zeros_like(self.eps), {}, trained.graph
         if self.with_nominal:
-            logits, graph = trained.statistics(x)
+            logits, graph = trained.batchnorms(x, self.share)
             loss = loss + self.kappa * functional.cross_entropy(logits, y)
             metrics["clean_error"] = clean_error(logits, y)
         if self.with_bound:
@@ -164,7 +164,7 @@ class Robustra(Certified):
         data = rows.data.expand(-1, *x.shape)
         return Rows.of(-data.reshape(1, -1, *x.shape[1:])), constants.expand(-1, len(x))
 
-    def _space(self, reference: Graph, x: Tensor, y: Tensor, domain: AnyDomain | None = None) -> Part:
+    def _space(self, reference: Graph, x: Tensor, y: Tensor, domain: AnyDomain | None = None) -> Space:
         """The part of the ball that the reference leaves, for every target of every sample: a batch of K B parts."""
         with torch.no_grad():
             rows, constants = self._planes(reference, x, y, domain)
@@ -181,7 +181,7 @@ class Robustra(Certified):
         at t = 0 is so, as t by its own rule makes all of them tight (figure 4 there). clean_error and verified_error,
         by boxes without projections. attack_error, and transfer_error: under the points found against the other.
         """
-        if self.turn and self.pair.reference is Weights.LAST:
+        if self.turn and self.pair.reference is ReferenceWeights.LAST:
             self.stored.load_state_dict(self.network.state_dict())
         total: dict[str, float] = {}
         count = 0

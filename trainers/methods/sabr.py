@@ -14,7 +14,7 @@ from torch import Tensor
 from absdomain.graph import Graph
 from absdomain.region import Linf
 from absdomain.trainers import certified
-from absdomain.trainers.attacks import AttackRule, Signs
+from absdomain.trainers.attacks import AttackRule, SignAscent
 from absdomain.trainers.certified import Certified
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.methods import shi
@@ -28,7 +28,7 @@ class Settings(certified.Settings):
     """`share` (lambda) is the small box's radius in units of eps; `attack` looks for its centre."""
 
     share: float = 0.6
-    attack: AttackRule = Signs(8, 0.5, (4, 7))
+    attack: AttackRule = SignAscent(8, 0.5, (4, 7))
     initialisation: Initialisation = ibp
     regularise: float = 0.5
 
@@ -50,7 +50,7 @@ class Sabr(Certified):
 
     def robust(self, x: Tensor, y: Tensor, graph: Graph) -> Step:
         ball, own = self.region(x), self.settings
-        points = own.attack(self.network, ball, y)
+        points = own.attack(self.network, ball, y, start=self.share.point(ball))
         centre = Linf(x, self.eps * (1 - own.share), clip=self.clip).project(points)
         bound = self.bound(Linf(centre, self.eps * own.share, clip=self.clip), y, graph)
         return Step(own.loss(bound), {"small_box_error": verified_error(bound)})

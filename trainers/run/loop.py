@@ -1,6 +1,6 @@
 """The training loop: epochs of steps, one row of metrics each, resumed exactly after any interruption.
 
-In several processes (`trainers.parallel`) each one runs this loop; the first one reads and writes the folder.
+In several processes (`trainers.run.share`) each one runs this loop; the first one reads and writes the folder.
 All that a step depends on is in the checkpoint or derived from (seed, epoch, batch): the weights, the optimiser's
 state, torch's random state, the order of the images. So a run that is killed and started again ends with the same
 weights, on a CPU bit for bit, given the same number of threads, which the run's config keeps. Several processes end
@@ -27,6 +27,7 @@ from absdomain.runtime.device import chosen
 from absdomain.runtime.precision import set_tf32
 from absdomain.runtime.processes import World
 from absdomain.trainers.augment import augment
+from absdomain.trainers.batchnorm import synchronised
 from absdomain.trainers.method import read
 from absdomain.trainers.objective import Step, clean_error, verified_error
 from absdomain.trainers.recipe import Recipe, Values
@@ -103,7 +104,7 @@ def train(
     """
     folder, world = Path(out), World.here() if world is None else world
     recipe = replace(recipe, trainer=str(read(recipe.trainer)))
-    if recipe.domain:  # refuse what is none, even where the method takes none
+    if recipe.domain:  # a text that is no domain is refused here, before any work, also where the method reads none
         parse(recipe.domain)
     full = world.ahead(lambda: load(recipe.data, "train", data_dir=data_dir))
     if recipe.validation >= len(full):
@@ -179,9 +180,9 @@ def _step(session: Session, step: int, x: Tensor, y: Tensor) -> StepMetrics:
     recipe, position, objective = session.recipe, session.position, session.objective
     before = Buffers(objective.buffers())
     share = Share.of(session.world, len(y))
-    with share.taken():
+    with objective.working_on(share), synchronised(objective, share):
         result: Step = session.model(share.rows(x), share.rows(y))
-    loss, seen = share.numbers(result)
+    loss, seen = share.numbers(result.loss, result.metrics)
     compared(position, objective.with_bound)
     trouble = loss_trouble(recipe, position, loss)
     if trouble is None:

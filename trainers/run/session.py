@@ -15,7 +15,6 @@ from absdomain.graph import Graph
 from absdomain.graph.norms import induced_norms
 from absdomain.lowering import to_graph
 from absdomain.runtime.processes import ALONE, World
-from absdomain.trainers.batchnorm import synchronise
 from absdomain.trainers.method import read
 from absdomain.trainers.objective import Objective
 from absdomain.trainers.recipe import Recipe
@@ -168,19 +167,15 @@ def start(folder: Path, recipe: Recipe, full: Images, device: torch.device, worl
         raise recipe.refuse("batch", f"of {len(images)} images one would be left, of which a batch norm sees no spread")
     objective = method.build(network, example, full.classes, recipe)
     optimiser = _optimiser(recipe, objective)
-    layers = to_graph(network, example) if recipe.norms else None  # as it is, not yet synchronised
+    layers = to_graph(network, example) if recipe.norms else None
     model = _called(objective, world)
     return Session(folder, recipe, images, held_out, objective, optimiser, device, world, model, layers=layers)
 
 
 def _called(objective: Objective, world: World) -> nn.Module:
-    """The objective itself; in several processes with one gradient and, in training mode, the statistics of the batch.
-
-    Its buffers are the first process's at each call.
-    """
+    """The objective; in several processes with one gradient, and at each call with the first process's buffers."""
     if world.alone:
         return objective
-    synchronise(objective)
     return nn.parallel.DistributedDataParallel(objective, find_unused_parameters=objective.takes_turns)
 
 

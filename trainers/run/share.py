@@ -5,24 +5,22 @@ DistributedDataParallel, a mean over the share weighing what the share is of the
 not divide evenly has the right mean. Weights, optimiser, schedules, decisions and random state are then the same in all
 processes, and the first one's are saved: a training may go on with another number of processes.
 
-What an objective does beside a mean over samples has to be told of the batch: `mean` and `total` for a loss that is no
-mean, `point` and `normal` for random numbers, `summed` for gradients of its own. In a single process they add
-nothing to what they are given.
+The loop gives an objective its share before each step (`Objective.share`). A loss that is a mean over samples needs
+nothing of it. Any other one takes its sums and means over the whole batch by `total` and `mean`, its random numbers by
+`point` and `normal`, and the sums of gradients of its own by `summed`. In a single process these return what they are
+given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from absdomain.region import Region
 from absdomain.runtime.processes import ALONE, World
-from absdomain.trainers.objective import Step
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Share:
         """
         if self.world.alone or len(region.centre) != max(self.count, 1):
             return region.sample(1)[0]
-        return self.rows(_repeated(region, self._places(region.centre.device)).sample(1)[0])
+        return self.rows(region.select(self._places(region.centre.device)).sample(1)[0])
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal numbers, as `like`, (B, *shape), a row per image: those that a single process draws."""
@@ -95,45 +93,17 @@ class Share:
         """For each image of the batch a row of the share: its own where it has one."""
         return (torch.arange(self.images, device=device) - self.first).clamp(0, max(self.count, 1) - 1)
 
-    def numbers(self, step: Step) -> tuple[float, dict[str, float]]:
+    def numbers(self, loss: Tensor, metrics: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
         """The loss and the metrics of the batch, the same in all processes."""
         if self.world.alone:
-            return step.loss.item(), {name: value.item() for name, value in step.metrics.items()}
-        here = torch.stack([x.detach().double() for x in (step.loss, *step.metrics.values())])
-        loss, *seen = self.mean(here).tolist()
-        return loss, dict(zip(step.metrics, seen, strict=True))
+            return loss.item(), {name: value.item() for name, value in metrics.items()}
+        here = torch.stack([x.detach().double() for x in (loss, *metrics.values())])
+        total, *seen = self.mean(here).tolist()
+        return total, dict(zip(metrics, seen, strict=True))
 
     def backward(self, loss: Tensor) -> None:
         """Accumulate the gradients of the batch's mean loss; DistributedDataParallel averages over the processes."""
         (loss if self.world.alone else self.weight * self.world.size * loss).backward()
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Objectives compute on this share: it is what `current` gives."""
-        token = _CURRENT.set(self)
-        try:
-            yield
-        finally:
-            _CURRENT.reset(token)
 
-
-_CURRENT: ContextVar[Share] = ContextVar("share", default=Share())  # noqa: B039  # a frozen value
-
-
-def current() -> Share:
-    """The share on which an objective is now to compute; all of the batch outside of a training loop."""
-    return _CURRENT.get()
-
-
-def _repeated(region: Region, rows: Tensor) -> Region:
-    """The region with these of its samples: in its fields, tensors with the centre's axes have a row per sample."""
-    batch, axes = len(region.centre), region.centre.dim()
-    changed = {
-        field.name: value[rows]
-        for field in fields(region)  # type: ignore[arg-type]  # regions are dataclasses
-        if field.init
-        and isinstance(value := getattr(region, field.name), Tensor)
-        and value.dim() == axes
-        and len(value) == batch
-    }
-    return replace(region, **changed)  # type: ignore[type-var]
+WHOLE = Share()  # all of the batch, in a single process

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain import Linf, margins, parse, to_graph
-from absdomain.trainers.batchnorm import Statistics
+from absdomain.trainers.batchnorm import BatchNorms
 from absdomain.trainers.certified import Certified
 
 DOMAINS = ["box", "deeppoly.guided(by=box)", "deeppoly"]
@@ -67,7 +67,7 @@ def test_at_radius_0_the_bounds_are_the_training_logits(
     network: nn.Module, batch: tuple[Tensor, Tensor], domain: str
 ) -> None:
     x, _ = batch
-    logits, graph = Statistics.of(network, to_graph(network, x))(x)
+    logits, graph = BatchNorms.of(network, to_graph(network, x))(x)
     trace = parse(domain).propagate(graph, Linf(x, 0.0))
     torch.testing.assert_close(trace.lower, logits)
     torch.testing.assert_close(trace.upper, logits)
@@ -104,7 +104,7 @@ def test_gradients_flow_through_the_statistics(network: nn.Module, batch: tuple[
 def test_bounds_hold_for_the_batch_normalised_network(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     """With the batch's statistics fixed, the bounds enclose what perturbed images give."""
     x, y = batch
-    _, graph = Statistics.of(network, to_graph(network, x))(x)
+    _, graph = BatchNorms.of(network, to_graph(network, x))(x)
     region = Linf(x, 0.05)
     lower = parse("deeppoly").propagate(graph, region, margins(y, 4)).lower
     for points in region.sample(50):
@@ -120,7 +120,7 @@ def test_evaluation_uses_the_running_statistics(network: nn.Module, batch: tuple
     values = torch.einsum("bkn,bn->bk", margins(y, 4).C.double(), logits)
     torch.testing.assert_close(objective.lower(x, y), values)
     torch.testing.assert_close(objective.bound(objective.region(x), y), values)
-    _, graph = objective.statistics(x)
+    _, graph = objective.batchnorms(x)
     torch.testing.assert_close(graph(x), logits)
 
 
@@ -128,7 +128,7 @@ def test_a_norm_that_is_kept_in_evaluation_mode_keeps_its_statistics(batch: tupl
     x, _ = batch
     network = plain().double()
     network[1].eval()  # type: ignore[index]
-    logits, graph = Statistics.of(network, to_graph(network, x))(x)
+    logits, graph = BatchNorms.of(network, to_graph(network, x))(x)
     torch.testing.assert_close(graph(x), logits)
     norm = network[1]  # type: ignore[index]
     assert torch.equal(graph.nodes[2].op.mean, norm.running_mean)  # type: ignore[union-attr]
