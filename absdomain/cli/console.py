@@ -1,4 +1,4 @@
-"""The frame of the command line: errors of one line, memory that stays with the process, progress on stderr."""
+"""The frame of the command line: errors in one line, exit codes, warnings, and memory that the process keeps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import ctypes
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
-
-if TYPE_CHECKING:
-    pass
 
 UNSOUND = 3  # the exit code if a bound was contradicted: a defect of ours or of a plug-in
 INTERRUPTED = 130

@@ -1,0 +1,62 @@
+"""`absdomain certify`: the errors of a network on its test images, seen and proved."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from absdomain.cli import options as option
+from absdomain.report.runs import check_of, subject_of, use
+from absdomain.runtime.progress import speaks
+
+
+def certify(
+    run: option.Run = None,
+    weights: option.WeightsFile = None,
+    data: option.Data = None,
+    eps: option.Eps = None,
+    clip: option.Clip = None,
+    domain: option.Domains = None,
+    cascade: option.Cascade = False,
+    steps: option.Steps = 40,
+    restarts: option.Restarts = 2,
+    count_ties: option.Ties = False,
+    margin: option.Margin = None,
+    subset: option.Subset = None,
+    curve: option.Curve = 100,
+    seed: option.Seed = 0,
+    model: option.Model = "model",
+    out: option.Results = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    batch: option.Batch = 100,
+    data_dir: option.DataDir = None,
+    device: option.Device = "auto",
+    threads: option.Threads = None,
+) -> None:
+    """Certify the test images: clean, PGD and verified error. The same command again resumes.
+
+    eps and the data set are by default those of the training. Bounds are computed in double precision, and a bound
+    within rounding of 0 is no proof. The folder gets config.json, verdicts.jsonl, results.json and the plots.
+
+    `absdomain certify RUN --eps 0.3 --domain crown-ibp --domain "box & deeppoly"`
+    """
+    from absdomain.report import tables
+    from absdomain.report.study import study
+
+    device = use(threads, device)
+    subject = subject_of(run, weights, data, model)
+    check = check_of(
+        subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, strict=not count_ties,
+        margin=margin, subset=subset, curve=curve, seed=seed,
+    )  # fmt: skip
+    outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch)
+    if not speaks():
+        return
+    if as_json:
+        typer.echo(json.dumps(outcome.results))
+        return
+    title = f"{subject.name}, {subject.data}, eps {check.eps:g}{', clipped' if check.clip else ''}"
+    tables.show(tables.errors_table(outcome.summary, check.spelling(), title))
+    typer.echo(f"verdicts and plots: {outcome.folder}")

@@ -1,0 +1,66 @@
+"""`absdomain train`: one network by one recipe, in a folder that can be resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from absdomain.cli import options as option
+from absdomain.report.runs import name_of, recipe_of, train_in, use
+from absdomain.runtime.progress import speaks
+
+METHOD, SCHEDULE = option.METHOD, option.SCHEDULE
+
+
+def _hint(text: str, panel: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=panel, show_default=False)
+
+
+def train(
+    ctx: typer.Context,
+    data: option.Data = None,
+    preset: Annotated[str | None, _hint("A whole recipe by its name; other options change it.", METHOD)] = None,
+    network: Annotated[str | None, _hint("Architecture, such as crown-ibp-B or gowal-small.", METHOD)] = None,
+    trainer: Annotated[str | None, _hint('Method; "ibp(loss=hinge)" has options. Default: crown-ibp.', METHOD)] = None,
+    domain: Annotated[str | None, _hint("The domain that bounds, as an expression.", METHOD)] = None,
+    eps: option.Eps = None,
+    eps_eval: Annotated[float | None, _hint("The radius to be certified, if another one.", METHOD)] = None,
+    clip: option.Clip = None,
+    kappa_start: Annotated[float | None, _hint("First weight of the nominal loss.", METHOD)] = None,
+    kappa_end: Annotated[float | None, _hint("Final weight of the nominal loss.", METHOD)] = None,
+    beta_end: Annotated[float | None, _hint("Final weight of CROWN-IBP's relaxation.", METHOD)] = None,
+    l1: Annotated[float | None, _hint("Weight of the L1 norm of the weights.", METHOD)] = None,
+    normalise: Annotated[bool | None, _hint("Normalise pixels inside the network.", METHOD)] = None,
+    epochs: Annotated[int | None, _hint("All phases stretch with it.", SCHEDULE)] = None,
+    warmup: Annotated[float | None, _hint("Natural epochs before eps grows.", SCHEDULE)] = None,
+    ramp: Annotated[float | None, _hint("Epochs in which eps grows to its value.", SCHEDULE)] = None,
+    smooth: Annotated[bool | None, _hint("Smooth instead of linear ramp.", SCHEDULE)] = None,
+    batch: Annotated[int | None, _hint("Images per step.", SCHEDULE)] = None,
+    optimiser: Annotated[str | None, _hint("adam or sgd.", SCHEDULE)] = None,
+    lr: Annotated[float | None, _hint("Learning rate.", SCHEDULE)] = None,
+    spike: Annotated[float | None, _hint("Leave out a step whose loss is so many times the mean.", SCHEDULE)] = None,
+    patience: Annotated[int | None, _hint("So many in a row may be left out. Default: 3.", SCHEDULE)] = None,
+    validation: Annotated[int | None, _hint("Training images held out to watch the run.", SCHEDULE)] = None,
+    images: Annotated[int | None, _hint("Train on so many images, drawn by the seed. Default: all.", SCHEDULE)] = None,
+    seed: Annotated[int | None, _hint("Seed of all randomness. Default: 0.", METHOD)] = None,
+    norms: Annotated[bool | None, _hint("Note each layer's induced norm after each epoch.", SCHEDULE)] = None,
+    tf32: Annotated[bool | None, _hint("Let CUDA round products to TF32.", option.MACHINE)] = None,
+    out: Annotated[Path | None, _hint("The run's folder. Default: in runs/, one for each recipe.", "Data")] = None,
+    data_dir: option.DataDir = None,
+    device: option.Device = "auto",
+    threads: option.Threads = None,
+) -> None:
+    """Train a network, by default with CROWN-IBP. The same command again resumes.
+
+    The folder gets config.json, metrics.jsonl, checkpoints, training.png and at the end model.safetensors.
+    All defaults but the data set are those of the method's paper for that data set, or of its MNIST recipe, with --eps.
+
+    `absdomain train --data mnist --network crown-ibp-B --trainer crown-ibp --eps 0.3 --epochs 100 --out RUN`
+    """
+    recipe = recipe_of(preset, ctx.params)
+    folder = out or Path("runs") / name_of(recipe)
+    train_in(recipe, folder, data_dir, use(threads, device))
+    if speaks():
+        typer.echo(f"{folder}: trained. Now: absdomain certify {folder}")
