@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, ClassVar
 
 from torch import Tensor, nn
 
@@ -29,30 +30,45 @@ class Attack(ABC):
         """(B, *shape), without a gradient; `loss` ascends, by default the attack's own."""
 
 
-@dataclass(frozen=True)
-class Fgsm(Attack):
-    """project(x_0 + rate * steepest(grad CE)) from a random x_0 (Wong, Rice and Kolter 2020)."""
+class Ascent(Attack):
+    """Projected ascent of a loss from a start: what subclasses give is the steps."""
 
-    rate: float = 1.25  # in units of the region's size
-
-    def __post_init__(self) -> None:
-        _positive("rate", self.rate)
+    usual: ClassVar[staticmethod[[Tensor, Tensor], Tensor]]  # the loss that ascends where none is given
 
     def __call__(
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
     ) -> Tensor:
         with evaluating(model):
             begin = region.sample(1)[0] if start is None else start
-            return ascend(model, region, labels, steps=1, rate=self.rate, start=begin, loss=loss or cross_entropy)
+            return self.climb(model, region, labels, begin, self.usual if loss is None else loss)
+
+    @abstractmethod
+    def climb(self, model: nn.Module, region: Region, labels: Tensor, start: Tensor, loss: Loss) -> Tensor:
+        """Where the steps end, (B, *shape)."""
 
 
 @dataclass(frozen=True)
-class SignAscent(Attack):
+class Fgsm(Ascent):
+    """project(x_0 + rate * steepest(grad CE)) from a random x_0 (Wong, Rice and Kolter 2020)."""
+
+    usual = staticmethod(cross_entropy)
+    rate: float = 1.25  # in units of the region's size
+
+    def __post_init__(self) -> None:
+        _positive("rate", self.rate)
+
+    def climb(self, model: nn.Module, region: Region, labels: Tensor, start: Tensor, loss: Loss) -> Tensor:
+        return ascend(model, region, labels, steps=1, rate=self.rate, start=start, loss=loss)
+
+
+@dataclass(frozen=True)
+class SignAscent(Ascent):
     """`steps` projected steps along the steepest direction of CE (Madry et al. 2018).
 
     After each number of steps in `drops` the rate falls to a tenth, as in SABR.
     """
 
+    usual = staticmethod(cross_entropy)
     steps: int = 10
     rate: float = 0.25  # in units of the region's size
     drops: tuple[int, ...] = ()
@@ -63,23 +79,19 @@ class SignAscent(Attack):
         if list(self.drops) != sorted({drop for drop in self.drops if 0 < drop < self.steps}):
             raise refused("drops", self.drops, f"give rising numbers of steps between 0 and {self.steps}")
 
-    def __call__(
-        self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
-    ) -> Tensor:
-        with evaluating(model):
-            points = region.sample(1)[0] if start is None else start
-            rate, ends = self.rate, (*self.drops, self.steps)
-            for begin, end in zip((0, *self.drops), ends, strict=True):
-                steps, ascended = end - begin, loss or cross_entropy
-                points = ascend(model, region, labels, steps=steps, rate=rate, start=points, loss=ascended)
-                rate /= 10
-        return points
+    def climb(self, model: nn.Module, region: Region, labels: Tensor, start: Tensor, loss: Loss) -> Tensor:
+        rate = self.rate
+        for begin, end in pairwise((0, *self.drops, self.steps)):
+            start = ascend(model, region, labels, steps=end - begin, rate=rate, start=start, loss=loss)
+            rate /= 10
+        return start
 
 
 @dataclass(frozen=True)
-class Adam(Attack):
+class Adam(Ascent):
     """`steps` projected steps of Adam on max_{j != y} z_j - z_y (Gowal et al. 2019, their adversarial baseline)."""
 
+    usual = staticmethod(margin_loss)
     steps: int = 7
     rate: float = 0.1  # in pixels
 
@@ -87,13 +99,8 @@ class Adam(Attack):
         _positive("steps", self.steps)
         _positive("rate", self.rate)
 
-    def __call__(
-        self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
-    ) -> Tensor:
-        with evaluating(model):
-            begin = region.sample(1)[0] if start is None else start
-            rate, ascended = self.rate, loss or margin_loss
-            return adam(model, region, labels, steps=self.steps, rate=rate, start=begin, loss=ascended)
+    def climb(self, model: nn.Module, region: Region, labels: Tensor, start: Tensor, loss: Loss) -> Tensor:
+        return adam(model, region, labels, steps=self.steps, rate=self.rate, start=start, loss=loss)
 
 
 ATTACKS: dict[str, Callable[..., Attack]] = {"fgsm": Fgsm, "signs": SignAscent, "adam": Adam}

@@ -221,11 +221,6 @@ def checked(setup: Setup[Any]) -> Setup[Any]:
     return setup
 
 
-def objective(setup: Setup[Settings]) -> Objective:
-    """Certified with the recipe's domain."""
-    return Certified.of(setup)
-
-
 # The schedule of CROWN-IBP's MNIST models (Zhang et al., appendix), under which that paper compares all methods.
 MNIST = Recipe(
     data="mnist",
@@ -287,5 +282,5 @@ TOY = MNIST.on(
 RECIPES = (MNIST, FASHION, CIFAR10, SVHN, DIGITS, TOY)
 
 certified = Method(
-    "certified", "nominal loss and the loss at any domain's bound, mixed by kappa", objective, RECIPES, USUAL
+    "certified", "nominal loss and the loss at any domain's bound, mixed by kappa", Certified.of, RECIPES, USUAL
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from absdomain.cli.console import Commands, keep_memory, plain_warnings
 from absdomain.cli.demo import demo
 from absdomain.cli.fuzz_command import fuzz
 from absdomain.cli.inspect import inspect
-from absdomain.cli.listing import listing
+from absdomain.cli.list import list_
 from absdomain.cli.matrix import matrix
 from absdomain.cli.prove import prove
 from absdomain.cli.sweep import sweep
@@ -58,8 +59,8 @@ def absdomain(
         )
 
 
-for command in (train, certify, bounds, fuzz, demo):
-    app.command()(command)
-app.command(name="list")(listing)
-for command in (prove, sweep, compare, matrix, inspect, toy):
-    app.command()(command)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    train, certify, bounds, fuzz, demo, list_, prove, sweep, compare, matrix, inspect, toy
+)  # fmt: skip
+for command in COMMANDS:
+    app.command(command.__name__.rstrip("_"))(command)

@@ -10,8 +10,9 @@ from torch.nn import functional
 from absdomain.attack import adam, ascend, cross_entropy, fgsm, margin_loss
 from absdomain.region import L2, Linf, Region
 from absdomain.trainers import Objective, Recipe, RecipeError, read
+from absdomain.trainers.adversarial import Adversarial
 from absdomain.trainers.attacks import Adam, Attack, Fgsm, SignAscent
-from absdomain.trainers.methods.adversarial import Adversarial, Trades
+from absdomain.trainers.methods.trades import Trades
 
 
 @pytest.fixture

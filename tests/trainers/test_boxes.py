@@ -13,9 +13,12 @@ from absdomain import Linf, margins, parse
 from absdomain.trainers import Certified, Recipe, RecipeError, Setup, read
 from absdomain.trainers.attacks import Attack, Fgsm, SignAscent
 from absdomain.trainers.certified import worst_margins
+from absdomain.trainers.expressive import Expressive
 from absdomain.trainers.losses import robust_cross_entropy
 from absdomain.trainers.methods import sabr
-from absdomain.trainers.methods.expressive import CCIBP, MTLIBP, ExpIBP, Expressive
+from absdomain.trainers.methods.cc_ibp import CCIBP
+from absdomain.trainers.methods.exp_ibp import ExpIBP
+from absdomain.trainers.methods.mtl_ibp import MTLIBP
 from absdomain.trainers.methods.sabr import Sabr
 from absdomain.trainers.stabilise import as_built
 

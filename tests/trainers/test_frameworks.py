@@ -10,10 +10,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from absdomain import Mix, parse
 from absdomain.trainers import Certified, CrownIBP, Natural, Objective, softplus
+from absdomain.trainers.adversarial import Adversarial
 from absdomain.trainers.attacks import Fgsm
 from absdomain.trainers.certified import Settings
 from absdomain.trainers.kappa import Adaptive
-from absdomain.trainers.methods.adversarial import Adversarial, Trades
+from absdomain.trainers.methods.trades import Trades
 
 SETTINGS = Settings(softplus, elision=False, weight=Adaptive())
 

@@ -13,10 +13,10 @@ from absdomain.data import DataError
 from absdomain.registry import names
 from absdomain.runtime.modes import evaluating
 from absdomain.trainers import Moment, Objective, Recipe, RecipeError, read
+from absdomain.trainers.adversarial import Adversarial
 from absdomain.trainers.attacks import Adam, SignAscent
 from absdomain.trainers.certified import Certified, worst_margins
 from absdomain.trainers.losses import softplus
-from absdomain.trainers.methods.adversarial import Adversarial
 from absdomain.trainers.methods.advibp import AdvIBP
 from absdomain.trainers.methods.robustra import Robustra
 from absdomain.trainers.methods.shi import shi

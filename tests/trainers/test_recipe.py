@@ -9,8 +9,9 @@ import pytest
 from absdomain.trainers.certified import certified
 from absdomain.trainers.method import Method
 from absdomain.trainers.methods.crown_ibp import crown_ibp
-from absdomain.trainers.methods.ibp import ibp, pure_ibp
+from absdomain.trainers.methods.ibp import ibp
 from absdomain.trainers.methods.natural import natural
+from absdomain.trainers.methods.pure_ibp import pure_ibp
 from absdomain.trainers.options import RecipeError
 from absdomain.trainers.recipe import Recipe
 

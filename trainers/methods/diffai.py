@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from absdomain.trainers.certified import RECIPES, USUAL, objective
+from absdomain.trainers.certified import RECIPES, USUAL, Certified
 from absdomain.trainers.method import Method
 
 diffai = Method(
     "diffai",
     "certified training with zonotopes, kappa from 1 to 0.5",
-    objective,
+    Certified.of,
     tuple(replace(recipe, trainer="diffai", domain="zonotope") for recipe in RECIPES),
     USUAL,
 )

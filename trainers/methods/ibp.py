@@ -1,8 +1,7 @@
-"""IBP training: certified training with Box.
+"""IBP training: certified training with Box, the nominal loss mixed in.
 
-`ibp` mixes the nominal loss in, kappa going from 1 to kappa_end during the ramp (Gowal et al.; 0.5 in their code), on
-that paper's networks and schedules. `pure-ibp`, kappa = 0 throughout, is the baseline of CROWN-IBP's paper, on the
-schedules there; its other baseline, Natural-IBP, is `ibp` on these (the presets of that name).
+kappa goes from 1 to kappa_end during the ramp (Gowal et al.; 0.5 in their code), on that paper's networks and
+schedules. Natural-IBP, a baseline of CROWN-IBP's paper, is this on the schedules there (the presets of that name).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from absdomain.trainers.certified import MNIST as CERTIFIED
-from absdomain.trainers.certified import RECIPES, USUAL, objective
+from absdomain.trainers.certified import RECIPES, USUAL, Certified
 from absdomain.trainers.method import Method
 
 # Appendix A: 100 epochs of 600 steps; 2K steps of warm-up, 10K of ramp, lr / 10 at 15K and 25K.
@@ -47,11 +46,4 @@ SVHN = CIFAR10.on(
 OWN = (MNIST, FASHION, CIFAR10, SVHN)
 OTHERS = tuple(replace(recipe, trainer="ibp") for recipe in RECIPES if recipe.data not in {own.data for own in OWN})
 
-ibp = Method("ibp", "certified training with Box, kappa from 1 to 0.5", objective, (*OWN, *OTHERS), USUAL)
-pure_ibp = Method(
-    "pure-ibp",
-    "certified training with Box alone, kappa 0",
-    objective,
-    tuple(replace(recipe, trainer="pure-ibp", kappa_start=0.0, kappa_end=0.0) for recipe in RECIPES),
-    USUAL,
-)
+ibp = Method("ibp", "certified training with Box, kappa from 1 to 0.5", Certified.of, (*OWN, *OTHERS), USUAL)

@@ -16,9 +16,9 @@ from absdomain.region import Linf
 from absdomain.trainers import certified
 from absdomain.trainers.attacks import AttackRule, SignAscent
 from absdomain.trainers.certified import Certified
-from absdomain.trainers.method import Method, Setup
+from absdomain.trainers.method import Method
 from absdomain.trainers.methods import shi
-from absdomain.trainers.objective import Objective, Step, verified_error
+from absdomain.trainers.objective import Step, verified_error
 from absdomain.trainers.options import refused
 from absdomain.trainers.stabilise import Initialisation, ibp
 
@@ -56,11 +56,6 @@ class Sabr(Certified):
         return Step(own.loss(bound), {"small_box_error": verified_error(bound)})
 
 
-def objective(setup: Setup[Settings]) -> Objective:
-    """Sabr with the recipe's domain."""
-    return Sabr.of(setup)
-
-
 MNIST = shi.MNIST.on("mnist", trainer="sabr", eps=0.3, eps_start=0.0, warmup=1.0, l1=1e-6)
 CIFAR10 = shi.CIFAR10.on("cifar10", trainer="sabr(share=0.7)", epochs=180, milestones=(140.0, 160.0))
 DIGITS = shi.DIGITS.on("digits", trainer="sabr")
@@ -68,7 +63,7 @@ DIGITS = shi.DIGITS.on("digits", trainer="sabr")
 sabr = Method(
     "sabr",
     "the loss at the bound on a small box around an attacked point",
-    objective,
+    Sabr.of,
     (MNIST, CIFAR10, DIGITS),
     Settings(),
 )

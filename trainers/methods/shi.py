@@ -7,7 +7,7 @@ Shi et al. 2021, "Fast Certified Robust Training with Short Warmup", and the pub
 from __future__ import annotations
 
 from absdomain.trainers.certified import MNIST as CERTIFIED
-from absdomain.trainers.certified import Settings, objective
+from absdomain.trainers.certified import Certified, Settings
 from absdomain.trainers.method import Method
 from absdomain.trainers.stabilise import ibp
 
@@ -55,7 +55,7 @@ DIGITS = MNIST.on(
 shi = Method(
     "shi",
     "IBP with an initialisation and penalties for short ramps",
-    objective,
+    Certified.of,
     (MNIST, CIFAR10, DIGITS),
     Settings(initialisation=ibp, regularise=0.5),
 )

@@ -14,8 +14,8 @@ from absdomain.graph import Graph
 from absdomain.trainers.certified import MNIST as CERTIFIED
 from absdomain.trainers.certified import Certified, Settings, worst_margins
 from absdomain.trainers.kappa import Adaptive
-from absdomain.trainers.method import Method, Setup
-from absdomain.trainers.objective import Objective, Step
+from absdomain.trainers.method import Method
+from absdomain.trainers.objective import Step
 
 
 class SingleProp(Certified):
@@ -32,11 +32,6 @@ class SingleProp(Certified):
         bound = worst_margins(trace.lower, trace.upper, y)
         step = Step(self.settings.loss(bound), self.proved(bound))
         return self.network(x) if logits is None else logits, step, self.graph
-
-
-def objective(setup: Setup[Settings]) -> Objective:
-    """SingleProp with the recipe's domain."""
-    return SingleProp.of(setup)
 
 
 # 100 epochs of batch 100; the radius stays 0 for 2000 steps and grows for 10,000, the learning rate falls to a tenth
@@ -85,7 +80,7 @@ DIGITS = MNIST.on(
 singleprop = Method(
     "singleprop",
     "nominal loss and the loss at the edges of one symbolic gap, weighed by held-out images",
-    objective,
+    SingleProp.of,
     (MNIST, CIFAR10, DIGITS),
     Settings(elision=False, weight=Adaptive()),
 )

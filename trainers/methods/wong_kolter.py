@@ -7,7 +7,7 @@ estimates: each step draws anew, and what is shown as verified has exact boxes. 
 
 from __future__ import annotations
 
-from absdomain.trainers.certified import USUAL, objective
+from absdomain.trainers.certified import USUAL, Certified
 from absdomain.trainers.method import Method
 from absdomain.trainers.recipe import Recipe
 
@@ -61,7 +61,7 @@ RECIPES = (MNIST, CIFAR10, DIGITS)
 wong_kolter = Method(
     "wong-kolter",
     "robust cross-entropy at the dual network's bound, exact or by projections",
-    objective,
+    Certified.of,
     RECIPES,
     USUAL,
 )

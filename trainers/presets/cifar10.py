@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from absdomain.trainers.methods.crown_ibp import crown_ibp
-from absdomain.trainers.methods.ibp import ibp, pure_ibp
+from absdomain.trainers.methods.ibp import ibp
+from absdomain.trainers.methods.pure_ibp import pure_ibp
 from absdomain.trainers.presets.mnist import natural_ibp
 from absdomain.trainers.recipe import Recipe
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from absdomain.trainers.certified import certified
 from absdomain.trainers.method import Method
 from absdomain.trainers.methods.crown_ibp import crown_ibp
-from absdomain.trainers.methods.ibp import ibp, pure_ibp
+from absdomain.trainers.methods.ibp import ibp
 from absdomain.trainers.methods.natural import natural
+from absdomain.trainers.methods.pure_ibp import pure_ibp
 from absdomain.trainers.recipe import Recipe
 
 

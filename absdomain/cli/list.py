@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 
-def listing(
+def list_(
     what: Annotated[
         str | None, typer.Argument(help="domains, networks, trainers, data or presets; all without it.")
     ] = None,
