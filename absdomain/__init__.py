@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from absdomain import kinds
+from absdomain import kinds, renamed  # noqa: F401  # old names, found by importing it
 from absdomain.domain import Domain, Guided, Meet, Mix, Trace, parse
 from absdomain.graph import Graph, Node
 from absdomain.guarantee import Guarantee

@@ -29,7 +29,7 @@ FLOORS = (
     {"laws", "trainers"},
     {"proofs"},
     {"report"},
-    {"cli"},
+    {"cli", "renamed"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 OPEN = ["absdomain.domain.combinators", "absdomain.domain.domain"]  # to be opened next

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from torch import Tensor, nn
 
@@ -33,7 +33,10 @@ class Attack(ABC):
 class Ascent(Attack):
     """Projected ascent of a loss from a start: what subclasses give is the steps."""
 
-    usual: ClassVar[staticmethod[[Tensor, Tensor], Tensor]]  # the loss that ascends where none is given
+    @staticmethod
+    @abstractmethod
+    def usual(logits: Tensor, labels: Tensor, /) -> Tensor:
+        """The loss that ascends where none is given, (B,)."""
 
     def __call__(
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None

@@ -1,0 +1,67 @@
+"""Old names that still work in this version, each with a DeprecationWarning that says the new one.
+
+A module is found under its old name by the last finder on `sys.meta_path`, which is asked only for what no other one
+finds: nothing is loaded before somebody imports an old name, and what is then imported is the new module itself.
+"""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from absdomain.kinds import Elementwise
+
+_METHODS = (
+    "advibp", "cosine", "crown_ibp", "diffai", "ibp", "natural", "robustra", "sabr", "shi", "singleprop", "wong_kolter",
+)  # fmt: skip
+MODULES = {
+    "absdomain.algebra": "absdomain.domain",
+    "absdomain.backward": "absdomain.relations.backward",
+    "absdomain.bounds": "absdomain.linear.bounds",
+    "absdomain.exported": "absdomain.lowering.export",
+    "absdomain.expression": "absdomain.domain.expression",
+    "absdomain.normalise": "absdomain.data.normalise",
+    "absdomain.parallel": "absdomain.runtime.processes",
+    "absdomain.rows": "absdomain.linear.rows",
+    "absdomain.search": "absdomain.relations.search",
+    "absdomain.slopes": "absdomain.relations.slopes",
+    "absdomain.trainers.parallel": "absdomain.trainers.run.share",
+    "absdomain.trainers.statistics": "absdomain.trainers.batchnorm",
+    "absdomain.trainers.weights": "absdomain.trainers.kappa",
+    "absdomain.verdict": "absdomain.certification.verdict",
+    **{f"absdomain.trainers.{name}": f"absdomain.trainers.methods.{name}" for name in _METHODS},
+    **{f"absdomain.trainers.{name}": f"absdomain.trainers.run.{name}" for name in ("folder", "loop", "session")},
+}
+
+
+class _Renamed(MetaPathFinder, Loader):
+    """Finds the modules of the table, and loads the new one in the place of each."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname in MODULES else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__
+        _warn(old, MODULES[old])
+        sys.modules[old] = import_module(MODULES[old])
+
+
+def _from_sympy(*args: Any, **given: Any) -> Any:
+    """`absdomain.ops.formula.from_sympy`, under its old name."""
+    _warn("absdomain.kinds.Elementwise.from_sympy", "absdomain.ops.formula.from_sympy")
+    return import_module("absdomain.ops.formula").from_sympy(*args, **given)
+
+
+def _warn(old: str, new: str) -> None:
+    # the import system's own frames are not counted
+    warnings.warn(f"{old} is now {new}; the old name goes with the next version", DeprecationWarning, stacklevel=3)
+
+
+sys.meta_path.append(_Renamed())
+Elementwise.from_sympy = staticmethod(_from_sympy)  # type: ignore[attr-defined]
