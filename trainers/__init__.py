@@ -18,7 +18,8 @@ from absdomain.trainers.options import RecipeError
 from absdomain.trainers.recipe import Recipe, Values
 from absdomain.trainers.run.checkpoints import CheckpointError
 from absdomain.trainers.run.folder import RunError, load_run, models_in, read_metrics
-from absdomain.trainers.run.loop import Diverged, Metrics, StepMetrics, train
+from absdomain.trainers.run.loop import Diverged, train
+from absdomain.trainers.run.metrics import Metrics, StepMetrics
 from absdomain.trainers.schedules import Constant, LinearRamp, Moment, Schedule, SmoothRamp, StepDecay
 
 __all__ = [

@@ -48,7 +48,7 @@ def curve(
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerWidths:
     """The bounds of one node, over all its neurons and the images of a batch."""
 
     name: str
@@ -64,7 +64,7 @@ def frozen(model: nn.Module, example: Tensor) -> Graph:
     return to_graph(copied(model).double().eval(), example.double()).freeze()
 
 
-def layers(graph: Graph, domain: AnyDomain, region: Region) -> list[Layer]:
+def layers(graph: Graph, domain: AnyDomain, region: Region) -> list[LayerWidths]:
     """The bounds of every node in order, without operations that only lay activations out anew."""
     readers = {a for node in graph.nodes if isinstance(node.op, Nonlinear) for a in node.args}
     found = []
@@ -77,5 +77,5 @@ def layers(graph: Graph, domain: AnyDomain, region: Region) -> list[Layer]:
             width = box.upper - box.lower
             open_ = ((box.lower < 0) & (box.upper > 0)).double().mean().item() if place in readers else None
             op = "input" if node.op is None else type(node.op).__name__
-            found.append(Layer(node.name, op, node.shape, width.mean().item(), width.max().item(), open_))
+            found.append(LayerWidths(node.name, op, node.shape, width.mean().item(), width.max().item(), open_))
     return found

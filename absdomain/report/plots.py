@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from absdomain.report.landscape import Landscape
-    from absdomain.report.measure import Errors, Layer
+    from absdomain.report.measure import Errors, LayerWidths
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 CLEAN, ATTACK, VERIFIED, OTHER = "#0072B2", "#E69F00", "#D55E00", "#7F7F7F"
@@ -86,7 +86,7 @@ def errors(points: Sequence[Errors], eps: float, title: str) -> Figure:
     return figure
 
 
-def widths(layers: Mapping[str, Sequence[Layer]], title: str) -> Figure:
+def widths(layers: Mapping[str, Sequence[LayerWidths]], title: str) -> Figure:
     """The mean width of the bounds of each layer, one line per domain."""
     figure = _figure(7, 4.4)
     axes = figure.subplots()

@@ -235,7 +235,7 @@ def _draw_missed(
         output.write(f"landscape-{verdict.index}.png", plots.encoded(plots.landscape(found, title)))
 
 
-def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, list[measure.Layer]]:
+def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, list[measure.LayerWidths]]:
     """The bounds of every layer by each domain that has a rule for all of them."""
     graph = measure.frozen(model, images[:1])
     region = Linf(images.to(torch.float64), check.eps, clip=check.region)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from absdomain.certification import Summary
-    from absdomain.report.measure import Layer
+    from absdomain.report.measure import LayerWidths
 
 
 def show(*tables: Table) -> None:
@@ -52,7 +52,7 @@ def errors_table(summary: Summary, texts: Mapping[str, str], title: str) -> Tabl
     return table
 
 
-def layers_table(layers: Mapping[str, Sequence[Layer]], title: str) -> Table:
+def layers_table(layers: Mapping[str, Sequence[LayerWidths]], title: str) -> Table:
     """One row per node: the mean width of its bounds, and the share of neurons of open sign, for each domain."""
     from rich.table import Table
 

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,46 +30,15 @@ from absdomain.trainers.augment import augment
 from absdomain.trainers.batchnorm import synchronised
 from absdomain.trainers.method import read
 from absdomain.trainers.objective import Step, clean_error, verified_error
-from absdomain.trainers.recipe import Recipe, Values
+from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.run.folder import Config, agreed, append_metrics, check_metrics, locked, settle
 from absdomain.trainers.run.guard import Buffers, compared, gradient_trouble, left_out, loss_trouble, taken
+from absdomain.trainers.run.metrics import Metrics, StepMetrics, step_metrics
 from absdomain.trainers.run.session import Session, start
 from absdomain.trainers.run.share import Share
 from absdomain.trainers.schedules import Moment
 
-
-@dataclass(frozen=True)
-class StepMetrics:
-    """One step, for progress displays; errors are of this batch, None where the method did not compute them."""
-
-    epoch: int
-    step: int
-    steps: int  # of the whole training
-    loss: float
-    values: Values
-    clean_error: float | None
-    verified_error: float | None
-    skipped: str | None = None  # why the step was left out
-    more: dict[str, float] = field(default_factory=dict)  # what else the method saw
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """One epoch. Errors are in [0, 1], on the held-out images."""
-
-    epoch: int  # counted from 1
-    step: int
-    loss: float  # mean of the epoch's steps
-    eps: float  # at the epoch's end, as are kappa and beta
-    kappa: float
-    beta: float
-    lr: float
-    clean_error: float | None  # None without held-out images
-    verified_error: float | None  # None where the method bounds nothing, too
-    seconds: float  # of training so far, without interruptions
-    eps_eval: float = 0.0  # the radius of verified_error: the recipe's eps_eval, or else `eps`
-    skipped: int = 0  # steps that were left out, for a loss or gradient that was not finite or far too large
-    more: dict[str, float] = field(default_factory=dict)  # what the method reports, and means of what its steps saw
+EVALUATION_BATCH = 500  # held-out images at a time
 
 
 class Diverged(RuntimeError):
@@ -191,7 +160,7 @@ def _step(session: Session, step: int, x: Tensor, y: Tensor) -> StepMetrics:
         trouble = gradient_trouble(recipe, objective.parameters())
     if trouble is None:
         session.optimiser.step()
-        metrics = _step_metrics(session, step, loss, seen)
+        metrics = step_metrics(session, step, loss, seen)
         taken(position, loss)
         position.see(metrics.more)
         return metrics
@@ -201,7 +170,7 @@ def _step(session: Session, step: int, x: Tensor, y: Tensor) -> StepMetrics:
         position.diverged = trouble
         _save(session)
         raise Diverged(_diverged(session, trouble))
-    return replace(_step_metrics(session, step, loss, {}), skipped=trouble)
+    return replace(step_metrics(session, step, loss, {}), skipped=trouble)
 
 
 def _batch(session: Session, order: Tensor) -> tuple[Tensor, Tensor]:
@@ -275,25 +244,6 @@ def _evaluate(session: Session, eps: float) -> tuple[float | None, float | None]
     sums = torch.tensor([clean, verified, unbounded], dtype=torch.float64, device=session.device)
     clean, verified, unbounded = session.world.sum(sums).tolist()
     return clean / count, None if unbounded else verified / count
-
-
-EVALUATION_BATCH = 500
-
-
-SHOWN = ("clean_error", "verified_error")
-
-
-def _step_metrics(session: Session, step: int, loss: float, seen: dict[str, float]) -> StepMetrics:
-    return StepMetrics(
-        epoch=session.position.epoch + 1,
-        step=step + 1,
-        steps=session.recipe.epochs * session.batches,
-        loss=loss,
-        values=session.objective.values,
-        clean_error=seen.get("clean_error"),
-        verified_error=seen.get("verified_error"),
-        more={name: value for name, value in seen.items() if name not in SHOWN},
-    )
 
 
 def _diverged(session: Session, trouble: str) -> str:
