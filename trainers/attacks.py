@@ -21,22 +21,22 @@ from absdomain.trainers.options import Named, refused
 
 
 class Attack(ABC):
-    """Points of a region where a loss is high; frozen dataclasses. From `start`, or a random point for each sample."""
+    """Points of a region at which a loss is high, searched from `start` or from random points; frozen dataclasses."""
 
     @abstractmethod
     def __call__(
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None
     ) -> Tensor:
-        """(B, *shape), without a gradient; `loss` ascends, by default the attack's own."""
+        """(B, *shape), without a gradient. `loss` is what is maximised, by default the attack's own."""
 
 
 class Ascent(Attack):
-    """Projected ascent of a loss from a start: what subclasses give is the steps."""
+    """Projected ascent of a loss from a start, the network in evaluation mode; a subclass says by which steps."""
 
     @staticmethod
     @abstractmethod
     def usual(logits: Tensor, labels: Tensor, /) -> Tensor:
-        """The loss that ascends where none is given, (B,)."""
+        """The loss that is maximised where none is given, (B,)."""
 
     def __call__(
         self, model: nn.Module, region: Region, labels: Tensor, *, loss: Loss | None = None, start: Tensor | None = None

@@ -22,11 +22,10 @@ Collected = dict[Norm, list[tuple[Tensor, Tensor]]]  # (mean, biased variance), 
 
 @dataclass(frozen=True, eq=False)
 class BatchNorms:
-    """x -> (network(x), the graph with the statistics by which that pass normalised): a network's batch norms.
+    """x -> (network(x), the graph with the statistics by which that pass normalised), for a network with batch norms.
 
-    In training mode a batch norm normalises by its batch, and its bounds must do the same: at radius 0 they are then
-    the pass's logits. Gradients flow through the statistics. A norm in evaluation mode, and any graph without such a
-    pass, keeps the running statistics.
+    In training mode a batch norm normalises by its batch, and bounds must do the same: at radius 0 they then equal the
+    logits of that pass. Gradients flow through the statistics. A norm in evaluation mode keeps its running statistics.
     """
 
     network: nn.Module

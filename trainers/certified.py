@@ -35,10 +35,10 @@ from absdomain.trainers.stabilise import SMALLEST, Initialisation, as_built, reg
 
 @dataclass(frozen=True)
 class Settings:
-    """How a bound becomes a loss, whether the last layer is joined with the margins, and who gives kappa.
+    """How a bound becomes a loss, whether the last layer is joined with the margins, and where kappa comes from.
 
-    `initialisation` is done to the network; `regularise` is what stabilise.regulariser weighs at radius 0, a weight
-    that falls to 0 as eps grows (Shi et al. 2021; 0.5 there).
+    `initialisation` sets the network's first weights. `regularise` is the weight of stabilise.regulariser at radius 0,
+    which falls to 0 as eps grows (Shi et al. 2021; 0.5 there).
     """
 
     loss: BoundLoss = robust_cross_entropy
@@ -206,7 +206,7 @@ class Certified(Objective):
 def worst_margins(lower: Tensor, upper: Tensor, y: Tensor) -> Tensor:
     """l_y - u_j for j != y in the order of j, (B, classes - 1), from bounds (B, classes) of the logits themselves.
 
-    Never above a sound bound of the one functional z_y - z_j (elision).
+    Never above the bound of the functional z_y - z_j itself, which elision gives.
     """
     classes = lower.shape[1]
     k = torch.arange(classes - 1, device=y.device)
@@ -215,7 +215,7 @@ def worst_margins(lower: Tensor, upper: Tensor, y: Tensor) -> Tensor:
 
 
 def checked(setup: Setup[Any]) -> Setup[Any]:
-    """The setup, if its recipe has the held-out images from which its weight learns."""
+    """The setup; RecipeError where kappa is learnt from held-out images and the recipe holds none out."""
     if setup.settings.weight.learns and setup.recipe.validation == 0:
         raise setup.recipe.refuse("validation", "an adaptive weight learns from held-out images; hold some out")
     return setup

@@ -37,8 +37,8 @@ def weights(products: Gram, v1: Tensor, v2: Tensor, *, second_first: bool) -> tu
 
     Where the moments agree, <m_1, m_2> > 0, k_1 m_1 + k_2 m_2 is the projection of (m_1 + m_2) / 2 onto the bisector
     b = m_1 / v_1 + m_2 / v_2. Where they do not, the loss that comes first (the second one with `second_first`) keeps
-    its gradient, less its part along the other moment. A moment of length 0 has no say: the other one has weight 1;
-    both: a half each. Weights are not finite where a moment is not: skip that step.
+    its gradient, less its part along the other moment. Where one moment has length 0 the other one has weight 1; where
+    both have, each has a half. Weights are not finite where a moment is not: such a step must be skipped.
     """
     one, none = torch.ones_like(v1), torch.zeros_like(v1)
     empty = bool(v1 == 0), bool(v2 == 0)

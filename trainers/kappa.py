@@ -1,6 +1,6 @@
-"""Who says how much the nominal loss weighs against the bound's: the recipe's schedule, or held-out images.
+"""kappa in L = kappa CE(f(x), y) + (1 - kappa) loss(bound): by the recipe's schedule, or from held-out images.
 
-L = kappa CE(f(x), y) + (1 - kappa) loss(bound); lambda = 1 - kappa is the weight that SingleProp's paper speaks of.
+lambda = 1 - kappa is the weight in SingleProp's paper.
 """
 
 from __future__ import annotations

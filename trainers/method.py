@@ -59,7 +59,7 @@ class Method(Generic[S]):
     objective: Callable[[Setup[S]], Objective]
     recipes: tuple[Recipe, ...]  # the first one's schedule also serves the data sets that have none
     settings: S = None  # type: ignore[assignment]  # S is None for a method without settings
-    usual: S = field(default=None, repr=False)  # type: ignore[assignment]  # those it was made with, which go unsaid
+    usual: S = field(default=None, repr=False)  # type: ignore[assignment]  # those it was made with; `str` writes the others
 
     def __post_init__(self) -> None:
         if self.usual is None:
@@ -112,7 +112,7 @@ def read(text: str) -> Method[Any]:
 def lasting(recipe: Recipe, epochs: int) -> Recipe:
     """The recipe of so many epochs whose phases, those of the method's settings too, have the same proportions.
 
-    The method must be there to be found: its own module cannot call this while it is loading.
+    The method is looked up in the registry, so that its own module cannot call this while it is being imported.
     """
     if epochs == recipe.epochs:
         return recipe

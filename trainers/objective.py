@@ -1,4 +1,4 @@
-"""What a training method minimises: an nn.Module whose forward maps a batch to a loss, with the methods' helpers."""
+"""What a training method minimises: an nn.Module whose forward maps a batch to a loss."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Objective(nn.Module, ABC):
     """L(x, y; eps, kappa, beta), a function of the network's parameters; x raw pixels (B, *shape), y labels (B,).
 
     The schedules' values are set between steps by `set`. They are buffers, so that a compiled or wrapped objective sees
-    them as data; which terms are present at all are plain attributes, which change a few times in a training.
+    them as data. Which terms are present at all are plain attributes, which change a few times in a training.
     `network` is the trained module: its parameters are the objective's.
 
-    What an objective learns beside (moments, multipliers, a second network) are persistent buffers, parameters or
-    submodules: they are in every checkpoint and come back bit for bit. A step that is left out leaves no trace in them.
+    Whatever else an objective learns (moments, multipliers, a second network) is a persistent buffer, a parameter or a
+    submodule: it is in every checkpoint and comes back bit for bit. A step that is left out does not change it.
     """
 
     eps: Tensor  # () each
@@ -57,10 +57,10 @@ class Objective(nn.Module, ABC):
             self.register_buffer(name, torch.full((), value, dtype=like.dtype, device=like.device), persistent=False)
 
     def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
-        """Give the next steps their radius, their weight of the nominal loss and of the linear relaxation.
+        """Give the next steps their radius, and the weights of the nominal loss and of the linear relaxation.
 
-        A method that needs none of them ignores it; one with schedules of its own takes them from `at`, and one that
-        decides a value itself gives another to super().set. Until the first call, the method trains naturally.
+        A method with schedules of its own computes them from `at`; one that decides a value itself calls super().set
+        with that value. Until the first call, the method trains naturally.
         """
         self.values = Values(eps, kappa, beta)
         self.eps.fill_(eps)

@@ -39,7 +39,7 @@ D = TypeVar("D")
 
 
 def refused(name: str, value: object, remedy: str) -> RecipeError:
-    """The error for a field whose value does not do."""
+    """The error for a field whose value cannot be used."""
     return RecipeError(f"{name}: {value!r} cannot be used; {remedy}")
 
 
@@ -102,7 +102,7 @@ def read(kind: type, owner: str, keywords: list[ast.keyword]) -> dict[str, Any]:
 
 
 def written(value: Any, usual: Any) -> str:
-    """The options in which a dataclass value differs from the usual one, as `(name=value, ...)`; nothing for none."""
+    """The options in which a dataclass value differs from the usual one, as `(name=value, ...)`, or an empty text."""
     known = hints(type(value))
     given = {name: getattr(value, name) for name in known if getattr(value, name) != getattr(usual, name)}
     return f"({', '.join(f'{name}={_text(known[name], entry)}' for name, entry in given.items())})" if given else ""

@@ -1,4 +1,4 @@
-"""Two networks trained beside each other, and what an attack on one of them does to the other."""
+"""A second network of the same kind, and the error of one network at the points that an attack on another one finds."""
 
 from __future__ import annotations
 

@@ -26,12 +26,12 @@ class Values(NamedTuple):
 class Recipe:
     """One training run: data, network, method and every number. Phases are measured in epochs, radii in pixels.
 
-    `warmup` natural epochs (kappa 1) come first; then eps goes from `eps_start` to `eps`, and kappa from kappa_start to
-    kappa_end, in `ramp` epochs: step by step, or in stairs of `stair` epochs, of which the first stands at the start
-    and the ramp's last at the end. beta = 1 - (eps now / eps) (1 - beta_end), or 0 if beta_end is None.
-    The learning rate is multiplied by `decay` at each milestone. A step whose loss or gradient is not finite, or whose
-    loss is more than (spike - 1) |m| above the running mean m of the losses, is left out; more than `patience` in a row
-    end the run.
+    `warmup` natural epochs (kappa 1) come first. Then eps goes from `eps_start` to `eps`, and kappa from kappa_start to
+    kappa_end, in `ramp` epochs: at every step, or with `stair` in stairs of so many epochs, the first of which has the
+    values of the start and the last those of the end. beta = 1 - (eps now / eps) (1 - beta_end), or 0 if beta_end is
+    None. The learning rate is multiplied by `decay` at each milestone. A step is left out if its loss or gradient is
+    not finite, or if its loss is more than (spike - 1) |m| above the running mean m of the losses; more than `patience`
+    such steps in a row end the run.
     """
 
     data: str = "digits"
@@ -79,7 +79,7 @@ class Recipe:
             raise self.refuse("ramp", f"warmup {self.warmup:g} and ramp must end within the {self.epochs} epochs")
 
     def refuse(self, name: str, remedy: str) -> RecipeError:
-        """The error for a field whose value does not do."""
+        """The error for a field whose value cannot be used."""
         return refused(name, getattr(self, name), remedy)
 
     def on(self, data: str, **given: Any) -> Recipe:

@@ -80,11 +80,11 @@ class Moment:
         return round(epoch * self.per_epoch)
 
     def held(self, epochs: int, since: float) -> Moment:
-        """The moment at which the present stretch of so many epochs began, the first one at `since`."""
+        """The moment at which the present stair began, of stairs of `epochs` epochs from epoch `since` on."""
         return Moment(self.step - (self.step - self.at(since)) % (epochs * self.per_epoch), self.per_epoch)
 
     def ramp(self, start: float, end: float, first: float, last: float, *, smooth: bool = False) -> float:
-        """The present value of what goes from start to end between two epochs, step by step, in a line or smoothly."""
+        """The present value of a ramp from start to end between the epochs `first` and `last`, linear or smooth."""
         return (SmoothRamp if smooth else LinearRamp)(start, end, self.at(first), self.at(last))(self.step)
 
 

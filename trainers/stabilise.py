@@ -1,4 +1,4 @@
-"""How certified training starts softly: weights that keep boxes from growing, and penalties while eps still grows.
+"""A start for certified training: weights that keep boxes from growing, and penalties while eps still grows.
 
 Shi et al. 2021, "Fast Certified Robust Training with Short Warmup", sections 3.2 and 3.4 and the public code. That
 code also halves the weights that follow a residual sum; this does not.

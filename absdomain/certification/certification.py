@@ -1,9 +1,9 @@
 """for all x in the region of an image: z_y(x) - z_j(x) > 0 for every j != y. One verdict per image, as a generator.
 
-The steps are the nominal check, an attack, then the domains from cheap to dear, each on what is still undecided.
-Domains promise their bounds in real arithmetic; here they are computed in float64 and believed only above what rounding
-may have added to them, to the network that they are about, and to an evaluation of the given one. Every point that the
-attack found is held against every bound.
+Each batch is evaluated, then attacked, then bounded by the domains from cheap to dear, each on what is still undecided.
+Domains promise their bounds in real arithmetic. Here they are computed in float64, and a bound counts only where it is
+above what rounding may have added: to the bound itself, to weights that were fused, and to an evaluation of the given
+network. Every point that was tried is compared with every bound.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from absdomain.runtime.precision import own_dtype
 from absdomain.runtime.processes import ALONE, World
 from absdomain.spec import margins
 
-# cheap to dear; of networks trained with interval bounds, the zero slope proves most
+# from cheap to dear; for networks that were trained with interval bounds, the zero slope proves most
 CASCADE = ("box", "box & deeppoly(slopes=zero)", "box & deeppoly")
 
 
@@ -132,7 +132,7 @@ def _run(
         device = _device(judge.exact)
         batches = [part for part in torch.arange(len(images)).split(batch) if not done.keys() >= set(part.tolist())]
         for index in batches[world.rank :: world.size]:
-            # A batch of which a part is known is judged again as a whole, so that the same bits come out as in one go.
+            # A batch that is only partly known is judged again as a whole, so that all bits are those of one run.
             here, own = images[index].to(device), labels[index].to(device)
             with own_dtype(here):
                 verdicts = judge.verdicts(index.to(device), here, own)

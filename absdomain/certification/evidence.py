@@ -25,7 +25,7 @@ class Evidence:
     correct: Tensor  # (B,) the image has the property
     resisted: Tensor  # (B,) and so has the attack's point
     falsified: Tensor  # (B,) one of them is in the region and lacks it, by the given module as well
-    points: Tensor  # (B, *shape) that one, in the given module's dtype
+    points: Tensor  # (B, *shape) that point, in the given module's dtype
     met: Tensor  # (B,) smallest margins at points that domains found; inf where they found none
     finders: dict[int, str]  # row -> the domain that found its point in `points`
 
@@ -36,7 +36,7 @@ class Evidence:
         return least if self.attacked is None else torch.minimum(least, self.attacked)
 
     def with_found(self, domain: str, rows: Tensor, points: Tensor, margins: Tensor, broken: Tensor) -> Evidence:
-        """And what a domain found: a point for each of `rows`, its margin, and whether it breaks the property."""
+        """This and what a domain found: a point for each of `rows`, its margin, and whether it is misclassified."""
         fresh = broken & ~self.falsified[rows]
         new = rows[fresh]
         return replace(
@@ -56,7 +56,7 @@ class Claim:
     """What a domain claims of one image: the least of its bounds of z_y - z_j, and why that is no proof."""
 
     lower: float
-    failure: Failure | None  # None: it is one
+    failure: Failure | None  # None: the bound is a proof
     slack: float = 0.0  # how far rounding may have lifted the bound
     expired: bool = False  # time ran out
 
@@ -75,7 +75,7 @@ class Claims:
 
 
 def check_agreement(claims: list[Claims], evidence: Evidence, indices: list[int], labels: Tensor) -> None:
-    """No point, whoever found it, has a margin below any domain's bound."""
+    """SoundnessError if a point that anyone found has a margin below a bound of any domain."""
     least = evidence.least.tolist()
     for each in claims:
         for row, claim in each.rows.items():
@@ -98,7 +98,7 @@ def _source(row: int, evidence: Evidence) -> str:
 
 
 def failure(finite: bool, lower: float, enough: float, node: str | None, expired: bool) -> Failure:
-    """Why a lower bound is no proof: time, a number or an error that is not finite (first at `node`), or its size."""
+    """Why a lower bound is no proof: time ran out, a number is not finite (first at `node`), or it is too small."""
     if expired:
         return Reason.TIMEOUT, f"time ran out at lower bound {lower:.6g}"
     if not finite:

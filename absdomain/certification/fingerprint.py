@@ -1,4 +1,4 @@
-"""What a verdict depends on, as JSON: a file with the verdicts of another network, set or question is told apart."""
+"""What verdicts depend on, as JSON values: a file of verdicts is continued only where all of them are the same."""
 
 from __future__ import annotations
 

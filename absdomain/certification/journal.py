@@ -1,7 +1,7 @@
 """A file of JSON lines that survives being killed: a header with the configuration, then a line per verdict.
 
-Several processes that certify together have a file each: the first one the file itself, the others parts beside it.
-Its parts go into the file when all have ended, or when the certification is begun again after an interruption.
+Several processes that certify together have a file each: the first one has the file itself, the others have parts
+beside it. The parts are moved into the file when all processes have ended, or when the certification is started again.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class JournalError(ValueError):
 class Journal:
     """{ index -> Verdict } on disk, under one configuration, written by one process at a time.
 
-    Opening a new or empty file writes its header. A last line that is torn is dropped. JournalError: the file is none
-    of these, of another configuration (the text has the fields that differ), damaged, or open elsewhere; it is then
-    left as it is.
+    Opening a new or empty file writes its header. A last line that was cut off is dropped. JournalError, which leaves
+    the file as it is: it is no file of verdicts, or damaged, or open elsewhere, or of another configuration (the text
+    has the fields that differ).
     """
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def _check_torn(self, number: int, torn: bytes) -> None:
-        """A last line without an end is dropped if it is ours: a header that says so, or behind one a verdict."""
+        """JournalError for a last line without an end that is no beginning of a header or of a verdict."""
         if number == 1 and torn and not torn.startswith(HEAD):
             raise self._foreign()
         if number > 1 and not (torn.startswith(ROW) or ROW.startswith(torn)):
@@ -185,6 +185,6 @@ def _part(path: Path, number: int) -> Path:
 
 
 def _parts(path: Path) -> list[Path]:
-    """Those of them that are there; a name that only begins like one, such as a copy's, is somebody else's."""
+    """The parts that are there; a file whose name only begins like one, such as a copy, is not ours."""
     name = re.compile(re.escape(path.name) + r"\.part[0-9]+")
     return sorted(found for found in path.parent.iterdir() if name.fullmatch(found.name))

@@ -1,4 +1,4 @@
-"""From a batch of images to its verdicts: what concrete points show, what bounds prove, and that the two agree."""
+"""From a batch of images to its verdicts: points are tried, domains are asked, and the two are compared."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ class Judge:
         return [verdict(row, index, int(labels[row]), evidence, claims) for row, index in enumerate(indices)]
 
     def observe(self, indices: list[int], question: Question, images: Tensor, labels: Tensor) -> Evidence:
-        """Try the images, and the attack's points: rounded to the module's dtype within the region, and run again."""
+        """What the images and the attack's points show.
+
+        A point is rounded to the given module's dtype, inside the region, before both modules are run at it.
+        """
         region, dtype = question.region, question.region.centre.dtype
         wide, narrow = images.to(dtype), images.to(self.own)
         for row in (~inside(region, wide)).nonzero().flatten().tolist():
@@ -133,7 +136,10 @@ class Judge:
         return slack if self.strict else torch.zeros_like(slack)
 
     def _tried(self, points: Tensor, region: Region, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Points that a domain found, in the module's dtype within their regions; margins; whether the module errs."""
+        """(points that a domain found, their margins, whether both modules misclassify them).
+
+        The points are rounded to the given module's dtype, inside their regions.
+        """
         dtype, anchor = region.centre.dtype, region.project(region.centre)
         tried = rounded_towards(region.project(points.to(dtype)), anchor, self.own)
         held = inside(region, tried.to(dtype))
@@ -146,7 +152,10 @@ class Judge:
         return t.to(self.own) if t.is_floating_point() else t
 
     def _check_graph(self, question: Question, wide: Tensor, logits: Tensor) -> None:
-        """What is certified is the frozen graph: hold it against the module at every image. NaN is told later."""
+        """SoundnessError if the frozen graph, which is certified, differs from the module at an image by too much.
+
+        A NaN is no difference: it makes the image unknown.
+        """
         with torch.no_grad():
             drift = (question.frozen(wide) - logits).abs().amax(1)
         if bool((drift > question.drift).any()):
@@ -175,7 +184,7 @@ def first_non_finite(domain: AnyDomain, question: Question) -> list[str]:
 
 
 def _mixed(seed: int, index: int) -> int:
-    """A seed of an image's own, whatever batch it is judged in."""
+    """A seed for each image, which does not depend on its batch."""
     return int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0])
 
 

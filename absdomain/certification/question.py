@@ -65,11 +65,11 @@ class Question:
         return self.region.box()
 
     def ask(self, domain: Domain[object]) -> Answer:
-        """Lower bounds with relaxations over boxes that are widened by what rounding may have cut off them.
+        """Lower bounds of C f(x) + d, from relaxations over boxes widened by the rounding errors of their ends.
 
-        So a line that is computed encloses the real values, but for the rounding of its own numbers. `slack` adds up
-        what the bounds' arithmetic may be off by, what fusing the graph changed, and what an evaluation of the given
-        one is off by: above it, the property holds in real arithmetic and as the network is evaluated in this dtype.
+        So a computed line encloses the real values, up to the rounding of its own coefficients. `slack` is the sum of
+        three errors: of the bounds' arithmetic, of the fusing of weights, and of an evaluation of the given graph. A
+        bound above it proves the property in real arithmetic and for the network as it is evaluated in this dtype.
         """
         graph, region = self._whole, self.region
         with torch.no_grad(), own_dtype(region.centre):
@@ -97,12 +97,12 @@ class Question:
 
     @cached_property
     def drift(self) -> Tensor:
-        """How far apart f as it is given and f as it is fused may be, both evaluated at a point of the region, (B,)."""
+        """How far f as it is given and f as it is fused may differ, both evaluated at a point of the region, (B,)."""
         with torch.no_grad():
             given, frozen = (evaluated(graph, self._box)[-1] for graph in (self.given, self.frozen))
             apart = 2 * given.error + frozen.error  # two evaluations, and what fusing changed
             return flat(apart, 1).amax(1)
 
     def evaluation_error(self, boxes: Boxes | None = None) -> Tensor:
-        """What evaluating C f(x) + d, and fusing it, may be off by, (B, K); `boxes` as in `rounding.evaluated`."""
+        """The rounding error of C f(x) + d as given, and of its fusing, (B, K); `boxes` as in `rounding.evaluated`."""
         return 2 * asked(evaluated(self.given, self._box, boxes)[-1], self.spec.C, self.spec.d)

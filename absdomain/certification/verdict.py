@@ -42,8 +42,8 @@ class Verdict:
 
     `nominal` and `attacked` are that minimum at the image and at the worst point tried; `lower` has, for each
     domain that was asked, its lower bound over the region, and `verified_by` the domains whose bound is a proof.
-    A domain that looks for the minimum may find the witness; then it is what `by` names. `expired` are the domains
-    whose time ran out before they knew.
+    A domain that looks for the minimum may find the witness; then `by` names it. `expired` are the domains whose time
+    ran out.
     """
 
     index: int
@@ -54,8 +54,8 @@ class Verdict:
     attacked: float | None = None  # None: no attack was asked for
     lower: dict[str, float] = field(default_factory=dict)
     verified_by: tuple[str, ...] = ()
-    correct: bool = True  # the image itself has the property
-    resisted: bool = True  # and so has every point that was tried
+    correct: bool = True  # the image itself is classified correctly
+    resisted: bool = True  # and so is every point that was tried
     reason: Reason | None = None  # of an unknown
     detail: str = ""
     witness: Tensor | None = None  # (*shape), in the model's own dtype: a misclassified point of the region
@@ -106,7 +106,7 @@ class Summary:
 
     samples: int
     clean_error: float  # images that are misclassified themselves
-    pgd_error: float | None  # or have a misclassified point in their region; None: no attack was asked for
+    pgd_error: float | None  # images with a misclassified point that was found; None: no attack was asked for
     verified_error: float  # images without a proof
     domains: dict[str, float]  # verified error of each domain alone, for the domains that were asked of every image
     reasons: dict[str, int]  # how many images are unknown for which reason
@@ -114,7 +114,7 @@ class Summary:
     timed_out: int = 0  # images that are unknown, and for which some domain's time ran out
 
     def in_time(self, domain: str | None = None) -> float:
-        """The verified error, of a domain alone or of all, had every time-out ended in a proof: the least it can be."""
+        """The verified error of one domain, or of all together, if every time-out had ended in a proof."""
         if domain is None:
             return self.verified_error - 100 * self.timed_out / self.samples
         return self.domains[domain] - 100 * self.timeouts.get(domain, 0) / self.samples

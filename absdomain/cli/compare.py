@@ -96,7 +96,7 @@ def counted(first: Sequence[Verdict], second: Sequence[Verdict]) -> dict[str, fl
 
 
 def _found(verdicts: Sequence[Verdict]) -> dict[str, float | None]:
-    """What an attack finds of one network, in percent."""
+    """One network's clean error and its error under PGD, in percent."""
     from absdomain.certification import summarise
 
     summary = summarise(verdicts)

@@ -1,4 +1,4 @@
-"""The options that commands share, with the names of the literature."""
+"""The options that several commands have, named as in the literature."""
 
 from __future__ import annotations
 

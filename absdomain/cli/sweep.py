@@ -149,7 +149,7 @@ def _results(
 def _certified(
     run: Path, model: str, eps: float, asked: dict[str, Any], data_dir: Path | None, device: str
 ) -> dict[str, Any]:
-    """As in results.json, made anew from the verdicts in the folder: they are refused if of another network or data."""
+    """The results, as in results.json; verdicts that the folder has, of this network and data, are not made again."""
     from absdomain.report.study import study
 
     subject = subject_of(run, None, None, model)

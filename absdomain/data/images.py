@@ -97,8 +97,8 @@ def load(name: str, split: str, *, data_dir: str | os.PathLike[str] | None = Non
     """The images of `name` (see `names()`), split "train" or "test".
 
     The files are looked for in `data_dir`, else in the folder that ABSDOMAIN_DATA names, else in the download cache.
-    A folder that is given and lacks a file is an error: it never leads to a download behind one's back. A folder
-    with fewer images than the public files gives what it has, with a warning that says how many.
+    A folder that is given and lacks a file is an error, and nothing is downloaded in its place. A folder with fewer
+    images than the public files gives what it has, with a warning that says how many.
     """
     source = _source(name)
     if split not in source.counts:

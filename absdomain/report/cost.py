@@ -34,7 +34,7 @@ class Steps(NamedTuple):
 
 
 def cost(recipe: Recipe, images: Images, *, seconds: float = 2.0) -> Cost:
-    """What `steps` take, in turn for so many seconds; on one thread, as processor time counts that of all."""
+    """The cost of `steps`, run in turn for so many seconds; on one thread, as processor time adds up all threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -49,7 +49,7 @@ def cost(recipe: Recipe, images: Images, *, seconds: float = 2.0) -> Cost:
 def steps(recipe: Recipe, images: Images) -> Steps:
     """Steps on the recipe's first batch, on the CPU, in the middle of the ramp of its radius.
 
-    There every term of the usual losses is present. What a method learns from held-out images, it learns of the batch.
+    There every term of the usual losses is present. A method that learns from held-out images is given the batch.
     """
     x, y = images[: recipe.batch]
     x = x.to(recipe.torch_dtype)

@@ -1,4 +1,4 @@
-"""What the attack missed: the margin over the plane of an image, the attack's point and the witness that was found."""
+"""The margin over the plane through an image, the attack's point, and a witness that the attack missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several commands do: read a recipe, train in a folder, find a trained network, make up a question."""
+"""What several commands do: read a recipe, train in a folder, load a trained network, state what is certified."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CURVES = "training.png"
 
 
 def recipe_of(preset: str | None, options: dict[str, Any]) -> Recipe:
-    """The preset, or the trainer's own recipe for the data, with those of the options that are given and its fields."""
+    """The preset, or the trainer's own recipe for the data, changed by the options that are fields and are not None."""
     from absdomain.data import names
     from absdomain.registry import find
     from absdomain.trainers import Recipe, read
@@ -84,7 +84,7 @@ def _rates(where: str, row: StepMetrics | Metrics) -> str:
 
 
 def use(threads: int | None, device: str = "cpu") -> str:
-    """Set the number of threads, and float32 to its own precision; the device meant. ValueError if it is not there."""
+    """Set the number of threads, and turn TF32 off; returns the torch device. ValueError if that cannot be used."""
     import torch
 
     from absdomain.runtime.device import chosen
@@ -126,7 +126,7 @@ def made_of_runs(folder: Path, *names: str) -> bool:
 
 
 def check_of(subject: Subject, eps: float | None, clip: bool | None, domains: list[str] | None, **more: Any) -> Check:
-    """What is asked: by default at the radius of the training, by the usual cascade."""
+    """What is certified: by default at the radius of the training, with the domains of CASCADE."""
     from absdomain.certification import CASCADE
     from absdomain.report.study import Check
 

@@ -245,7 +245,7 @@ def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, li
             continue
         try:
             found[_labelled(text, domain)] = measure.layers(graph, domain, region)
-        except UnsupportedOp:  # certify has told it as the reason of an unknown
+        except UnsupportedOp:  # certify reports it, as the reason why an image is unknown
             continue
     return found
 

@@ -1,8 +1,8 @@
 """Folders of the library's own: each has a record that says so.
 
-A folder is written in if it is new or holds nothing, or if its record says that the library made it, and what for. The
-record comes first, and has the SHA-256 of each file before that is written: so whatever others put there or change is
-told from what the library left.
+A folder is written in if it is new or empty, or if its record says that the library made it, and for what. The record
+is written first, and gets the SHA-256 of each file before the file is written. So what others put there or change can
+be told apart from what the library wrote.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ FORMAT = "absdomain folder 1"
 
 @dataclass(frozen=True)
 class Kind:
-    """What a folder is for. `earlier` knows those by their content that versions without records wrote."""
+    """What a folder is for. `earlier` recognises, by their content, folders that versions without records wrote."""
 
     name: str
     earlier: Callable[[Path], bool]
 
     def allow(self, folder: Path, *names: str) -> None:
-        """WriteError unless the folder is new, or holds nothing, or is of this kind, and the named files ours.
+        """WriteError unless the folder is new, empty or of this kind, and the named files in it are ours.
 
-        Nothing is done: what takes long asks before it begins.
+        Nothing is written: long work asks this before it begins.
         """
         if (folder.is_symlink() or folder.exists()) and not folder.is_dir():
             raise WriteError(f"{folder}: not a folder, and none can be made; give another")
@@ -86,7 +86,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Output:
-    """A folder of ours. A file that it has is replaced if its bytes are some that were written here."""
+    """A folder of ours. A file in it is replaced only if its bytes were written here, as the record shows."""
 
     path: Path
 
@@ -116,7 +116,7 @@ class _Record:
 
 
 def _held(folder: Path) -> list[Path]:
-    """What would be lost with the folder: all but empty files, and what the library leaves when it is killed."""
+    """The entries that must not be lost: all but empty files and temporary files of a killed process."""
     entries = sorted(path for path in folder.iterdir() if path.name != RECORD and not is_temporary(path))
     return [path for path in entries if path.is_symlink() or not path.is_file() or path.stat().st_size > 0]
 
@@ -136,7 +136,7 @@ def _read(folder: Path) -> _Record | None:
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    """One line; a torn one says nothing."""
+    """One line of the record; {} for one that was cut off."""
     try:
         row = json.loads(line)
     except ValueError:
@@ -145,7 +145,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 def _append(folder: Path, *rows: dict[str, Any]) -> None:
-    """Put rows behind the record's others, on disk when this returns; several processes may."""
+    """Append rows to the record; they are on disk when this returns. Several processes may do so at once."""
     path = folder / RECORD
     try:
         torn = b"" if (present(path) or b"\n").endswith(b"\n") else b"\n"

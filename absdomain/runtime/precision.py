@@ -1,7 +1,7 @@
-"""In which arithmetic bounds are computed: that of their tensors' own dtype, not a coarser one that torch may choose.
+"""Bounds are computed in their tensors' own dtype, not in a coarser one that torch may choose.
 
-Rounding is allowed for by the dtype (`absdomain.rounding`); an autocast to bfloat16, with its 8 bits, or TF32, with
-11, would break bounds by far more, and say nothing.
+The allowance for rounding is that of the dtype (`absdomain.rounding`). An autocast to bfloat16, with its 8 bits, or
+TF32, with 11, would change bounds by far more, without any warning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def own_dtype(like: Tensor) -> AbstractContextManager[object]:
-    """Where an autocast is active on the tensor's device, a context without it."""
+    """A context in which no autocast is active on the tensor's device."""
     kind = like.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
@@ -32,8 +32,8 @@ def no_autocast() -> Iterator[None]:
 def set_tf32(allowed: bool) -> None:
     """Whether float32 products and convolutions on CUDA may be computed in TF32, in the whole process.
 
-    Torch's own choice is no for products and yes for convolutions. Where it is allowed, float32 bounds are estimates;
-    those of `certify` are float64, for which there is no such thing.
+    By default torch allows it for convolutions and not for products. Where it is allowed, float32 bounds are estimates;
+    `certify` computes in float64, which TF32 does not touch.
     """
     torch.backends.cuda.matmul.allow_tf32 = allowed
     torch.backends.cudnn.allow_tf32 = allowed

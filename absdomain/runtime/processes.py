@@ -1,7 +1,7 @@
 """Several processes that work as one: which of them this is, what the first one does for all, and sums over all.
 
 torchrun starts them (`torchrun --nproc-per-node 4 -m absdomain.cli train ...`), or a program that has made torch's
-default process group itself. They are said to be in one world, and have to call what follows in the same order.
+default process group itself. Together they are one world, and all of them call its methods in the same order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATIENCE = timedelta(days=7)  # processes wait for each other as long as the slo
 
 @dataclass(frozen=True)
 class World:
-    """Processes 0..size - 1, of which this is `rank`. Alone, it needs no process group."""
+    """Processes 0..size - 1, of which this one is `rank`. A single process needs no process group."""
 
     rank: int = 0
     size: int = 1
@@ -54,7 +54,7 @@ class World:
         return x if self.alone else _Sum.apply(x)
 
     def wait(self) -> None:
-        """Until every process has come here."""
+        """Return when every process has called this."""
         if not self.alone:  # not `barrier`, which takes a CUDA device even where all work is on CPUs
             distributed.all_gather_object([None] * self.size, None)
 
@@ -74,7 +74,7 @@ class World:
         return found[0]
 
     def ahead(self, work: Callable[[], T]) -> T:
-        """work() in each process, in the first one before the others: what it fetches is then there."""
+        """work() in each process, first in process 0: what that one has downloaded, the others find."""
         found = []
         self.once(lambda: found.append(work()))
         return found[0] if self.first else work()

@@ -13,9 +13,9 @@ Work = Callable[[], object]
 
 
 def interleaved(works: Sequence[Work], *, seconds: float, least: int = 5) -> list[float]:
-    """The median time of each work in seconds: all in turn, again and again, so that a slow spell meets them alike.
+    """The median time of each work in seconds: all in turn, again and again, so that a slow moment slows all alike.
 
-    Processor time, on one thread: what else the machine does would count against the long works alone.
+    Processor time, as wall time would count other programs against the long works most.
     """
     for work in works:
         work()

@@ -1,11 +1,11 @@
-"""Files that are whole or not there, and that take the place of none but the library's own.
+"""Files that are written whole or not at all, and that replace no file but the library's own.
 
-The one rule of all that writes: what is not provably ours is never written, replaced or removed. A file is written
-where nothing is lost: where there is none, where the present bytes are the beginning of the new ones (an empty file
-is), or where they prove to be the library's. For folders see `output`.
+All code that writes keeps one rule: what is not provably ours is never overwritten or removed. A file is written where
+nothing is lost: where there is none, where its bytes are the beginning of the new ones (as those of an empty file
+are), or where they are proved to be the library's. `runtime.folders` does the same for folders.
 
-Every file comes about under another name and is then renamed: a reader finds the old bytes or the new ones, whenever
-the process is killed.
+Every file is written under another name and then renamed: whenever the process is killed, a reader finds the old bytes
+or the new ones.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def replace(path: Path, content: bytes, ours: Proof) -> None:
 
 
 def vacant(path: Path, ours: Proof) -> None:
-    """WriteError unless a file can be written here, as there is none, an empty one or one of ours. Nothing is done."""
+    """WriteError unless a file can be written here: there is none, or an empty one, or one of ours. Writes nothing."""
     content = present(path)
     if content and not ours(content):
         raise _foreign(path)
@@ -103,7 +103,7 @@ def _create(path: Path, content: bytes) -> None:
 
 
 def sync(folder: Path) -> None:
-    """The renames in a folder survive a power cut, too."""
+    """Put a folder's entries on disk, so that renames in it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -112,7 +112,7 @@ def sync(folder: Path) -> None:
 
 
 def _temporary(name: str) -> str:
-    """A new name, which proves that it is one of these: its last digits are a check of those before."""
+    """A new name that `is_temporary` knows again: its last digits are a checksum of what stands before them."""
     stem = f".{name[:150]}.{secrets.token_hex(4)}"
     return f"{stem}{digest(stem.encode())[:8]}.tmp"
 
@@ -124,7 +124,7 @@ def is_temporary(path: Path) -> bool:
 
 
 def keyed(keys: Collection[str]) -> Proof:
-    """Of JSON: one object, or a list of some, each with exactly these keys."""
+    """Proof for a JSON file: one object, or a list of objects, each with exactly these keys."""
 
     def ours(content: bytes) -> bool:
         try:
@@ -138,10 +138,10 @@ def keyed(keys: Collection[str]) -> Proof:
 
 
 def as_json(value: Any) -> bytes:
-    """JSON for people, too."""
+    """The value as indented JSON, with a newline at its end."""
     return (json.dumps(value, indent=1) + "\n").encode()
 
 
 def digest(content: bytes) -> str:
-    """The SHA-256 by which bytes are known again."""
+    """The SHA-256 of the bytes, in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

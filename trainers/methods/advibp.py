@@ -37,14 +37,14 @@ from absdomain.trainers.schedules import START, Moment
 
 
 class Weighing(Enum):
-    """Who weighs the two losses: their gradients' moments, or nobody (1 and 1, the paper's baseline)."""
+    """The weights of the two losses: from their gradients' moments, or 1 and 1 (the paper's baseline)."""
 
     ADAPTIVE = 1
     FIXED = 2
 
 
 class Watched(Enum):
-    """Whose gradients the moments are of: all parameters, or the first trainable tensor."""
+    """The parameters whose gradients have moments: all of them, or the first trainable tensor."""
 
     ALL = 1
     FIRST = 2

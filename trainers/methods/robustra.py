@@ -39,7 +39,7 @@ from absdomain.trainers.schedules import START, Moment
 
 
 class ReferenceWeights(Enum):
-    """Which weights of the first network the second one is trained against."""
+    """The weights of the first network against which the second one is trained."""
 
     CURRENT = 0  # those of this round, as the paper trains small networks: one after the other
     LAST = 1  # those of the round before, as it trains large ones: two at once, on two devices

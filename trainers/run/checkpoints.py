@@ -2,8 +2,8 @@
 
 A folder holds a tensor file, and `state.json`, which names it and its SHA-256. Tensors are written first, under a name
 made of their own hash; the rename of `state.json` commits both. A process killed at any moment leaves the former
-checkpoint or the new one, and perhaps a stray file that the next save removes. It removes no others: a stray tensor
-file has the name that its content makes.
+checkpoint or the new one, and perhaps a stray file that the next save removes. Nothing else is removed: a stray tensor
+file is known by its name, which is the hash of its content.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def whole(path: Path) -> bool:
 def save(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
     """Replace the folder's checkpoint. `numbers` is JSON: floats come back bit for bit.
 
-    For the one process that has the folder's lock: what others were writing is theirs no more, and goes.
+    Called by the process that has the folder's lock: temporary files are those of killed processes, and are removed.
     """
     content = pack(tensors)
     digest = hashlib.sha256(content).hexdigest()

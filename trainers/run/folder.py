@@ -141,7 +141,7 @@ def locked(folder: Path) -> Iterator[None]:
 def check_metrics(folder: Path, size: int, epoch: int) -> None:
     """RunError unless the metrics are `size` bytes of so many epochs, and perhaps the next row, which may be torn.
 
-    Fewer bytes: rows are lost. Others behind them: they are not ours to drop.
+    With fewer bytes, rows have been lost. Other bytes behind them were not written by this run, and are not dropped.
     """
     path = folder / METRICS
     content = present(path) or b""

@@ -52,7 +52,7 @@ def gradient_trouble(recipe: Recipe, parameters: Iterable[Tensor]) -> str | None
 
 
 def compared(position: Position, robust: bool) -> None:
-    """Forget the mean of the losses where their robust term comes or goes: a first bound may be a million times it."""
+    """Forget the mean of the losses when the robust term comes or goes: the first loss with it may be huge."""
     if robust != position.robust:
         position.level, position.robust = None, robust
 
@@ -65,6 +65,6 @@ def taken(position: Position, loss: float) -> None:
 
 
 def left_out(position: Position) -> None:
-    """Count a step that was not."""
+    """Count a step that was left out."""
     position.skipped += 1
     position.streak += 1

@@ -44,7 +44,7 @@ EVALUATION_BATCH = 500  # held-out images at a time
 class Diverged(RuntimeError):
     """Too many steps in a row had to be left out, or weights are not finite; the last good weights are saved.
 
-    The same training again says so again.
+    Starting the same training again raises it again.
     """
 
 
@@ -98,14 +98,14 @@ def _train(
     recipe = wanted.recipe
     with ExitStack() as held:
         world.once(lambda: held.enter_context(locked(folder)))
-        config = world.once(lambda: agreed(folder, wanted))  # once more: only now does nobody else write it
+        config = world.once(lambda: agreed(folder, wanted))  # again, as only now nobody else can write it
         torch.set_num_threads(config.threads)
         set_tf32(recipe.tf32)
         session = start(folder, recipe, full, device, world)
         world.once(lambda: settle(folder, config))  # what cannot start leaves no config behind
         session.restore()
         world.once(lambda: check_metrics(folder, session.position.metrics_size, session.position.epoch))
-        if session.position.diverged is not None:  # another draw of an attack may do no harm, and be another training
+        if session.position.diverged is not None:  # with other random numbers it might go on, as another training
             _set(session, session.position.epoch * session.batches + session.position.batch)
             raise Diverged(_diverged(session, session.position.diverged))
         while session.position.epoch < recipe.epochs:
@@ -145,7 +145,7 @@ def _set(session: Session, step: int) -> None:
 
 
 def _step(session: Session, step: int, x: Tensor, y: Tensor) -> StepMetrics:
-    """One step of the optimiser, or none where that would harm: then the objective stays as it was."""
+    """One step of the optimiser; or none where it would do harm, and the objective stays as it was."""
     recipe, position, objective = session.recipe, session.position, session.objective
     before = Buffers(objective.buffers())
     share = Share.of(session.world, len(y))
@@ -224,7 +224,7 @@ def _check(session: Session) -> None:
 
 
 def _save(session: Session) -> None:
-    """Commit a checkpoint of numbers: weights that are none never take the place of those before them."""
+    """Commit a checkpoint, or raise Diverged where a weight is not finite, so that the last good one is kept."""
     _check(session)
     session.save()
 

@@ -1,9 +1,9 @@
 """One training in several processes: each has its share of every batch, and what counts is what the batch says.
 
-Every process draws the same order of images from the seed and takes its rows of each batch. Gradients are summed by
-DistributedDataParallel, a mean over the share weighing what the share is of the batch, so that a last batch that does
-not divide evenly has the right mean. Weights, optimiser, schedules, decisions and random state are then the same in all
-processes, and the first one's are saved: a training may go on with another number of processes.
+Every process draws the same order of images from the seed and takes its rows of each batch. DistributedDataParallel
+sums the gradients; the mean over a share has the share's part of the batch as its weight, so that the sum is the mean
+over the batch, also where that does not divide evenly. Weights, optimiser, schedules, decisions and random state are
+then the same in all processes, and the first one's are saved: a training may go on with another number of processes.
 
 The loop gives an objective its share before each step (`Objective.share`). A loss that is a mean over samples needs
 nothing of it. Any other one takes its sums and means over the whole batch by `total` and `mean`, its random numbers by
@@ -27,7 +27,8 @@ from absdomain.runtime.processes import ALONE, World
 class Share:
     """Rows first..first + count of a batch of `images`: what one process of a world works on.
 
-    Where a batch has fewer images than the world processes, those without any work on its first image, with weight 0.
+    Where a batch has fewer images than there are processes, those without an image compute on its first one, with
+    weight 0.
     """
 
     world: World = ALONE
@@ -90,7 +91,7 @@ class Share:
         return self.rows(torch.randn(self.images, *like.shape[1:], dtype=like.dtype, device=like.device))
 
     def _places(self, device: torch.device) -> Tensor:
-        """For each image of the batch a row of the share: its own where it has one."""
+        """For each image of the batch a row of the share: its own row, or else the nearest one."""
         return (torch.arange(self.images, device=device) - self.first).clamp(0, max(self.count, 1) - 1)
 
     def numbers(self, loss: Tensor, metrics: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
