@@ -84,5 +84,5 @@ CIFAR10 = MNIST.on(
     "cifar10", eps=8 / 255, epochs=350, batch=50, milestones=(60.0, 90.0), flip=True, crop=4, normalise=True
 )
 DIGITS = MNIST.on("digits", eps=0.1, epochs=30, batch=64, lr=2e-3, validation=144, milestones=(15.0, 25.0))
-# 240 epochs of batch 50 with the same steps of decay; a mirrored digit is none.
+# 240 epochs of batch 50 with the same steps of decay; a mirrored digit is no digit.
 SVHN = CIFAR10.on("svhn", eps=0.01, epochs=240, milestones=(41.0, 61.5), flip=False)

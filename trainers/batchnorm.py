@@ -64,7 +64,7 @@ class BatchNorms:
 
 @contextmanager
 def _watched(norms: dict[Norm, list[int]], share: Share) -> Iterator[Collected]:
-    """Collects the statistics of what enters the norms that are in training mode."""
+    """The mean and variance of each input of the norms that are in training mode."""
     seen: Collected = {}
 
     def look(norm: Norm, args: tuple[Tensor, ...]) -> None:

@@ -15,7 +15,7 @@ from absdomain.trainers.options import Named, refused
 
 
 class Kappa(ABC):
-    """kappa, of the recipe's schedule and of what was last learnt; frozen dataclasses."""
+    """A rule that gives kappa from the recipe's schedule and from the kappa last learnt; frozen dataclasses."""
 
     learns: ClassVar[bool] = False  # from held-out images, at the end of each epoch
 

@@ -30,7 +30,7 @@ Epochs = Annotated[float, Phase()]  # a time in epochs, which stretches with the
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """Marks a field whose values go by names: plain functions, and dataclasses that a call constructs."""
+    """Marks a field whose values are written by name: functions, and dataclasses with options of their own."""
 
     table: Mapping[str, Callable[..., Any]]
 

@@ -25,7 +25,7 @@ from absdomain.trainers.options import Named
 from absdomain.trainers.run.share import WHOLE, Share
 
 TOLERANCE = 0.5  # tau: a ratio above it costs nothing
-SMALLEST = 1e-6  # the radius whose boxes are penalised before eps grows
+SMALLEST = 1e-6  # while eps is 0, the boxes of this radius are penalised
 
 
 def as_built(network: nn.Module) -> None:

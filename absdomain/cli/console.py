@@ -37,7 +37,7 @@ class Commands(TyperGroup):
 
 
 def describe(error: Exception) -> str:
-    """The error in one line. Ours say value, place and remedy; any other one is named as a defect."""
+    """The error in one line. The library's own name value, place and remedy; any other one is shown as a defect."""
     text = " ".join(str(error).split()) or repr(error)
     if _ours(error) or isinstance(error, ValueError | OSError):
         return text

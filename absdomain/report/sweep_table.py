@@ -89,7 +89,7 @@ def published(preset: str, eps: float) -> list[Published]:
 
 
 def _source(result: Published) -> str:
-    """A line that says where a published result stands, and of what it is."""
+    """The line of a published result: the paper, the place in it, and the network."""
     remark = f"; {result.remark}" if result.remark else ""
     return f"- {result.preset}, eps {result.eps}: {result.paper}, {result.place}, {result.network}{remark}\n"
 

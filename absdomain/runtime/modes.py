@@ -24,7 +24,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def check_module(given: object, who: str) -> None:
-    """TypeError for what is no module whose operations can be traced, with what to give instead."""
+    """TypeError unless this is an nn.Module whose operations can be traced."""
     if isinstance(given, torch.jit.ScriptModule):
         raise TypeError(f"{who}: a ScriptModule cannot be traced again; give the nn.Module that it was made from")
     if not isinstance(given, nn.Module):

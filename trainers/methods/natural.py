@@ -26,7 +26,7 @@ DIGITS = MNIST.on("digits", epochs=30, batch=64, lr=2e-3, validation=144, milest
 CIFAR10 = MNIST.on(
     "cifar10", epochs=200, batch=128, lr=1e-3, milestones=(130, 160, 190), flip=True, crop=4, normalise=True
 )
-SVHN = CIFAR10.on("svhn", flip=False)  # a mirrored digit is none
+SVHN = CIFAR10.on("svhn", flip=False)  # a mirrored digit is no digit
 TOY = MNIST.on("toy", network="toy", clip=False, epochs=400, batch=13, lr=2e-3, milestones=(), validation=0)
 
 RECIPES = (MNIST, DIGITS, CIFAR10, SVHN, TOY)

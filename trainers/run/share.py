@@ -1,4 +1,4 @@
-"""One training in several processes: each has its share of every batch, and what counts is what the batch says.
+"""One training in several processes: each computes on its share of a batch, with the results of the whole batch.
 
 Every process draws the same order of images from the seed and takes its rows of each batch. DistributedDataParallel
 sums the gradients; the mean over a share has the share's part of the batch as its weight, so that the sum is the mean
@@ -48,7 +48,7 @@ class Share:
         return 1.0 if self.world.alone else self.count / self.images
 
     def rows(self, x: Tensor) -> Tensor:
-        """The share's part of what has a row per image of the batch."""
+        """Of a tensor with a row for each image of the batch, the rows of the share."""
         return x if self.world.alone else x[self.first :][: max(self.count, 1)]
 
     def whole(self, count: int) -> int:
