@@ -14,7 +14,7 @@ from torch.nn import functional
 from absdomain.region import Linf
 from absdomain.trainers.attacks import Attack
 from absdomain.trainers.method import Setup
-from absdomain.trainers.objective import Objective, Step, clean_error
+from absdomain.trainers.objective import Objective, Step, averaged, clean_error
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.schedules import START, Moment
 
@@ -55,12 +55,12 @@ class Adversarial(Objective):
 
     def epoch_end(self, held_out: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
         """`attack_error`: the held-out images' error under the attack that trains, at the present eps."""
-        wrong = count = 0.0
-        for x, y in held_out:
+
+        def look(x: Tensor, y: Tensor) -> dict[str, Tensor]:
             points = self.attack(self.network, self.region(x), y)
-            wrong += clean_error(self.network(points), y).item() * len(y)
-            count += len(y)
-        return {"attack_error": wrong / count} if count else {}
+            return {"attack_error": clean_error(self.network(points), y)}
+
+        return averaged(held_out, look)
 
 
 def objective(setup: Setup[Any]) -> Objective:

@@ -26,7 +26,7 @@ from absdomain.trainers.batchnorm import BatchNorms
 from absdomain.trainers.kappa import KappaRule, Scheduled
 from absdomain.trainers.losses import BoundLoss, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
-from absdomain.trainers.objective import Objective, Step, clean_error, verified_error
+from absdomain.trainers.objective import Objective, Step, averaged, clean_error, verified_error
 from absdomain.trainers.options import refused
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.schedules import START, Moment
@@ -193,13 +193,13 @@ class Certified(Objective):
         """Learns kappa at the present eps, where the weight learns; `lambda` is what it becomes."""
         if not self.settings.weight.learns:
             return {}
-        nominal = robust = count = 0.0
-        for x, y in held_out:
-            nominal += functional.cross_entropy(self.network(x), y).item() * len(y)
-            robust += self.robust(x, y, self.graph).loss.item() * len(y)
-            count += len(y)
-        if count:
-            self.learnt.fill_(self.settings.weight.learn(nominal / count, robust / count, self.learnt.item()))
+
+        def look(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+            loss = functional.cross_entropy(self.network(x), y)
+            return {"nominal": loss, "robust": self.robust(x, y, self.graph).loss}
+
+        if means := averaged(held_out, look):
+            self.learnt.fill_(self.settings.weight.learn(**means, learnt=self.learnt.item()))
         return {"lambda": 1 - self.learnt.item()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -109,6 +109,19 @@ class Objective(nn.Module, ABC):
         """CE(f(x), y), with the clean error."""
         logits = self.network(x)
         return Step(functional.cross_entropy(logits, y), {"clean_error": clean_error(logits, y)})
+
+
+def averaged(
+    batches: Iterable[tuple[Tensor, Tensor]], look: Callable[[Tensor, Tensor], dict[str, Tensor]]
+) -> dict[str, float]:
+    """The means over all images of what `look` says of each batch (x, y), itself means; empty without images."""
+    total: dict[str, float] = {}
+    count = 0
+    for x, y in batches:
+        for name, value in look(x, y).items():
+            total[name] = total.get(name, 0.0) + value.item() * len(y)
+        count += len(y)
+    return {name: value / count for name, value in total.items()}
 
 
 def clean_error(logits: Tensor, y: Tensor) -> Tensor:

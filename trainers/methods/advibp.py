@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from absdomain.attack import fosc
 from absdomain.domain import AnyDomain
+from absdomain.graph import Graph
 from absdomain.region import Linf
 from absdomain.trainers import certified
 from absdomain.trainers.attacks import AttackRule, Fgsm
@@ -152,10 +153,14 @@ class AdvIBP(Certified):
         elif self.joint:
             step = self._joint(x, y)
         elif self.with_bound:
-            step = self.robust(x, y, self.batchnorms(x, self.share)[1] if self.tracks else self.graph)
+            step = self.robust(x, y, self._graph(x))
         else:
             step = self._attacked(x, y)
         return Step(step.loss + self.penalty(), step.metrics)
+
+    def _graph(self, x: Tensor) -> Graph:
+        """The graph with the statistics of a pass at x, where the network has batch norms."""
+        return self.batchnorms(x, self.share)[1] if self.tracks else self.graph
 
     def _points(self, x: Tensor, y: Tensor) -> tuple[Linf, Tensor]:
         """The ball in which is attacked, and what the attack finds."""
@@ -167,7 +172,7 @@ class AdvIBP(Certified):
         return Step(functional.cross_entropy(logits, y), {"train_attack_error": clean_error(logits, y)})
 
     def _joint(self, x: Tensor, y: Tensor) -> Step:
-        graph = self.batchnorms(x, self.share)[1] if self.tracks else self.graph
+        graph = self._graph(x)
         ball, points = self._points(x, y)
         points.requires_grad_()
         logits = self.logits(points, graph)

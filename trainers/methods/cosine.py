@@ -20,7 +20,7 @@ from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.methods.natural import CIFAR10 as NATURAL_CIFAR10
 from absdomain.trainers.methods.natural import DIGITS as NATURAL_DIGITS
 from absdomain.trainers.methods.natural import MNIST as NATURAL_MNIST
-from absdomain.trainers.objective import Objective, Step, clean_error
+from absdomain.trainers.objective import Objective, Step, averaged, clean_error
 from absdomain.trainers.options import refused
 from absdomain.trainers.pairs import partner, transfer_error
 
@@ -68,16 +68,16 @@ class Cosine(Objective):
 
     def epoch_end(self, held_out: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
         """Figure 1 there: the errors under the attack on the network itself, and under that on the other one."""
-        total: dict[str, float] = {}
-        count = 0
-        for x, y in held_out:
-            region = Linf(x, self.eps, clip=self.clip)
-            for prefix, own, other in (("", self.network, self.partner), ("partner_", self.partner, self.network)):
-                for name, source in (("attack_error", own), ("transfer_error", other)):
-                    error = transfer_error(self.settings.attack, source, own, region, y).item()
-                    total[prefix + name] = total.get(prefix + name, 0.0) + error * len(y)
-            count += len(y)
-        return {name: value / count for name, value in total.items()}
+
+        def look(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+            region, attack = Linf(x, self.eps, clip=self.clip), self.settings.attack
+            return {
+                prefix + name: transfer_error(attack, source, own, region, y)
+                for prefix, own, other in (("", self.network, self.partner), ("partner_", self.partner, self.network))
+                for name, source in (("attack_error", own), ("transfer_error", other))
+            }
+
+        return averaged(held_out, look)
 
 
 def _gradient(network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -32,7 +32,7 @@ from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.methods.wong_kolter import CIFAR10 as WK_CIFAR10
 from absdomain.trainers.methods.wong_kolter import DIGITS as WK_DIGITS
 from absdomain.trainers.methods.wong_kolter import MNIST as WK_MNIST
-from absdomain.trainers.objective import Objective, Step, clean_error, verified_error
+from absdomain.trainers.objective import Objective, Step, averaged, clean_error, verified_error
 from absdomain.trainers.options import refused
 from absdomain.trainers.pairs import partner, transfer_error
 from absdomain.trainers.schedules import START, Moment
@@ -183,14 +183,11 @@ class Robustra(Certified):
         """
         if self.turn and self.pair.reference is ReferenceWeights.LAST:
             self.stored.load_state_dict(self.network.state_dict())
-        total: dict[str, float] = {}
-        count = 0
-        for x, y in _at_most(held_out, self.pair.looked_at):
-            for own, other in ((self.first, self.second), (self.second, self.first)):
-                for name, value in self._look(own, other, x, y).items():
-                    total[own.name + name] = total.get(own.name + name, 0.0) + value.item() * len(y)
-            count += len(y)
-        return {name: value / count for name, value in total.items()}
+        return averaged(_at_most(held_out, self.pair.looked_at), self._look_at_both)
+
+    def _look_at_both(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        pairs = (self.first, self.second), (self.second, self.first)
+        return {own.name + name: seen for own, other in pairs for name, seen in self._look(own, other, x, y).items()}
 
     def _look(self, own: Side, other: Side, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         region, attack = self.region(x), self.pair.attack
