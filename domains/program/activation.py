@@ -11,7 +11,7 @@ from torch import Tensor
 
 from absdomain.domains.program.matrices import Columns, Matrices, flat, widened
 from absdomain.domains.program.program import Expression, Program
-from absdomain.domains.program.relaxation import Relaxation, Tied, sorted_boxes
+from absdomain.domains.program.relaxation import OpConstraints, Tied, sorted_boxes
 from absdomain.kinds import Affine, Nonlinear, Op, Shape
 from absdomain.linear import Bounds
 from absdomain.region import Region
@@ -97,7 +97,7 @@ def build(e: Activation, sample: int, *, pieces: bool) -> tuple[Program, Express
                 found[part] = Expression(A @ z.M, A @ z.k + b)
                 built.defined &= bool(np.isfinite(A.data).all() and np.isfinite(b).all())
             case Nonlinear() as op:
-                relaxation = Relaxation(op, sorted_boxes(part.boxes, sample), part.shape)
+                relaxation = OpConstraints(op, sorted_boxes(part.boxes, sample), part.shape)
                 found[part] = _relaxed(built, relaxation, _joined(args, built.width), pieces=pieces)
     return built, found[e]
 
@@ -109,7 +109,7 @@ def _joined(args: list[Expression], width: int) -> Expression:
     return Expression(whole, np.concatenate([e.k for e in args]))
 
 
-def _relaxed(built: Program, relaxation: Relaxation, z: Expression, *, pieces: bool) -> Expression:
+def _relaxed(built: Program, relaxation: OpConstraints, z: Expression, *, pieces: bool) -> Expression:
     """y = op(z) in the program's variables: its chord where that is exact, elsewhere a variable that is tied to z.
 
     Where the band of the chord is narrow, a binary for y would stand beside coefficients so small that rounding decides
@@ -135,7 +135,7 @@ def _relaxed(built: Program, relaxation: Relaxation, z: Expression, *, pieces: b
     return Expression(whole[back], np.concatenate([line.k, np.zeros(len(y))])[back])
 
 
-def _tied(built: Program, relaxation: Relaxation, z: Expression, bent: Columns, *, pieces: bool) -> Columns:
+def _tied(built: Program, relaxation: OpConstraints, z: Expression, bent: Columns, *, pieces: bool) -> Columns:
     """Variables for the entries `bent` of y, tied to variables for the entries of z that they read."""
     from scipy import sparse
 

@@ -22,7 +22,7 @@ _NARROW = 1e-6  # far above the solver's tolerances, which are 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Relaxation:
+class OpConstraints:
     """y = op(z) over the boxes of one sample; z are the entries of all arguments laid end to end."""
 
     op: Nonlinear
@@ -74,7 +74,7 @@ class Relaxation:
 class Tied:
     """The entries of y that need variables, and those of z that they read, as columns of a program."""
 
-    relaxation: Relaxation
+    relaxation: OpConstraints
     built: Program
     outputs: Columns  # flat entries of y
     inputs: Columns  # flat entries of z

@@ -152,7 +152,7 @@ MUTANTS = [
     Mutant("optimised: no upper intercept", ascent, "_pull", without_upper_intercept,
            domain("deeppoly(slopes=optimised(steps=2))", "contains")),
     Mutant("optimised: the worse slopes", ascent, "_better", the_worse, ascent_is_never_looser),
-    Mutant("lp: bands too narrow", relaxation.Relaxation, "band", narrower,
+    Mutant("lp: bands too narrow", relaxation.OpConstraints, "band", narrower,
            domain("lp.guided(by=box)", "never_beyond_the_optimum", examples=12)),
     Mutant("exact: big-M too small", relaxation.Tied, "_when", half_the_room,
            domain("exact.guided(by=box)", "never_beyond_the_optimum", examples=12)),
