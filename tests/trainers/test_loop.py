@@ -238,7 +238,7 @@ def test_what_is_wrong_with_a_folder_is_said(
 
 @pytest.mark.parametrize("trainer", ["crown-ibp", "singleprop", "robustra"])
 def test_test_images_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: str) -> None:
-    from absdomain import data
+    from absdomain.data import images as data
 
     splits: list[str] = []
     digits = data.SOURCES["digits"]
