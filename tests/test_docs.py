@@ -60,10 +60,10 @@ def test_every_option_has_a_row_with_its_default() -> None:
 
 def test_the_names_of_attacks_and_weights_are_said() -> None:
     from absdomain.trainers.attacks import ATTACKS
-    from absdomain.trainers.kappa import WEIGHTS
+    from absdomain.trainers.kappa import KAPPAS
     from absdomain.trainers.stabilise import INITIALISATIONS
 
-    for name in (*ATTACKS, *WEIGHTS, *INITIALISATIONS):
+    for name in (*ATTACKS, *KAPPAS, *INITIALISATIONS):
         assert f"`{name}" in TRAINING, name
     (attacks,) = re.findall(r"Attacks are (.*?)They are", TRAINING, re.DOTALL)
     for text in code(attacks):
