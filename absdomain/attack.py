@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import singledispatch
 
 import torch
 from torch import Tensor, nn
 
 from absdomain.linear import Rows
-from absdomain.region import Draws, Region
+from absdomain.region import Draws, Linf, Region
 
 Network = Callable[[Tensor], Tensor]  # (B, *shape) -> logits (B, classes)
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, classes), labels (B,) -> (B,); attacks ascend it
@@ -59,6 +60,23 @@ class Attacked:
         )
 
 
+@singledispatch
+def steepest(region: Region, gradient: Tensor) -> Tensor:
+    """A step of the region's own size along which <gradient, x> grows most, (B, *shape).
+
+    Half of argmax - argmin over the region: epsilon * gradient / |gradient| in an L2 ball.
+    """
+    with torch.no_grad():
+        least, most = region.argmin(torch.stack([gradient, -gradient]))
+        return (most - least) / 2
+
+
+@steepest.register
+def _(region: Linf, gradient: Tensor) -> Tensor:
+    """radius * sign(gradient), of the whole ball: the clip cuts where a step ends, and not its length."""
+    return (region.radius * gradient.sign()).detach()
+
+
 def fgsm(
     model: Network,
     region: Region,
@@ -76,7 +94,7 @@ def fgsm(
     """
     origin = _centre(region) if start is None else start.detach()
     _, gradient = _probe(model, origin, labels, loss)
-    return _evaluated(model, region.project(origin + rate * region.steepest(gradient)), labels)
+    return _evaluated(model, region.project(origin + rate * steepest(region, gradient)), labels)
 
 
 def pgd(
@@ -112,7 +130,7 @@ def pgd(
             best = best.improved(rows, tried, margins)
             gradient = torch.zeros_like(points).index_copy(0, rows, slopes)
             pace = rate * (1 + math.cos(math.pi * step / max(steps, 1))) / 2
-            points = region.project(points + pace * region.steepest(gradient))
+            points = region.project(points + pace * steepest(region, gradient))
     return best
 
 
@@ -134,7 +152,7 @@ def ascend(
     points = start.detach()
     for _ in range(steps):
         _, gradient = _probe(model, points, labels, loss)
-        points = region.project(points + rate * region.steepest(gradient))
+        points = region.project(points + rate * steepest(region, gradient))
     return points
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from absdomain.guarantee import Guarantee
 from absdomain.linear import Bounds, Rows
 from absdomain.linear.axes import flat, spread
-from absdomain.linear.bounds import numbers
-from absdomain.region import Draws, Region
-from absdomain.region.base import drawn
+from absdomain.region import Constraints, Draws, Region
+from absdomain.region.base import EACH, drawn
 from absdomain.region.halfspace import inner, optimum
 from absdomain.region.halfspace import multipliers as best_multipliers
 
@@ -38,15 +36,14 @@ class State(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class _Part(Region):
-    """The part of a ball that lies in a half-space of normal q. Its box, hull and images are the ball's.
+    """The part of a ball that lies in a half-space of normal q. Its box and images are the ball's.
 
     So is `centre`, which may lie outside. Law: minimum(c) <= <c, x> for every x of the part.
     """
 
     ball: Region
     q: Tensor  # (B, *shape)
-    k: Tensor  # (B,)
-    guarantee: ClassVar[Guarantee] = Guarantee.HEURISTIC  # it says nothing of the rest of the ball
+    k: Tensor = field(metadata=EACH)  # (B,)
 
     def __post_init__(self) -> None:
         if self.ball.whole is not self.ball:
@@ -61,7 +58,7 @@ class _Part(Region):
             )
 
     @property
-    def centre(self) -> Tensor:  # type: ignore[override]  # derived here, a field elsewhere
+    def centre(self) -> Tensor:
         """The ball's centre."""
         return self.ball.centre
 
@@ -69,21 +66,11 @@ class _Part(Region):
     def whole(self) -> Region:
         return self.ball
 
-    def select(self, index: Tensor) -> Region:
-        held: dict[str, Any] = {k: v[index] for k, v in vars(self).items() if isinstance(v, Tensor) and v.dim() > 0}
-        return replace(self, **held | {"ball": self.ball.select(index)})
-
     def box(self) -> Bounds:
         return self.ball.box()
 
-    def hull(self, op: Affine) -> Bounds:
-        return self.ball.hull(op)
-
-    def moved(self, op: Affine) -> Region:
-        return self.ball.moved(op)
-
-    def through(self, op: Affine) -> Region | Bounds:
-        return self.ball.through(op)
+    def image(self, op: Affine) -> Region | Bounds:
+        return self.ball.image(op)
 
     def reference(self, x: Tensor) -> Tensor:
         """<q, x> + k, (..., B); x (..., B, *shape)."""
@@ -110,7 +97,7 @@ class ReferenceSpace(_Part):
     the ball.
     """
 
-    t: Tensor | float
+    t: Tensor | float = field(metadata=EACH)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,7 +142,7 @@ class ReferenceSpace(_Part):
             least = least + inner(rest - held, x, axes=self.q.dim() - 1)
         return torch.where(self.infeasible, torch.inf, least)
 
-    def lowest(self, c: Tensor) -> Tensor:
+    def argmin(self, c: Tensor) -> Tensor:
         return optimum(self.ball, c, self.q, self._need, self.multipliers(Rows.of(c)))
 
     def states(self, c: Rows) -> Tensor:
@@ -184,14 +171,14 @@ class ReferenceSpace(_Part):
         empty = self.infeasible
         if bool(empty.any()):
             raise ValueError(f"the reference space is empty for the samples {empty.nonzero().flatten().tolist()}")
-        top = self.ball.lowest(-self.q.unsqueeze(0))[0]
+        top = self.ball.argmin(-self.q.unsqueeze(0))[0]
         lack, rise = self.t - self.reference(x), self.reference(top) - self.reference(x)
         step = (lack / rise.clamp(min=torch.finfo(x.dtype).tiny)).clamp(max=1.0)
         step = torch.where(lack > 0, step + (1 - step) * further, torch.zeros_like(step))
         return x + spread(step, self.q.dim() - 1) * (top - x)
 
-    def constraints(self, x: Any, sample: int) -> list[Any]:
-        return [*self.ball.constraints(x, sample), numbers(self.q[sample]) @ x >= self._need[sample].item()]
+    def constraints(self) -> Constraints:
+        return replace(self.ball.constraints(), A=-flat(self.q, 1).unsqueeze(1), b=-self._need.unsqueeze(1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,20 +215,20 @@ class MatchedSpace(_Part):
             eta = ordered.gather(-1, (rank - 1).clamp(min=0))
             return torch.where(rank > 0, eta, 0.0).squeeze(-1)
 
-    def lowest(self, c: Tensor) -> Tensor:
+    def argmin(self, c: Tensor) -> Tensor:
         """The x at which <c - eta q, x> is least, (K, B, *shape)."""
         with torch.no_grad():
             there = spread(self.multipliers(Rows.of(c)), self.q.dim() - 1) * self.q
             rest = c - there
             at_breakpoint = rest.abs() <= 8 * torch.finfo(rest.dtype).eps * there.abs()
-            return self.ball.lowest(torch.where(at_breakpoint, 0.0, rest))
+            return self.ball.argmin(torch.where(at_breakpoint, 0.0, rest))
 
     def minimum(self, c: Rows) -> Tensor:
-        return inner(c.data, self.lowest(c.data), axes=self.q.dim() - 1)
+        return inner(c.data, self.argmin(c.data), axes=self.q.dim() - 1)
 
     def thresholds(self, c: Rows) -> Tensor:
         """t(c), (K, B)."""
-        return self.reference(self.lowest(c.data))
+        return self.reference(self.argmin(c.data))
 
     def at(self, t: Tensor | float) -> ReferenceSpace:
         """The space of one t."""
@@ -258,7 +245,7 @@ class MatchedSpace(_Part):
         """TypeError: it is one set for each row."""
         raise TypeError("a MatchedSpace is a set for each row that is asked; project with space.at(t)")
 
-    def constraints(self, x: Any, sample: int) -> NoReturn:
+    def constraints(self) -> NoReturn:
         """TypeError: it is one set for each row."""
         raise TypeError("a MatchedSpace is a set for each row that is asked; take constraints of space.at(t)")
 

@@ -29,7 +29,7 @@ class Box(Domain[Region | Bounds]):
 
     def affine(self, op: Affine, *args: Region | Bounds) -> Region | Bounds:
         if len(args) == 1:
-            return args[0].through(op)
+            return args[0].image(op)
         return op.image(*(e.box() for e in args))
 
     def relax(

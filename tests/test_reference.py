@@ -131,7 +131,7 @@ def test_a_reference_that_does_not_depend_on_x_leaves_the_ball() -> None:
 
 def test_one_set_for_each_row_has_no_points_of_its_own() -> None:
     space = MatchedSpace.of(BALL_1, REFERENCE, ITSELF, by=Dual())
-    for use in (lambda: space.sample(3), lambda: space.project(BALL_1.centre), lambda: space.constraints(None, 0)):
+    for use in (lambda: space.sample(3), lambda: space.project(BALL_1.centre), lambda: space.constraints()):
         with pytest.raises(TypeError, match=r"space\.at\(t\)"):
             use()
 
@@ -201,7 +201,7 @@ def test_the_lowest_point_attains_the_minimum_inside(make: RegionMaker) -> None:
         ball, q, k = make(rng, 6, (4,)), normal(rng, 6, 4), normal(rng, 6)
         space = ReferenceSpace(ball, q, k, levels(ball, q, k, rng))
         c = normal(rng, 3, 6, 4) * tensor([rng.choice((0.0, 1.0)) for _ in range(4)])
-        x = space.lowest(c)
+        x = space.argmin(c)
         room = 1e-9 * (1 + x.abs().amax())
         torch.testing.assert_close((c * x).sum(-1), space.minimum(Rows.of(c)))
         assert bool(((ball.project(x) - x).abs() <= room).all())

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from absdomain import L1, L2, Graph, Linf, ReferenceSpace, Region, Rows, Spec, parse
 from absdomain.domains import LP, DeepPoly, Dual, Zonotope
+from absdomain.domains.program.inputs import constrained
 from absdomain.laws import drawing
 from absdomain.laws.drawing import normal
 from absdomain.laws.examples import REGIONS, RegionMaker
@@ -26,7 +27,7 @@ RELATIONAL = (Dual(), DeepPoly(), Zonotope())
 def optima(space: ReferenceSpace, c: Tensor) -> Tensor:
     """min of <c_b, x_b> over each sample's part of the ball, by a solver, (B,); c (B, *shape). All must be feasible."""
     points = [cp.Variable(c[0].numel()) for _ in c]
-    constraints = [one for b, x in enumerate(points) for one in space.constraints(x, b)]
+    constraints = [one for b, x in enumerate(points) for one in constrained(x, space.constraints(), b)]
     values = [row.flatten().numpy() @ x for row, x in zip(c, points, strict=True)]
     problem = cp.Problem(cp.Minimize(cp.sum(cp.hstack(values))), constraints)  # separable: each sample at its optimum
     problem.solve(solver=cp.HIGHS if problem.is_lp() else cp.CLARABEL)
@@ -135,7 +136,7 @@ def test_a_solver_finds_infeasible_what_is_called_infeasible() -> None:
         assert space.minimum(row).eq(torch.inf).all()
         for sample in range(6):
             x = cp.Variable(3)
-            problem = cp.Problem(cp.Minimize(0), space.constraints(x, sample))
+            problem = cp.Problem(cp.Minimize(0), constrained(x, space.constraints(), sample))
             problem.solve(solver=cp.CLARABEL)
             assert problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE)
         edge = ReferenceSpace(ball, q, k, high)  # one face of the ball: never called empty by rounding
@@ -155,7 +156,7 @@ def by_triangles(pair: Pair, sample: int) -> float:
     under = [h >= 0, h >= z, h <= cp.multiply(chord, z - bottom)]
     C, d = pair.row.C[sample, 0].numpy(), pair.row.d[sample, 0].item()
     value = C @ (second.weight.numpy() @ h + second.bias.numpy()) + d
-    problem = cp.Problem(cp.Minimize(value), [*under, *pair.space.constraints(x, sample)])
+    problem = cp.Problem(cp.Minimize(value), [*under, *constrained(x, pair.space.constraints(), sample)])
     problem.solve(solver=cp.HIGHS if problem.is_qp() else cp.CLARABEL)
     assert problem.status == cp.OPTIMAL
     return float(problem.value)

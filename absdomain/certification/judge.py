@@ -17,7 +17,7 @@ from absdomain.domain import AnyDomain
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Draws, Region
-from absdomain.region.base import mapped
+from absdomain.values import mapped
 
 
 class Attack(Protocol):

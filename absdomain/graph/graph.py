@@ -144,6 +144,9 @@ class Graph:
             nodes.append(Node(name, graph.nodes[name]["op"], args, graph.nodes[name]["shape"]))
         return Graph(nodes)
 
+    def __reduce__(self) -> tuple[type[Graph], tuple[tuple[Node, ...]]]:
+        return Graph, (self.nodes,)
+
     def _fresh(self, stem: str) -> str:
         names = {node.name for node in self.nodes}
         count = 1

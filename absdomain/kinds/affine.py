@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, ClassVar
 
 import torch
@@ -100,14 +98,10 @@ class Affine(Op):
         return self.adjoint(rows, *shapes), None if offset is None else rows.dot(offset)
 
     def freeze(self) -> Affine:
-        twin = copy.copy(self)
-        described: Any = self  # a frozen dataclass
-        for name in [field.name for field in fields(described)]:  # live or plain: |w| is of tensors nobody can change
-            present = getattr(self, name)
-            if isinstance(present, Tensor):
-                object.__setattr__(twin, name, present.detach().clone())
+        twin: Any = super().freeze()  # a copy, where there is a weight
         weight = twin.weight
-        object.__setattr__(twin, "_magnitude", None if weight is None else weight.abs())
+        if weight is not None:
+            object.__setattr__(twin, "_magnitude", weight.abs())
         return twin
 
 

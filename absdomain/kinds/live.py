@@ -11,9 +11,19 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Live:
-    """A tensor read anew at each use: a module's parameter, or an expression of parameters such as `w.t()`."""
+    """A tensor read anew at each use: a module's parameter, or an expression of parameters such as `w.t()`.
+
+    Pickled, it is its present value: another process has no module to read.
+    """
 
     read: Callable[[], Tensor]
+
+    def __reduce__(self) -> tuple[Callable[[Tensor], Tensor], tuple[Tensor]]:
+        return _present, (self.read().detach().clone(),)
+
+
+def _present(value: Tensor) -> Tensor:
+    return value
 
 
 class LiveField:

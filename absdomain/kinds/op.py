@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from absdomain.values import mapped
+
 Shape = tuple[int, ...]
 
 
@@ -39,7 +41,7 @@ class Op(ABC):
 
     def freeze(self) -> Op:
         """The same function of its own detached copies of the tensors it reads."""
-        return self
+        return mapped(self, lambda t: t.detach().clone())
 
 
 def metas(shapes: tuple[Shape, ...], like: Tensor | None = None) -> list[Tensor]:

@@ -13,7 +13,7 @@ from absdomain.kinds import Affine, Shape
 from absdomain.kinds.live import live_fields
 from absdomain.laws import matrices
 from absdomain.laws.broken import equal, holds, slack
-from absdomain.laws.derivatives import directional, gradchecked, tensors, with_tensors
+from absdomain.laws.derivatives import directional, gradchecked, weights, with_weights
 from absdomain.laws.drawing import normal
 from absdomain.laws.rows import bundles, check_rows, pair
 from absdomain.linear import Rows
@@ -148,15 +148,15 @@ class _Laws:
 
     def gradients(self) -> None:
         """Of the value and of the adjoint, to the arguments and to the weights."""
-        held = tensors(self.op)
+        held = weights(self.op)
         xs, c = self.arguments(), normal(self.rng, 2, 1, *self.out)
 
         def value(*given: Tensor) -> Tensor:
-            result: Tensor = with_tensors(self.op, given[: len(held)])(*given[len(held) :])
+            result: Tensor = with_weights(self.op, given[: len(held)])(*given[len(held) :])
             return result
 
         def adjoint(c: Tensor, *given: Tensor) -> Tensor:
-            rows, constant = with_tensors(self.op, given).pull(Rows.of(c), *self.shapes)
+            rows, constant = with_weights(self.op, given).pull(Rows.of(c), *self.shapes)
             parts = [r.data.flatten() for r in rows]
             return torch.cat(parts if constant is None else [*parts, constant.flatten()])
 

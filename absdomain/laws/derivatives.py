@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
 from absdomain.graph import Graph
-from absdomain.kinds import Op
-from absdomain.kinds.live import LiveField, live_fields
 from absdomain.laws.broken import LawBroken, at_most
 from absdomain.laws.drawing import normal
+from absdomain.values import leaves, rebuild
+
+V = TypeVar("V")
 
 
-def tensors(op: Op) -> list[Tensor]:
-    """The tensors that an op reads, detached."""
-    return [t.detach().clone() for t in _present(op).values() if t is not None]
+def weights(value: object) -> list[Tensor]:
+    """The tensors that an op or a graph reads, detached."""
+    return [t.detach().clone() for t in leaves(value)]
 
 
-def with_tensors(op: Any, given: Sequence[Tensor]) -> Any:
-    """The op with these in the places of its tensors."""
-    twin, these = copy.copy(op), iter(given)
-    for field, t in _present(op).items():
-        object.__setattr__(twin, field.slot, None if t is None else next(these))
-    return twin
-
-
-def _present(op: Op) -> dict[LiveField, Tensor | None]:
-    return {field: getattr(op, field.name) for field in live_fields(type(op))}
-
-
-def weights(graph: Graph) -> list[Tensor]:
-    """The tensors that the graph's ops read, detached, in the order of the nodes."""
-    return [t for node in graph.nodes if node.op is not None for t in tensors(node.op)]
-
-
-def with_weights(graph: Graph, given: Sequence[Tensor]) -> Graph:
-    """The graph with these in the places of its tensors."""
-    these = iter(given)
-    ops = [node.op and with_tensors(node.op, [next(these) for _ in tensors(node.op)]) for node in graph.nodes]
-    return Graph([replace(node, op=op) for node, op in zip(graph.nodes, ops, strict=True)])
+def with_weights(value: V, given: Sequence[Tensor]) -> V:
+    """The op or the graph with these in the places of its tensors."""
+    return rebuild(value, given)
 
 
 def jittered(graph: Graph, rng: Random) -> Graph:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
 from random import Random
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,17 +15,18 @@ from absdomain.laws.broken import ROUNDING, LawBroken, holds
 from absdomain.laws.digits import in_digits
 from absdomain.laws.drawing import generator, normal
 from absdomain.linear import Bounds
+from absdomain.values import mapped
+
+V = TypeVar("V")
 
 # Of the largest number that is added up, entry by entry. Some dozens of roundings, as in ROUNDING: 6e-8 each.
 UNITS = {torch.float64: ROUNDING, torch.float32: 2e-5}
 BATCHES = range(1, 8)
 
 
-def of_dtype(op: Any, dtype: torch.dtype) -> Any:
-    """The op with its tensors, read live or plain, in this dtype."""
-    held = {f.name: getattr(op, f.name) for f in fields(op) if f.init} if is_dataclass(op) else {}
-    floats = {name: t.detach().to(dtype) for name, t in held.items() if isinstance(t, Tensor) and t.is_floating_point()}
-    return replace(op, **floats) if floats else op
+def of_dtype(value: V, dtype: torch.dtype) -> V:
+    """The value with its tensors, read live or plain, in this dtype."""
+    return mapped(value, lambda t: t.detach().to(dtype) if t.is_floating_point() else t)
 
 
 def check_everywhere(op: Nonlinear, *shapes: Shape, rng: Random, within: Range) -> None:

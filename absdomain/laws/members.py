@@ -15,6 +15,7 @@ from torch import Tensor
 from absdomain.laws.broken import holds
 from absdomain.laws.drawing import generator
 from absdomain.region import L1, L2, Interval, Linf, Region
+from absdomain.values import mapped
 
 _SHARES = (1.0, 1e-9, 1e-300, 0.0)  # of a region's radius
 
@@ -84,8 +85,7 @@ def check_members(region: Region, rng: Random) -> None:
 
 def _smaller(region: Any, dtype: torch.dtype, share: float) -> Region:
     """The region in this dtype, drawn together by this factor; about a point of it where it has two ends."""
-    given = {f.name: getattr(region, f.name) for f in fields(region) if f.init}
-    given = {name: t.to(dtype) if isinstance(t, Tensor) else t for name, t in given.items()}
+    given = {f.name: mapped(getattr(region, f.name), lambda t: t.to(dtype)) for f in fields(region) if f.init}
     if "radius" in given:
         given["radius"] = given["radius"] * share
     else:

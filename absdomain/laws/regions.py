@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from math import prod
 from random import Random
 from typing import Any
@@ -15,7 +15,7 @@ from absdomain.kinds import Affine
 from absdomain.laws import drawing, matrices, witnesses
 from absdomain.laws.broken import at_most, equal, finite, holds, slack
 from absdomain.laws.members import check_members
-from absdomain.linear import Rows
+from absdomain.linear import Bounds, Rows
 from absdomain.region import L1, L2, Interval, Linf, Region
 
 
@@ -55,16 +55,7 @@ def minimum(region: Region, c: Tensor) -> Tensor:
 
 def alone(region: Region, sample: int) -> Region:
     """The region of one sample of the batch."""
-    whole: Any = region  # a dataclass, as regions are
-    given = {f.name: getattr(whole, f.name) for f in fields(whole)}
-    batch, axes = len(region.centre), region.centre.dim()
-    own = {
-        name: value[sample : sample + 1]
-        for name, value in given.items()
-        if isinstance(value, Tensor) and value.dim() == axes and len(value) == batch
-    }
-    alone: Region = replace(whole, **own)
-    return alone
+    return region.select(torch.tensor([sample], device=region.centre.device))
 
 
 def points(rng: Random, centre: Tensor) -> Region:
@@ -92,11 +83,10 @@ def part(region: Region, rng: Random) -> Region:
 def check_region(region: Region, *, seed: int = 0) -> None:
     """Every law of a region; raises LawBroken.
 
-    `minimum` is below <c, x> at every sampled and projected point, attained at `lowest`, and by one of a library
-    kind's definition;
-    `box` is the minimum along the axes; `hull` and `moved` of affine ops agree with their matrices; `sample` and
-    `project` stay inside, and a projection moves no point of the region; `select` gives the samples it is asked for. A
-    part of a larger region (`whole`) may have that one's box and images.
+    `minimum` is below <c, x> at every sampled and projected point, attained at `argmin`, and by one of a library
+    kind's definition; `box` is the minimum along the axes; `image` of affine ops agrees with their matrices, and is a
+    region where an op is diagonal; `sample` and `project` stay inside, and a projection moves no point of the region;
+    `select` gives the samples it is asked for. A part of a larger region (`whole`) may have that one's box and images.
 
     Of a library kind, points are inside as fractions are, to the last bit, in both dtypes and for radii down to 0.
     """
@@ -120,7 +110,7 @@ def check_region(region: Region, *, seed: int = 0) -> None:
     if type(region) in MINIMA:
         equal(least, minimum(region, c), allowed, "minimum is that of the region's definition")
     _check_points(region, rng, rows, least, allowed)
-    _check_lowest(region, rows, allowed)
+    _check_argmin(region, rows, allowed)
     _check_select(region, rng)
     if type(region) in MINIMA:
         check_members(region, rng)
@@ -161,30 +151,38 @@ def _check_select(region: Region, rng: Random) -> None:
     holds(torch.equal(chosen.project(x[:, index]), x[:, index]), "select gives the samples' regions", f"{region}")
 
 
-def _check_lowest(region: Region, rows: Tensor, allowed: Tensor) -> None:
-    """`lowest` of rows (K, B, *shape) attains their minima and lies in the region, also where entries are 0."""
+def _check_argmin(region: Region, rows: Tensor, allowed: Tensor) -> None:
+    """`argmin` of rows (K, B, *shape) attains their minima and lies in the region, also where entries are 0."""
     size = slack(_scale(region))
     for c in (rows, rows * (rows.abs() > rows.abs().median())):
-        x = region.lowest(c)
-        equal((c * x).flatten(2).sum(-1), region.minimum(Rows.of(c)), allowed, "minimum is attained at lowest")
-        equal(region.project(x), x, 10 * size, "lowest lies in the region")
+        x = region.argmin(c)
+        equal((c * x).flatten(2).sum(-1), region.minimum(Rows.of(c)), allowed, "minimum is attained at argmin")
+        equal(region.project(x), x, 10 * size, "argmin lies in the region")
 
 
 def _check_images(region: Region, rng: Random, make: drawing.Maker) -> None:
-    """`hull`, and `moved` for a diagonal op, of an op of one argument drawn for the region's shape."""
+    """`image` of an op of one argument drawn for the region's shape: its hull, and for a diagonal op a region."""
     op = make(rng, tuple(region.centre.shape[1:]))
     if not isinstance(op, Affine) or make in (drawing.add, drawing.concat):
         return
     matrix, offset = matrices.of(op, (tuple(region.centre.shape[1:]),))
     rows = matrix[0].unsqueeze(1).expand(-1, len(region.centre), -1)
-    hull, sum_ = region.hull(op), matrix.abs().sum(-1) * _scale(region) + offset.flatten(1).abs()
+    image, sum_ = region.image(op), matrix.abs().sum(-1) * _scale(region) + offset.flatten(1).abs()
+    holds(isinstance(image, Region if op.diagonal else Bounds), "image of a diagonal op is a region", f"{op}: {image}")
+    hull = image.box()
     allowed = slack(sum_).reshape(-1, *hull.shape)
-    if type(region) in MINIMA:
-        lower = minimum(region, rows).t() + offset.flatten(1)
-        upper = -minimum(region, -rows).t() + offset.flatten(1)
-        equal(hull.lower, lower.reshape(hull.lower.shape), allowed, f"hull is exact, lower end of {op}")
-        equal(hull.upper, upper.reshape(hull.lower.shape), allowed, f"hull is exact, upper end of {op}")
-    if op.diagonal:
-        moved = region.moved(op).box()
-        equal(moved.lower, hull.lower, allowed, f"moved has the image's hull: {op}")
-        equal(moved.upper, hull.upper, allowed, f"moved has the image's hull: {op}")
+    least = minimum if type(region) in MINIMA else _asked
+    lower, upper = least(region, rows).t() + offset.flatten(1), -least(region, -rows).t() + offset.flatten(1)
+    equal(hull.lower, lower.reshape(hull.lower.shape), allowed, f"image has the exact hull, lower end of {op}")
+    equal(hull.upper, upper.reshape(hull.lower.shape), allowed, f"image has the exact hull, upper end of {op}")
+    if isinstance(image, Region):
+        c = drawing.normal(rng, 3, *hull.lower.shape)
+        (pulled,), constant = op.pull(Rows.of(c), tuple(region.centre.shape[1:]))
+        wanted = region.minimum(pulled) + (0.0 if constant is None else constant)
+        room = (c.abs() * allowed).flatten(2).sum(-1)
+        equal(image.minimum(Rows.of(c)), wanted, room, f"image of a diagonal op is no larger than that: {op}")
+
+
+def _asked(region: Region, c: Tensor) -> Tensor:
+    """min of <c_k, x> as the region says, (K, B); c (K, B, n)."""
+    return region.minimum(Rows.of(c.view(*c.shape[:2], *region.centre.shape[1:])))

@@ -47,11 +47,7 @@ def single(domain: AnyDomain, rng: Random) -> Example:
     if rng.random() < 0.2:
         return lowered(rng.randint(1, _LOWERED), torch.float32)
     problem = example(rng)
-    ops = [None if node.op is None else of_dtype(node.op, torch.float32) for node in problem.graph.nodes]
-    nodes = [Node(n.name, op, n.args, n.shape) for n, op in zip(problem.graph.nodes, ops, strict=True)]
-    spec = problem.spec
-    asked = None if spec is None else Spec(spec.C.float(), spec.d.float(), spec.groups)
-    return Example(Graph(nodes), of_dtype(problem.region, torch.float32), asked)
+    return of_dtype(problem, torch.float32)
 
 
 @lru_cache(maxsize=4 * _LOWERED)

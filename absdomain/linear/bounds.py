@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -59,7 +57,7 @@ class Bounds:
         """{ x : x in self and x in other }, which are not disjoint but for rounding: see `ordered`."""
         return ordered(torch.maximum(self.lower, other.lower), torch.minimum(self.upper, other.upper))
 
-    def through(self, op: Map) -> Bounds:
+    def image(self, op: Map) -> Bounds:
         """[A c + b - |A| r, A c + b + |A| r]: the interval hull of op over this box (Gowal et al., section 3)."""
         return op.image(self)
 
@@ -84,9 +82,3 @@ def ordered(lower: Tensor, upper: Tensor) -> Bounds:
     """
     crossed = (lower > upper) & (lower < torch.inf) & (upper > -torch.inf)
     return Bounds(torch.where(crossed, upper, lower), torch.where(crossed, lower, upper))
-
-
-def numbers(t: Tensor) -> NDArray[np.float64]:
-    """The entries as a flat array in double precision, for a solver."""
-    flat: NDArray[np.float64] = t.detach().double().cpu().numpy().ravel()
-    return flat

@@ -2,6 +2,7 @@
 
 from absdomain.region.balls import L1, L2
 from absdomain.region.base import Draws, Region
-from absdomain.region.boxes import Interval, Linf
+from absdomain.region.boxes import BoxRegion, Interval, Linf
+from absdomain.region.constraints import Constraints
 
-__all__ = ["L1", "L2", "Draws", "Interval", "Linf", "Region"]
+__all__ = ["L1", "L2", "BoxRegion", "Constraints", "Draws", "Interval", "Linf", "Region"]

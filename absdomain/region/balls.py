@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
-from absdomain.linear.bounds import numbers
-from absdomain.region.base import Draws, Region, drawn, image, inhabited, uniform
+from absdomain.region.base import Draws, Region, drawn, inhabited, uniform
+from absdomain.region.constraints import Constraints, Ellipsoid
+from absdomain.values import assembled
 
 _BLOCK = 2**21  # coefficients held at once while an op's matrix is written out
 
@@ -53,7 +54,7 @@ class Ball(Region):
     def minimum(self, c: Rows) -> Tensor:
         return c.dot(self.centre) - self.dual_norm(c.times(self.reach).data.flatten(2))
 
-    def lowest(self, c: Tensor) -> Tensor:
+    def argmin(self, c: Tensor) -> Tensor:
         d = c * self.reach
         return self.centre - self.reach * self.furthest(d.reshape(*d.shape[:2], -1)).view(d.shape)
 
@@ -62,14 +63,15 @@ class Ball(Region):
     def furthest(cls, c: Tensor) -> Tensor:
         """A d with |d|_p <= 1 at which <c, d> is greatest, |c|_q, over the last axis; 0 for c = 0."""
 
-    def constraints(self, x: Any, sample: int) -> list[Any]:
-        import cvxpy
+    def constraints(self) -> Constraints:
+        return Constraints(ellipsoid=Ellipsoid(self.centre, self.reach, self.order))
 
-        d = cvxpy.Variable(x.size)
-        moved = cvxpy.multiply(numbers(self.reach[sample % len(self.reach)]), d)
-        return [x == numbers(self.centre[sample]) + moved, cvxpy.norm(d, self.order) <= 1]
+    def image(self, op: Affine) -> Region | Bounds:
+        if op.diagonal:
+            return assembled(type(self), centre=op(self.centre), radius=op.modulus(self.reach))
+        return self._hull(op)
 
-    def hull(self, op: Affine) -> Bounds:
+    def _hull(self, op: Affine) -> Bounds:
         """op(centre) -+ the dual norms of the rows of the op's matrix, written out a block at a time."""
         centre = op(self.centre)
         shape, inputs = tuple(centre.shape[1:]), tuple(self.centre.shape[1:])
@@ -80,9 +82,6 @@ class Ball(Region):
             radii.append(self.dual_norm((rows.data * self.reach).flatten(2)).t())
         radius = torch.cat(radii, 1).view(-1, *shape)
         return Bounds(centre - radius, centre + radius)
-
-    def moved(self, op: Affine) -> Region:
-        return image(type(self), centre=op(self.centre), radius=op.modulus(self.reach))
 
     def project(self, x: Tensor) -> Tensor:
         reach = self.reach

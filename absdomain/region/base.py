@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from dataclasses import Field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import torch
 from torch import Tensor
@@ -12,26 +13,39 @@ from torch import Tensor
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
+from absdomain.region.constraints import Constraints
+from absdomain.values import assembled, mapped
 
 Draws = torch.Generator | Sequence[torch.Generator] | None  # one for all samples, one for each, or torch's own
-FAR = 2.0**20  # in radii: from so far away the projection of a gradient onto a ball is its steepest point
+EACH = {"row": "sample"}  # metadata of a region's field: a number per sample, (B,), or one for all
 
 
 class Region(ABC):
     """A set of inputs per sample, known by its support function `minimum`, from which every domain takes its bounds.
 
-    Law: for every x in the region, box().lower <= x <= box().upper and minimum(c) <= <c, x> = minimum(c) at x =
-    lowest(c), which lies in the region. Both are attained, but a part of a larger region may have that one's box.
+    A dataclass. Law: for every x in the region, box().lower <= x <= box().upper and minimum(c) <= <c, x> = minimum(c)
+    at x = argmin(c), which lies in the region. Both are attained, but a part of a larger region may have that one's
+    box. A field that is a tensor with the axes of `centre` has a row per sample, or one row for all; so has one of
+    shape (B,) that is declared with EACH.
     """
 
-    guarantee: ClassVar[Guarantee] = Guarantee.SOUND
     any_columns: ClassVar[bool] = False  # `minimum` reads rows by their methods alone: columns need not be samples
-    centre: Tensor  # a point inside, (B, *shape)
+    if TYPE_CHECKING:  # a field, or computed: at run time a property here would be taken for the field's default
+
+        @property
+        def centre(self) -> Tensor:
+            """A point inside, (B, *shape)."""
 
     @property
     def whole(self) -> Region:
         """The region over which intermediate bounds are taken: itself, unless it is a part of a larger one."""
         return self
+
+    @final
+    @property
+    def guarantee(self) -> Guarantee:
+        """What bounds over it promise: those over a part of a larger region say nothing of the rest."""
+        return Guarantee.SOUND if self.whole is self else Guarantee.HEURISTIC
 
     @abstractmethod
     def box(self) -> Bounds:
@@ -42,11 +56,19 @@ class Region(ABC):
         """min of <c_k, x> over the region, (K, B)."""
 
     @abstractmethod
-    def lowest(self, c: Tensor) -> Tensor:
+    def argmin(self, c: Tensor) -> Tensor:
         """A point of the region at which <c_k, x> is least, entries that do not matter at their middle.
 
         c (K, N or 1, *shape), a column per sample; (K, B, *shape).
         """
+
+    @abstractmethod
+    def image(self, op: Affine) -> Region | Bounds:
+        """The image under a diagonal op, which is a region; under another its interval hull, exactly."""
+
+    @abstractmethod
+    def constraints(self) -> Constraints:
+        """x is in the region, for solvers."""
 
     @abstractmethod
     def sample(self, n: int, generator: Draws = None) -> Tensor:
@@ -63,71 +85,29 @@ class Region(ABC):
         region that is not within rounding of its surface.
         """
 
-    def select(self, index: Tensor) -> Region:
-        """The region of the samples at these places, (R,): a tensor with the axes of `centre` has a row per sample.
+    @final
+    def select(self, index: Tensor) -> Self:
+        """The region of the samples at these places, (R,).
 
-        Errors: ValueError where the result is not those samples' region; a region made of other fields overrides this.
+        Errors: ValueError where the result is not those samples' region, for want of a declaration.
         """
-        samples, axes = len(self.centre), self.centre.dim()
-        chosen = mapped(self, lambda t: t[index] if t.dim() == axes and len(t) == samples else t)
-        box, part = self.box(), chosen.box()
-        if not (torch.equal(part.lower, box.lower[index]) and torch.equal(part.upper, box.upper[index])):
-            raise ValueError(f"{type(self).__name__}: its samples are not rows of its fields; override `select`")
+        chosen = assembled(type(self), **{f.name: self._rows(f, index) for f in fields(self) if f.init})  # type: ignore[arg-type]
+        if not torch.compiler.is_compiling():  # a check of values would break the compiled graph
+            box, part = self.box(), chosen.box()
+            if not (torch.equal(part.lower, box.lower[index]) and torch.equal(part.upper, box.upper[index])):
+                raise ValueError(
+                    f"{type(self).__name__}: the samples' regions are not rows of its fields; hold tensors with the "
+                    "axes of `centre`, or declare those of shape (B,) as field(metadata=EACH)"
+                )
         return chosen
 
-    def steepest(self, gradient: Tensor) -> Tensor:
-        """A step of the region's own size along which <gradient, x> grows most, (B, *shape): what attacks take.
-
-        Half of argmax - argmin over the region: epsilon * gradient / |gradient| in an L2 ball.
-        """
-        size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
-        box, centre = self.box(), self.centre.detach()
-        reach = FAR * (box.upper - box.lower).detach().max() / 2
-        far = gradient / size.view(-1, *[1] * (gradient.ndim - 1)) * reach
-        return (self.project(centre + far) - self.project(centre - far)) / 2
-
-    @abstractmethod
-    def constraints(self, x: Any, sample: int) -> list[Any]:
-        """x is in one sample's region, as constraints on a flat cvxpy expression: what LP and Exact are given."""
-
-    @abstractmethod
-    def hull(self, op: Affine) -> Bounds:
-        """The interval hull of op over the region, exactly, (B, *output shape)."""
-
-    @abstractmethod
-    def moved(self, op: Affine) -> Region:
-        """The image under a diagonal op, which is a region of the same kind."""
-
-    def through(self, op: Affine) -> Region | Bounds:
-        """The image under op where a region of this kind can say it, otherwise its interval hull."""
-        return self.moved(op) if op.diagonal else self.hull(op)
-
-
-def image(kind: type[Region], **fields: Tensor) -> Region:
-    """A region that was computed, not given: NaN and overflow in it reach the bounds, which say so at a named node."""
-    region = object.__new__(kind)
-    for name, value in fields.items():
-        object.__setattr__(region, name, value)
-    return region
-
-
-def mapped(value: Any, f: Callable[[Tensor], Tensor]) -> Any:
-    """The value with f of every tensor in it: in a region's fields, and in regions and bounds that it holds."""
-    if isinstance(value, Tensor):
-        return f(value)
-    if not isinstance(value, Region | Bounds):
-        return value
-    twin = object.__new__(type(value))
-    for name, held in vars(value).items():
-        object.__setattr__(twin, name, mapped(held, f))
-    return twin
-
-
-def tensors(region: Region) -> list[Tensor]:
-    """Every tensor of a region, those of regions that it holds included."""
-    found: list[Tensor] = []
-    mapped(region, lambda t: found.append(t) or t)  # type: ignore[func-returns-value]
-    return found
+    def _rows(self, field: Field[Any], index: Tensor) -> Any:
+        """What this field holds of the samples at these places."""
+        held, samples = getattr(self, field.name), len(self.centre)
+        if isinstance(held, Region):
+            return held.select(index)
+        axes = 1 if EACH.items() <= field.metadata.items() else self.centre.dim()
+        return mapped(held, lambda t: t[index] if t.dim() == axes and len(t) == samples else t)
 
 
 def uniform(n: int, like: Tensor, generator: Draws) -> Tensor:

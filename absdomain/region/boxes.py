@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
-from absdomain.linear.bounds import numbers
-from absdomain.region.base import Draws, Region, image, inhabited, uniform
+from absdomain.region.base import Draws, Region, inhabited, uniform
+from absdomain.region.constraints import Constraints
+from absdomain.values import assembled
 
 
-class Box(Region):
+class BoxRegion(Region):
     """A region that is its own interval hull."""
 
     any_columns = True
@@ -22,7 +22,7 @@ class Box(Region):
     def minimum(self, c: Rows) -> Tensor:
         return c.minimum(self.box())
 
-    def lowest(self, c: Tensor) -> Tensor:
+    def argmin(self, c: Tensor) -> Tensor:
         box = self.box()
         return torch.lerp(box.lower, box.upper, (1 - c.sign()) / 2)
 
@@ -36,20 +36,16 @@ class Box(Region):
         box = self.box()
         return torch.clamp(x, box.lower, box.upper)
 
-    def constraints(self, x: Any, sample: int) -> list[Any]:
-        box = self.box()
-        return [x >= numbers(box.lower[sample]), x <= numbers(box.upper[sample])]
+    def constraints(self) -> Constraints:
+        return Constraints(box=self.box())
 
-    def hull(self, op: Affine) -> Bounds:
-        return op.image(self.box())
-
-    def moved(self, op: Affine) -> Region:
-        ends = self.hull(op)
-        return image(Interval, lower=ends.lower, upper=ends.upper)
+    def image(self, op: Affine) -> Region | Bounds:
+        ends = op.image(self.box())
+        return assembled(Interval, lower=ends.lower, upper=ends.upper) if op.diagonal else ends
 
 
 @dataclass(frozen=True, eq=False)
-class Interval(Box):
+class Interval(BoxRegion):
     """{ x : lower <= x <= upper }, both (B, *shape). An empty interval or a NaN is an error, never a proof."""
 
     lower: Tensor
@@ -61,7 +57,7 @@ class Interval(Box):
         inhabited(self)
 
     @property
-    def centre(self) -> Tensor:  # type: ignore[override]  # derived here, a field elsewhere
+    def centre(self) -> Tensor:
         """(lower + upper) / 2."""
         return self.box().centre
 
@@ -70,7 +66,7 @@ class Interval(Box):
 
 
 @dataclass(frozen=True, eq=False)
-class Linf(Box):
+class Linf(BoxRegion):
     """{ x : |x - centre| <= radius, clip[0] <= x <= clip[1] }; radius a number or a tensor that broadcasts to centre.
 
     Clip in pixel space and normalise inside the network. A ball that the clip leaves empty is an error.
@@ -82,19 +78,18 @@ class Linf(Box):
     _box: Bounds = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._derive()
+        inhabited(self)
+
+    def _derive(self) -> None:
+        """Its box, for which the check here and every bound ask."""
         lower, upper = self.centre - self.radius, self.centre + self.radius
         if self.clip is not None:
             lower, upper = lower.clamp(min=self.clip[0]), upper.clamp(max=self.clip[1])
-        object.__setattr__(self, "_box", Bounds(lower, upper))  # asked for by the check here and by every bound
-        inhabited(self)
+        object.__setattr__(self, "_box", Bounds(lower, upper))
 
     def box(self) -> Bounds:
         return self._box
-
-    def select(self, index: Tensor) -> Region:
-        held = torch.as_tensor(self.radius)
-        each = held.dim() == self.centre.dim() and len(held) == len(self.centre)
-        return replace(self, centre=self.centre[index], radius=held[index] if each else self.radius)
 
     def project(self, x: Tensor) -> Tensor:
         """Into the box of the floats of the ball: an end of the computed box may be rounded out of it."""
@@ -103,10 +98,6 @@ class Linf(Box):
         low = torch.where(_error(self.centre, -self.radius, least) > 0, least.nextafter(self.centre), least)
         high = torch.where(_error(self.centre, self.radius, most) < 0, most.nextafter(self.centre), most)
         return torch.clamp(x, torch.maximum(low, box.lower), torch.minimum(high, box.upper))
-
-    def steepest(self, gradient: Tensor) -> Tensor:
-        """radius * sign(gradient), of the whole ball: the clip cuts where a step ends, and not its length."""
-        return (self.radius * gradient.sign()).detach()
 
 
 def _error(a: Tensor, b: Tensor | float, total: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from absdomain.linear import Rows
 from absdomain.linear.axes import flat, spread
-from absdomain.region import L2, Interval, Linf, Region
+from absdomain.region import L2, BoxRegion, Region
 
 _STEPS = 100  # of a bisection, and of the doubling before it
 
@@ -22,7 +22,7 @@ def multipliers(ball: Region, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
     """
 
     def rising(eta: Tensor) -> Tensor:
-        return need > inner(q, ball.lowest(c - spread(eta, q.dim() - 1) * q))
+        return need > inner(q, ball.argmin(c - spread(eta, q.dim() - 1) * q))
 
     def value(eta: Tensor) -> Tensor:
         return eta * need + ball.minimum(Rows.of(c - spread(eta, q.dim() - 1) * q))
@@ -45,9 +45,8 @@ def multipliers(ball: Region, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
     return ends.gather(0, best)[0]
 
 
-@multipliers.register(Linf)
-@multipliers.register(Interval)
-def _of_box(ball: Linf | Interval, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
+@multipliers.register
+def _of_box(ball: BoxRegion, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
     """The breakpoint c_i / q_i at which the derivative, which falls by |q_i| times the width there, reaches 0."""
     box = ball.box()
     lower, upper, c, q = flat(box.lower, 1), flat(box.upper, 1), flat(c, 2), flat(q, 1)
@@ -63,7 +62,7 @@ def _of_box(ball: Linf | Interval, c: Tensor, q: Tensor, need: Tensor) -> Tensor
     return torch.where((lack > 0) & (last >= 0), eta, 0.0)
 
 
-@multipliers.register(L2)
+@multipliers.register
 def _of_l2(ball: L2, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
     """The root of need - <q, centre> = |q|^2 (eta - a) / |c - eta q|, where a q is the part of c along q."""
     rise = need - inner(q, ball.centre)
@@ -89,7 +88,7 @@ def optimum(ball: Region, c: Tensor, q: Tensor, need: Tensor, eta: Tensor) -> Te
     scale = flat(c, 2).abs().amax(-1) / torch.where(size > 0, size, 1.0)
     beyond = torch.where(scale > 0, step * scale, 1.0)  # what is small where eta = 0; any number for c = 0
     ends = eta * (1 - step), eta * (1 + step) + beyond
-    before, after = (ball.lowest(c - spread(end, q.dim() - 1) * q) for end in ends)
+    before, after = (ball.argmin(c - spread(end, q.dim() - 1) * q) for end in ends)
     lack, rise = need - inner(q, before), inner(q, after - before)
     share = torch.where(rise > 0, lack / torch.where(rise > 0, rise, 1.0), 0.0).clamp(0.0, 1.0)
     return before + spread(share, q.dim() - 1) * (after - before)

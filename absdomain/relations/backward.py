@@ -52,7 +52,7 @@ class Relation:
     share: Share | None = None  # None: the c_i depend on the signs of c
     depth: int = 0  # the longest way to the input
     widest: int = 0  # entries of the largest activation on the way to the input
-    moved: Region | None = None  # the image of the whole region, where only diagonal ops lie before it
+    moved: Region | Bounds | None = None  # the image of the whole region, where only diagonal ops lie before it
     exact: Callable[[], Bounds] | None = None  # the exact interval hull over the whole region, where one op gives it
     local: bool = False  # a neuron depends on a window of the arguments: rows on patches are worth starting with
     relaxation: Relaxation | None = None  # of a nonlinear op, for whoever looks for better lines
@@ -71,8 +71,8 @@ def affine(op: Affine, *args: Relation) -> Relation:
     shapes = tuple(e.shape for e in args)
     moved = exact = None
     if len(args) == 1 and args[0].moved is not None:
-        exact = partial(args[0].moved.hull, op)
-        moved = args[0].moved.moved(op) if op.diagonal else None
+        moved = args[0].moved.image(op) if op.diagonal else None
+        exact = partial(_hull, args[0].moved, op) if moved is None else moved.box
 
     def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
         return op.pull(rows if op.local else rows.dense(), *shapes)
@@ -82,6 +82,10 @@ def affine(op: Affine, *args: Relation) -> Relation:
     return Relation(
         shape, args, args[0].region, pull, mirrored(pull), *_extent(shape, args), moved=moved, exact=exact, local=local
     )
+
+
+def _hull(region: Region | Bounds, op: Affine) -> Bounds:
+    return region.image(op).box()
 
 
 def relaxed(

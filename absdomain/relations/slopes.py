@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import ClassVar
 
 import torch
@@ -62,8 +63,17 @@ class Fixed(Policy):
 
     __repr__ = __str__
 
+    def __reduce__(self) -> tuple[Callable[[str, str], Fixed], tuple[str, str]]:
+        return _named, (self.rule.__module__, self.rule.__qualname__)
+
     def __call__(self, op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
         return self.rule(op, boxes)
+
+
+def _named(module: str, name: str) -> Fixed:
+    """The policy of the rule that is called so at the top of a module."""
+    found = getattr(import_module(module), name)
+    return found if isinstance(found, Fixed) else Fixed(found)
 
 
 @Fixed

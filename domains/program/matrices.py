@@ -14,7 +14,6 @@ from torch import Tensor
 from absdomain.kinds import Affine, Shape
 from absdomain.linear import Rows
 from absdomain.linear.axes import flat as joined
-from absdomain.linear.bounds import numbers
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -76,5 +75,6 @@ def widened(rows: csr_array, width: int) -> csr_array:
 
 
 def flat(t: Tensor, sample: int) -> Array:
-    """One sample's entries."""
-    return numbers(t[sample % len(t)])
+    """One sample's entries in double precision."""
+    entries: Array = t[sample % len(t)].detach().double().cpu().numpy().ravel()
+    return entries

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from absdomain.domains.program.activation import Activation, build
+from absdomain.domains.program.inputs import constrained
 from absdomain.domains.program.matrices import Array, Columns, flat, widened
 from absdomain.domains.program.program import Block
 from absdomain.linear import Bounds, Rows
@@ -122,7 +123,7 @@ class Posed:
         self.equal = E @ v == f if len(f) else None
         self.at_most = A @ v <= b if len(b) else None
         whole = v[of.integer] == cp.Variable(len(of.integer), boolean=True) if len(of.integer) else None
-        region = of.e.region.constraints(self.x, of.sample)
+        region = constrained(self.x, of.e.region.constraints(), of.sample)
         self.c, self.k = cp.Parameter(width), cp.Parameter(1)
         one = cp.Variable(1, bounds=[np.ones(1), np.ones(1)])  # a variable, so that a relative gap counts k
         ties = [tie for tie in (self.equal, self.at_most, whole, *region) if tie is not None]

@@ -138,7 +138,9 @@ def kept_and_promised(world: World) -> None:
 
 
 class _Weak(Interval):
-    guarantee = Guarantee.HEURISTIC
+    @property
+    def whole(self) -> Region:
+        return Interval(self.lower, self.upper + 1)
 
 
 class _Hopeful(Terms):

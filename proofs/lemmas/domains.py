@@ -22,8 +22,7 @@ from absdomain.proofs.kernel.exact import prove, prove_zero, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.lemmas.substitution import DEEP, FANNED, GRAPHS, dual_by_hand, projected
-from absdomain.region import L2, Interval, Region
-from absdomain.region.boxes import Box as IntervalHull
+from absdomain.region import L2, BoxRegion, Interval
 from absdomain.relations import backward
 from absdomain.relations.backward import Constant, Relation
 from absdomain.relations.slopes import Fixed, Pair, Policy, adaptive, parallel
@@ -332,7 +331,7 @@ LEMMAS = (
         "box",
         "op(x) lies in the box of the image, for affine ops of one and two arguments and for every nonlinear op whose "
         "band encloses",
-        (Box.lift, Box.affine, Box.relax, Box.bounds, Bounds.box, Bounds.through, Region.through, IntervalHull.moved),
+        (Box.lift, Box.affine, Box.relax, Box.bounds, Bounds.box, Bounds.image, BoxRegion.image),
         (box_maps(Box()), box_relaxes(Box()), round_regions, told_to_be_endless),
         (
             Twin("the image is the band's centre", box_relaxes(_AtTheCentre()),

@@ -78,7 +78,7 @@ def best(world: World) -> None:
         eta = space.multipliers(Rows.of(c))
         world.check(bool((eta >= 0).all()) and torch.equal(states, (eta > 0).long()), "states say whether eta > 0")
         world.check(bool(((states == 1) | ((found - loose).abs() <= _NEAR)).all()), "a loose minimum is the ball's")
-        x = space.lowest(c)
+        x = space.argmin(c)
         world.check(bool(((c * x).sum(-1) - found).abs().max() <= _NEAR), "<c, x> at the lowest point is the minimum")
         world.check(bool((space.reference(x) >= space.t - _NEAR).all()), "which reaches t")
         world.check(bool((space.ball.project(x) - x).abs().max() <= _NEAR), "and lies in the ball")
@@ -92,7 +92,7 @@ def differentiated(world: World) -> None:
         space = ReferenceSpace(ball, q, torch.zeros(2, dtype=torch.float64), least + 0.75 * (most - least))
         space.minimum(Rows.of(c)).sum().backward()
         assert c.grad is not None
-        world.check(bool((c.grad - space.lowest(ROWS)).abs().max() <= _NEAR), "d minimum / d c = x")
+        world.check(bool((c.grad - space.argmin(ROWS)).abs().max() <= _NEAR), "d minimum / d c = x")
 
 
 def made_from_a_network(world: World) -> None:
@@ -140,7 +140,7 @@ def by_the_rule(world: World) -> None:
                 tight = eta[k] > 0
                 gap = (own - found[k]).abs()[tight]
                 world.check(bool((gap <= _NEAR).all()), f"the minimum at rate {rate} is {found[k]}, not {own}")
-                x = space.lowest(ROWS)[k]
+                x = space.argmin(ROWS)[k]
                 equal(world, (ROWS[k] * x).sum(-1), found[k], "<c, x> at the lowest point")
                 equal(world, space.reference(x), t[k], "t is the reference there")
 

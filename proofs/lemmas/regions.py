@@ -83,7 +83,7 @@ def hulled(make: Make) -> Callable[[World], None]:
     def check(world: World) -> None:
         region, _ = make(world)
         op = Dense(reals(world, "w", 1, 2), reals(world, "b", 1))
-        found = region.hull(op)
+        found = region.image(op).box()
         (rows,), constant = op.pull(Rows.units(torch.tensor([0]), (1,), region.centre), (2,))
         assert constant is not None
         lower = region.minimum(rows) + constant
@@ -95,13 +95,13 @@ def hulled(make: Make) -> Callable[[World], None]:
 
 
 def attained(world: World) -> None:
-    """minimum(c) is <c, x> at lowest(c), a point of the region; and the box's ends are those of the axes."""
+    """minimum(c) is <c, x> at argmin(c), a point of the region; and the box's ends are those of the axes."""
     centre = dyadic(2, 3)
     reach = torch.tensor([[0.5, 1.0, 0.25], [1.0, 0.0, 0.5]], dtype=torch.float64)
     for region in (Interval(centre - reach, centre + 2 * reach), Linf(centre, 0.5, clip=(-0.75, 0.75)),
                    L1(centre, reach), L2(centre, reach), L1(centre, 0.75), L2(centre, 0.75)):  # fmt: skip
         c = torch.cat([dyadic(4, 2, 3, start=3), torch.eye(3).double().unsqueeze(1).expand(-1, 2, -1)])
-        found, x = region.minimum(Rows.of(c)), region.lowest(c)
+        found, x = region.minimum(Rows.of(c)), region.argmin(c)
         world.check(bool(((c * x).sum(-1) - found).abs().max() < 1e-12), f"{region}: minimum at {x}")
         world.check(bool((region.project(x) - x).abs().max() < 1e-12), f"{region}: the lowest point lies outside")
         box = region.box()
@@ -120,7 +120,7 @@ def hull_of_two(world: World) -> None:
     ):
         for block in (2**21, 6):
             with patch.object(balls, "_BLOCK", block):
-                found = ball.hull(op)
+                found = ball.image(op).box()
             lower, upper = (s * ball.minimum(Rows.of(s * op.weight.unsqueeze(1))).t() + dyadic(5) for s in (1, -1))
             near = (found.lower - lower).abs().max() < 1e-12 and (found.upper - upper).abs().max() < 1e-12
             world.check(bool(near), f"{ball}: the hull")
@@ -153,9 +153,9 @@ def swapped(world: World) -> tuple[Region, Tensor]:
 LEMMAS = (
     Lemma(
         "regions",
-        "minimum(c) <= <c, x> and x lies in box(), for every x of the region and every c; hull(op) is the minimum of "
-        "op's rows",
-        (Interval.minimum, Interval.box, Linf.box, L1.minimum, L1.dual_norm, L2.minimum, L2.dual_norm, L1.hull),
+        "minimum(c) <= <c, x> and x lies in box(), for every x of the region and every c; the hull of image(op) is the "
+        "minimum of op's rows",
+        (Interval.minimum, Interval.box, Linf.box, L1.minimum, L1.dual_norm, L2.minimum, L2.dual_norm, L1.image),
         (*map(supported, (interval, linf, clipped, l1, l2)), hulled(l1), hulled(linf), attained, hull_of_two),
         (
             Twin("both ends of a box by the wrong signs", supported(swapped),
@@ -167,7 +167,7 @@ LEMMAS = (
         ),
         SYMBOLS,
         "real arithmetic; two axes stand for all",
-        leaves="`sample`, `project`, `steepest` and `constraints`, which attacks and solvers use; more than two "
+        leaves="`sample`, `project` and `constraints`, which attacks and solvers use; more than two "
                "axes symbolically; rounding",
     ),
 )  # fmt: skip

@@ -73,7 +73,7 @@ def step_function(sign: int = 1) -> Check:
         eta, later = real(world, "eta"), real(world, "later")
         assume(world, eta, later - eta)
         world.split(*numbers(q))
-        low, high = (inner(q, ball.lowest(c - spread(e, q.dim() - 1) * q)) for e in (eta, later))
+        low, high = (inner(q, ball.argmin(c - spread(e, q.dim() - 1) * q)) for e in (eta, later))
         prove(world, sign * (high - low), "nondecreasing")
         ends = torch.maximum(q * ball.lower, q * ball.upper), torch.minimum(q * ball.lower, q * ball.upper)
         for gamma in (low, high):
@@ -164,11 +164,11 @@ LEMMAS = (
         "nondecreasing step function, bounded, with breakpoints c_i / q_i (theorem 1); the shipped eta is a best one "
         "(theorem 2); at eta_med with its own t the bound is <c, x> in closed form, and eta_med is optimal",
         (halfspace.multipliers, halfspace._of_box, halfspace._of_l2, halfspace.optimum, halfspace.inner,
-         Interval.lowest, ReferenceSpace.of, ReferenceSpace._need, ReferenceSpace.infeasible,
+         Interval.argmin, ReferenceSpace.of, ReferenceSpace._need, ReferenceSpace.infeasible,
          ReferenceSpace.multipliers,
-         ReferenceSpace.minimum, ReferenceSpace.lowest, ReferenceSpace.states, MatchedSpace.of,
+         ReferenceSpace.minimum, ReferenceSpace.argmin, ReferenceSpace.states, MatchedSpace.of,
          MatchedSpace.multipliers,
-         MatchedSpace.lowest, MatchedSpace.minimum, MatchedSpace.thresholds, MatchedSpace.at, MatchedSpace.states,
+         MatchedSpace.argmin, MatchedSpace.minimum, MatchedSpace.thresholds, MatchedSpace.at, MatchedSpace.states,
          reference._Part.reference, reference._Part.centre, reference._Part.whole, reference._plane_above),
         (every_multiplier(), closed_form(lambda space, rows: space.minimum(rows)), example, shipped_minimum,
          step_function(), best(), *HALFSPACES),

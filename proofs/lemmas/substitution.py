@@ -224,12 +224,12 @@ def exact_hulls(world: World) -> None:
     ball = L2(numbers(2, 3), 0.5)
     first, scale = Dense(numbers(4, 3), numbers(4)), Dense(numbers(3, 3))
     e = backward.affine(first, backward.source(ball))
-    close(world, backward.bounds(e), ball.hull(first), "the hull of a ball")
+    close(world, backward.bounds(e), ball.image(first).box(), "the hull of a ball")
     world.check(backward.known(e) is not None and backward.known(backward.affine(scale, e)) is None, "known of one op")
     part = ReferenceSpace(ball, numbers(2, 3), numbers(2), -2.0)
     inside = backward.affine(first, backward.source(part))
     world.check(backward.known(inside) is None, "the hull over a part of the ball is not known")
-    close(world, backward.boxes(inside), ball.hull(first), "boxes are those over the whole ball")
+    close(world, backward.boxes(inside), ball.image(first).box(), "boxes are those over the whole ball")
     held(world, first(part.ball.centre), backward.boxes(inside), "and hold the centre")
 
 

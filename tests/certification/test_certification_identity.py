@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from absdomain import L1, L2, Guarantee, Linf
+from absdomain import L1, L2, Linf, Region
 from absdomain.attack import Pgd, inside
 from absdomain.certification import Refused, Status, certify
 from absdomain.certification.journal import JournalError
@@ -60,9 +60,11 @@ def test_a_dtype_too_coarse_is_refused() -> None:
 
 
 class Guess(Linf):
-    """A ball that promises nothing."""
+    """A ball that is a part of a larger region, of the rest of which it promises nothing."""
 
-    guarantee = Guarantee.HEURISTIC
+    @property
+    def whole(self) -> Region:
+        return Linf(self.centre, 1.0)
 
 
 def test_a_region_that_promises_nothing_is_refused() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from absdomain import Graph, Interval, Linf, Node, parse
 from absdomain.domains import LP
+from absdomain.domains.program.inputs import constrained
 from absdomain.domains.program.matrices import Matrices
 from absdomain.domains.program.solver import Objectives, Posed
 from absdomain.kinds import Affine
@@ -133,7 +134,7 @@ def test_a_regions_constraints_are_its_support_function(region: RegionMaker) -> 
         least = over.minimum(Rows.of(c))
         for sample in range(2):
             x = cp.Variable(6)
-            constraints = over.constraints(x, sample)
+            constraints = constrained(x, over.constraints(), sample)
             for row in range(4):
                 program = cp.Problem(cp.Minimize(c[row, sample].flatten().numpy() @ x), constraints)
                 assert program.solve() == pytest.approx(least[row, sample].item(), abs=1e-5)

@@ -45,7 +45,7 @@ def test_cauchy_estimates_have_the_mean_and_spread_of_a_median() -> None:
     """The median of |r Cauchy variables|: at r = 50 its mean is 1.03, its deviation .23, and 49 % are too small."""
     op = Dense(normal(Random(0), 40, 200))
     region = ball(200, batch=1)
-    ratio = estimates(region, op, 50, 200) / region.hull(op).radius
+    ratio = estimates(region, op, 50, 200) / region.image(op).box().radius
     assert ratio.mean().item() == pytest.approx(1.03, abs=0.02)
     assert ratio.std().item() == pytest.approx(0.23, abs=0.02)
     assert (ratio < 1).double().mean().item() == pytest.approx(0.49, abs=0.03)
@@ -55,7 +55,7 @@ def test_normal_estimates_of_a_euclidean_ball() -> None:
     """The root of the mean of r squares: mean 1 - 1/(4 r), deviation 1/sqrt(2 r)."""
     op = Dense(normal(Random(0), 40, 200))
     region = L2(torch.zeros(1, 200, dtype=D64), 0.3)
-    ratio = estimates(region, op, 50, 100) / region.hull(op).radius
+    ratio = estimates(region, op, 50, 100) / region.image(op).box().radius
     assert ratio.mean().item() == pytest.approx(0.995, abs=0.01)
     assert ratio.std().item() == pytest.approx(0.1, abs=0.01)
 
@@ -67,7 +67,7 @@ def test_the_input_is_exact_where_its_rows_are_few_or_no_projection_fits(
     op = Dense(normal(Random(0), 7, 20))
     over = region(normal(Random(1), 2, 20), normal(Random(2), 2, 20).abs())
     for projections in (5, 20) if region is L1 else (20,):
-        near(estimates(over, op, projections, 1)[0], over.hull(op).radius)
+        near(estimates(over, op, projections, 1)[0], over.image(op).box().radius)
 
 
 def test_estimated_relaxations_average_to_the_exact_radius() -> None:

@@ -123,7 +123,7 @@ MUTANTS = [
         lambda f: lambda c: c.abs().amax(-1),
         domain("deeppoly", "contains"),
     ),
-    Mutant("a ball is replaced by its hull", Ball, "hull", hull_of_the_box, domain("box", "exact_where_affine")),
+    Mutant("a ball is replaced by its hull", Ball, "_hull", hull_of_the_box, domain("box", "exact_where_affine")),
     Mutant("a radius for all axes", Ball, "reach", widest_radius, domain("deeppoly", "exact_where_affine")),
     Mutant(
         "the box minimum's gradient is negated",

@@ -18,8 +18,7 @@ from absdomain.laws import check_region
 from absdomain.laws.examples import REGIONS
 from absdomain.linear import Bounds
 from absdomain.ops import GELU, Pow, Sigmoid, SiLU, Softplus
-from absdomain.region import L2, Interval, Linf
-from absdomain.region.boxes import Box as BoxRegion
+from absdomain.region import L2, BoxRegion, Interval, Linf
 from absdomain.spec import Spec
 from tests.laws.mutant import Mutant, domain, op
 from tests.laws.mutants_of_parts import ends_alone

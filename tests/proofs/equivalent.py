@@ -22,7 +22,7 @@ WIDER = "more entries are answered than were asked"
 EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes without their lines
     ("mirrored", FASTER, ("return nothing",)),
     ("Zonotope.relax", ROUND, ("0.0 -> 1.0", "reach == reach -> reach != reach")),
-    ("MatchedSpace.lowest", ROUND, ("8 -> -8",)),
+    ("MatchedSpace.argmin", ROUND, ("8 -> -8",)),
     ("ReferenceSpace._need", ROUND, (
         "8 -> 9", "torch.maximum -> torch.minimum", "need.abs() -> need",
         "4 * (self.q[0].numel() + 8) -> 4 / (self.q[0].numel() + 8)",
@@ -44,7 +44,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         'not self.ceil_mode -> self.ceil_mode',
         'self.count_include_pad or not any(self.padding) or self.divisor is not None -> self.count_include_pad and (not any(self.padding)) and (self.divisor is not None)',
     )),
-    ("Ball.hull", f"{PARTS}; {AXIS}", (
+    ("Ball._hull", f"{PARTS}; {AXIS}", (
         '1 -> -1',
         '1 -> 2',
         '_BLOCK // (prod(inputs) * len(self.reach)) -> _BLOCK * (prod(inputs) * len(self.reach))',

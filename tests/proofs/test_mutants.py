@@ -267,7 +267,7 @@ MUTANTS = (
     Mutant("facets' bands too narrow", "lp", Elementwise, "sup", scaled(0.5)),
     Mutant("pieces without intercepts", "exact", PiecewiseLinear, "pieces", without_intercepts),
     Mutant("the conjugate is forgotten", "worked_bounds", Dual, "relax", conjugate_forgotten),
-    Mutant("a point outside the ball", "robustra", Interval, "lowest", scaled(2)),
+    Mutant("a point outside the ball", "robustra", Interval, "argmin", scaled(2)),
     Mutant("the half-space forgotten", "robustra", MatchedSpace, "multipliers", scaled(0)),
     Mutant("z and v exchanged", "symbolic_gap", SymbolicGap, "affine", nominal_of_the_radius),
     Mutant("the weights exchanged", "advibp", directions, "weights", swapped),

@@ -82,7 +82,7 @@ def test_a_ball_is_not_replaced_by_its_hull_before_the_first_layer() -> None:
     """The bound of one row over an L2 ball in 784 dimensions is 22 to 28 times that of the hull."""
     centre = torch.zeros(1, 784, dtype=D64)
     row = Dense(drawing.normal(Random(0), 1, 784))
-    exact, hull = L2(centre, 1.0).hull(row), Linf(centre, 1.0).hull(row)
+    exact, hull = L2(centre, 1.0).image(row).box(), Linf(centre, 1.0).image(row).box()
     assert 15 < (hull.radius / exact.radius).item() < 28
 
 
@@ -91,11 +91,11 @@ def test_diagonal_ops_move_a_region_to_one_of_its_kind(make: RegionMaker) -> Non
     region = make(Random(1), 2, (2, 3))
     weight = torch.tensor([[-2.0], [0.5]], dtype=D64)
     for op, shape in ((Scale(weight, weight), (2, 3)), (Permute((0, 2, 1)), (3, 2)), (Reshape((6,)), (6,))):
-        moved = region.through(op)
+        moved = region.image(op)
         assert isinstance(moved, Region)
         assert moved.centre.shape == (2, *shape)
         check_region(moved)
-    assert not isinstance(region.through(Dense(drawing.normal(Random(2), 2, 3))), Region)
+    assert not isinstance(region.image(Dense(drawing.normal(Random(2), 2, 3))), Region)
 
 
 @pytest.mark.parametrize("make", REGIONS, ids=lambda make: make.__name__)
@@ -143,6 +143,6 @@ def test_a_hull_of_a_convolution_is_exact_at_padded_borders() -> None:
     """The full kernel's norm would be loose there (Gowal et al. use it)."""
     kernel = drawing.normal(Random(5), 1, 1, 3, 3)
     region = L2(torch.zeros(1, 1, 4, 4, dtype=D64), 1.0)
-    radius = region.hull(Conv(kernel, None, (1, 1), (1, 1))).radius
+    radius = region.image(Conv(kernel, None, (1, 1), (1, 1))).box().radius
     torch.testing.assert_close(radius[0, 0, 1, 1], kernel.norm())
     torch.testing.assert_close(radius[0, 0, 0, 0], kernel[0, 0, 1:, 1:].norm())

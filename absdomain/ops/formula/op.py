@@ -192,6 +192,10 @@ class Formula(Bracketed):
             total = torch.where((x >= arc.low) & (x <= arc.high), curve(x.clamp(arc.low, arc.high)), total)
         return total
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Its functions are compiled: the formula is derived again."""
+        return _again, (self.expression, self.inflections, self.domain)
+
     def __repr__(self) -> str:
         limits = "" if self.domain == (-torch.inf, torch.inf) else f", domain={self.domain}"
         helped = "" if self.inflections is None else f", inflections=sympy.sympify({str(list(self.inflections))!r})"
@@ -221,6 +225,10 @@ def from_sympy(
     breaks, bends = _joined(marks, bent)
     arcs = tuple(_arc(a, b, part, x) for (a, b), part in zip(pairwise(marks), parts, strict=True))
     return Formula(expression, arcs, breaks, bends, (float(low), float(high)), known)
+
+
+def _again(expression: sympy.Expr, inflections: Any, domain: tuple[float, float]) -> Formula:
+    return from_sympy(expression, inflections=inflections, domain=domain)
 
 
 def _arc(low: float, high: float, branch: Branch, x: Any) -> Arc:
