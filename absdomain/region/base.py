@@ -41,8 +41,8 @@ class Region(ABC):
         """The region over which intermediate bounds are taken: itself, unless it is a part of a larger one."""
         return self
 
-    @final
     @property
+    @final
     def guarantee(self) -> Guarantee:
         """What bounds over it promise: those over a part of a larger region say nothing of the rest."""
         return Guarantee.SOUND if self.whole is self else Guarantee.HEURISTIC

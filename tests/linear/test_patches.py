@@ -21,7 +21,7 @@ from absdomain.laws.problems import AnyDomain
 from absdomain.linear import Rows
 from absdomain.linear.roots import units
 from absdomain.ops import Add, Concat, Conv, Dense, LeakyReLU, Max, ReLU, Reshape
-from absdomain.region import Constraints
+from absdomain.region import Constraints, Draws
 from absdomain.relations import backward
 from absdomain.relations.slopes import parallel
 
@@ -247,7 +247,7 @@ class Own(Region):
     def argmin(self, c: Tensor) -> Tensor:
         return self.ball.argmin(c)
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, n: int, generator: Draws = None) -> Tensor:
         return self.ball.sample(n, generator)
 
     def project(self, x: Tensor) -> Tensor:
