@@ -11,7 +11,6 @@ from torch import Tensor
 from absdomain.graph import Graph
 from absdomain.graph.rewrite import unshifted
 from absdomain.ops import Dense, Reshape
-from absdomain.values import moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ class Spec:
 
     def to(self, like: Tensor) -> Spec:
         """The same property with the dtype and device of `like`."""
-        return moved(self, like)
+        return Spec(self.C.to(like), self.d.to(like), self.groups)  # by hand: torch.compile traces it
 
     def holds(self, lower: Tensor, slack: Tensor | float = 0.0, *, ties: bool = False) -> Tensor:
         """Whether lower bounds (B, K) prove the property for each sample, (B,); NaN and inf prove nothing.

@@ -58,8 +58,8 @@ def assembled(kind: type[V], **parts: Any) -> V:
     made = object.__new__(kind)
     for name, part in parts.items():
         object.__setattr__(made, name, part)
-    if len(fields(kind)) > len(parts):  # type: ignore[arg-type]
-        made._derive()  # type: ignore[attr-defined]
+    if hasattr(made, "_derive"):
+        made._derive()
     return made
 
 
@@ -108,12 +108,16 @@ def _text(value: object) -> str:
     return repr(value)
 
 
+@_text.register
+def _(value: type) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
 @_text.register(FunctionType)
 @_text.register(BuiltinFunctionType)
-@_text.register(type)
 def _(value: Any) -> str:
     name = f"{value.__module__}.{value.__qualname__}"
-    if "<" in name:
+    if "<" in name:  # what it computes may depend on what surrounds it
         raise TypeError(f"digest: {name} is known to this process alone; define it at the top of a module")
     return name
 
