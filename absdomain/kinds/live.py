@@ -51,8 +51,3 @@ class LiveField:
 def live(*, required: bool = False) -> Any:
     """A LiveField, typed so that the annotation beside it stands for what reading it gives."""
     return LiveField(required=required)
-
-
-def live_fields(kind: type) -> list[LiveField]:
-    """The live fields of a class, inherited ones included."""
-    return [value for base in kind.__mro__ for value in vars(base).values() if isinstance(value, LiveField)]

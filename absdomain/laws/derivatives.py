@@ -19,13 +19,14 @@ V = TypeVar("V")
 
 
 def weights(value: object) -> list[Tensor]:
-    """The tensors that an op or a graph reads, detached."""
-    return [t.detach().clone() for t in leaves(value)]
+    """The numbers that an op or a graph reads, detached: not its indices."""
+    return [t.detach().clone() for t in leaves(value) if t.is_floating_point()]
 
 
 def with_weights(value: V, given: Sequence[Tensor]) -> V:
-    """The op or the graph with these in the places of its tensors."""
-    return rebuild(value, given)
+    """The op or the graph with these in the places of its numbers."""
+    these = iter(given)
+    return rebuild(value, [next(these) if t.is_floating_point() else t for t in leaves(value)])
 
 
 def jittered(graph: Graph, rng: Random) -> Graph:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
 from math import isfinite
 from random import Random
@@ -85,10 +85,8 @@ def check_members(region: Region, rng: Random) -> None:
 
 def _smaller(region: Any, dtype: torch.dtype, share: float) -> Region:
     """The region in this dtype, drawn together by this factor; about a point of it where it has two ends."""
-    given = {f.name: mapped(getattr(region, f.name), lambda t: t.to(dtype)) for f in fields(region) if f.init}
-    if "radius" in given:
-        given["radius"] = given["radius"] * share
-    else:
-        given["upper"] = torch.maximum(given["lower"], given["lower"] + (given["upper"] - given["lower"]) * share)
-    smaller: Region = replace(region, **given)
+    twin = mapped(region, lambda t: t.to(dtype))
+    if isinstance(twin, Interval):
+        return Interval(twin.lower, torch.maximum(twin.lower, twin.lower + (twin.upper - twin.lower) * share))
+    smaller: Region = replace(twin, radius=twin.radius * share)
     return smaller

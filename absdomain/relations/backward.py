@@ -72,7 +72,7 @@ def affine(op: Affine, *args: Relation) -> Relation:
     moved = exact = None
     if len(args) == 1 and args[0].moved is not None:
         moved = args[0].moved.image(op) if op.diagonal else None
-        exact = partial(_hull, args[0].moved, op) if moved is None else moved.box
+        exact = partial(_hull_of, args[0].moved, op) if moved is None else moved.box
 
     def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
         return op.pull(rows if op.local else rows.dense(), *shapes)
@@ -84,7 +84,7 @@ def affine(op: Affine, *args: Relation) -> Relation:
     )
 
 
-def _hull(region: Region | Bounds, op: Affine) -> Bounds:
+def _hull_of(region: Region | Bounds, op: Affine) -> Bounds:
     return region.image(op).box()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from absdomain.linear import Bounds, Rows
-from absdomain.ops import Dense
+from absdomain.ops import Dense, Scale
 from absdomain.proofs.kernel.exact import assume, number, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Lemma, Twin
@@ -111,7 +111,10 @@ def attained(world: World) -> None:
 
 
 def hull_of_two(world: World) -> None:
-    """The hull over a ball of an op of many neurons and samples, taken in blocks, is the minimum of its rows."""
+    """The hull over a ball of an op of many neurons and samples, taken in blocks, is the minimum of its rows.
+
+    And the ball's image under a diagonal op has the minimum of the rows that are pulled back.
+    """
     centre, op = dyadic(2, 3), Dense(dyadic(5, 3, start=2), dyadic(5))
     for ball in (
         L1(centre, 0.75),
@@ -124,6 +127,11 @@ def hull_of_two(world: World) -> None:
             lower, upper = (s * ball.minimum(Rows.of(s * op.weight.unsqueeze(1))).t() + dyadic(5) for s in (1, -1))
             near = (found.lower - lower).abs().max() < 1e-12 and (found.upper - upper).abs().max() < 1e-12
             world.check(bool(near), f"{ball}: the hull")
+        scale, c = Scale(dyadic(3, start=4), dyadic(3)), dyadic(4, 2, 3, start=3)
+        least = ball.minimum(Rows.of(c * scale.weight)) + (c * scale.bias).sum(-1)
+        image = ball.image(scale)
+        assert isinstance(image, Region)
+        world.check(bool((image.minimum(Rows.of(c)) - least).abs().max() < 1e-12), f"{ball}: its image")
 
 
 class _HalfRadius(L1):
@@ -155,7 +163,8 @@ LEMMAS = (
         "regions",
         "minimum(c) <= <c, x> and x lies in box(), for every x of the region and every c; the hull of image(op) is the "
         "minimum of op's rows",
-        (Interval.minimum, Interval.box, Linf.box, L1.minimum, L1.dual_norm, L2.minimum, L2.dual_norm, L1.image),
+        (Interval.minimum, Interval.box, Linf.box, L1.minimum, L1.dual_norm, L2.minimum, L2.dual_norm, L1.image,
+         L1._hull),
         (*map(supported, (interval, linf, clipped, l1, l2)), hulled(l1), hulled(linf), attained, hull_of_two),
         (
             Twin("both ends of a box by the wrong signs", supported(swapped),

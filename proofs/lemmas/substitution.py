@@ -240,10 +240,10 @@ def constants_forgotten(e: Relation, rows: Rows) -> Tensor:
 
 
 FUNCTIONS = (
-    backward.source, backward.affine, backward.relaxed, backward.mirrored, backward._extent, backward.bounds,
-    backward._roots, backward._minima_of, backward.boxes, backward.lower, backward.upper, backward.minimum,
-    backward.minima, backward._minima, backward.to_input, backward._substituted, backward.above, backward.known,
-    backward._joined, backward._chunks, backward._end,
+    backward.source, backward.affine, backward.relaxed, backward.mirrored, backward._extent, backward._hull_of,
+    backward.bounds, backward._roots, backward._minima_of, backward.boxes, backward.lower, backward.upper,
+    backward.minimum, backward.minima, backward._minima, backward.to_input, backward._substituted, backward.above,
+    backward.known, backward._joined, backward._chunks, backward._end,
 )  # fmt: skip
 GRAPHS = tuple(as_by_hand(graph, policy) for graph in (DEEP, FANNED) for policy in (adaptive, parallel, zero))
 
