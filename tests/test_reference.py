@@ -219,6 +219,17 @@ def test_regions_need_no_gradients_of_their_own() -> None:
                 torch.testing.assert_close(Dual().propagate(f, region, row).lower, outside)
 
 
+@pytest.mark.parametrize("make", REGIONS, ids=lambda make: make.__name__)
+def test_selected_samples_keep_their_own_half_space(make: RegionMaker) -> None:
+    """Also where there are as many samples as entries, so that a number per sample looks like one per entry."""
+    ball, row, index = make(Random(2), 3, (3,)), Rows.of(normal(Random(3), 2, 3, 3)), torch.tensor([2, 0, 2, 1])
+    q, k, t = normal(Random(4), 3, 3), normal(Random(5), 3), normal(Random(6), 3) - 2
+    for space in (ReferenceSpace(ball, q, k, t), ReferenceSpace(ball, q, k, -1.0), MatchedSpace(ball, q, k, 0.3)):
+        chosen = space.select(index)
+        assert torch.equal(chosen.minimum(Rows.of(row.data[:, index])), space.minimum(row)[:, index])
+        assert torch.equal(chosen.reference(ball.centre[index]), space.reference(ball.centre)[index])
+
+
 def test_the_reference_may_have_any_scale() -> None:
     """A half-space is the same whatever its normal is multiplied by."""
     rng = Random(3)
