@@ -17,7 +17,7 @@ from absdomain.domain import AnyDomain
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Draws, Region
-from absdomain.values import mapped
+from absdomain.values import moved
 
 
 class Attack(Protocol):
@@ -78,7 +78,7 @@ class Judge:
         correct, points, attacked = self._has(nominal), narrow, None
         if self.attack is not None:
             draws = [torch.Generator(images.device).manual_seed(_mixed(self.seed, index)) for index in indices]
-            found = self.attack(self.original, mapped(region, self._narrowed), labels, generator=draws)
+            found = self.attack(self.original, moved(region, narrow), labels, generator=draws)
             tried = rounded_towards(region.project(found.points.detach().to(dtype)), wide, self.own)
             usable = correct & inside(region, tried.to(dtype))
             points = torch.where(usable.view(-1, *[1] * (images.dim() - 1)), tried, narrow)
@@ -147,9 +147,6 @@ class Judge:
         again = margin(_run(self.original, tried), labels)
         errs = ~self._has(here) & here.isfinite() & ~self._has(again) & again.isfinite()
         return tried, torch.where(held & here.isfinite(), here, torch.inf), held & errs
-
-    def _narrowed(self, t: Tensor) -> Tensor:
-        return t.to(self.own) if t.is_floating_point() else t
 
     def _check_graph(self, question: Question, wide: Tensor, logits: Tensor) -> None:
         """SoundnessError if the frozen graph, which is certified, differs from the module at an image by too much.

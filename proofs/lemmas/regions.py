@@ -127,9 +127,9 @@ def hull_of_two(world: World) -> None:
             lower, upper = (s * ball.minimum(Rows.of(s * op.weight.unsqueeze(1))).t() + dyadic(5) for s in (1, -1))
             near = (found.lower - lower).abs().max() < 1e-12 and (found.upper - upper).abs().max() < 1e-12
             world.check(bool(near), f"{ball}: the hull")
-        scale, c = Scale(dyadic(3, start=4), dyadic(3)), dyadic(4, 2, 3, start=3)
-        least = ball.minimum(Rows.of(c * scale.weight)) + (c * scale.bias).sum(-1)
-        image = ball.image(scale)
+        weight, bias, c = dyadic(3, start=4), dyadic(3), dyadic(4, 2, 3, start=3)
+        least = ball.minimum(Rows.of(c * weight)) + (c * bias).sum(-1)
+        image = ball.image(Scale(weight, bias))
         assert isinstance(image, Region)
         world.check(bool((image.minimum(Rows.of(c)) - least).abs().max() < 1e-12), f"{ball}: its image")
 
