@@ -1,8 +1,8 @@
 """The sets of inputs over which a network is bounded: balls of a norm and boxes."""
 
 from absdomain.region.balls import L1, L2
-from absdomain.region.base import Draws, Region
+from absdomain.region.base import EACH, Draws, Region
 from absdomain.region.boxes import BoxRegion, Interval, Linf
 from absdomain.region.constraints import Constraints
 
-__all__ = ["L1", "L2", "BoxRegion", "Constraints", "Draws", "Interval", "Linf", "Region"]
+__all__ = ["EACH", "L1", "L2", "BoxRegion", "Constraints", "Draws", "Interval", "Linf", "Region"]
