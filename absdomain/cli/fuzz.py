@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from absdomain.laws.domains import LAWS, DomainLaw, check_domain, named
+from absdomain.laws.domains import LAWS, DomainLaw, Watch, check_domain, named
 from absdomain.laws.problems import AnyDomain
 from absdomain.laws.tally import Tally
 from absdomain.laws.tightness import Slack, slack_of
@@ -51,25 +52,36 @@ def chosen(names: Sequence[str] | None, dtype: str | None, *, extremes: bool) ->
     return kept
 
 
-def fuzz(domain: AnyDomain, *, examples: int, seed: int, laws: Sequence[DomainLaw] = LAWS) -> Outcome:
-    """Every law that binds the domain, each on `examples` random problems; raises LawBroken."""
+def fuzz(
+    domain: AnyDomain,
+    *,
+    examples: int,
+    seed: int,
+    laws: Sequence[DomainLaw] = LAWS,
+    database: Path | None = None,
+    reproduce: str | None = None,
+) -> Outcome:
+    """Every law that binds the domain, each on the simplest problem and `examples` others; raises LawBroken."""
     asked = [law for law in laws if law.binds(domain)]
-    total = sum(examples if law.most is None else min(examples, law.most) for law in asked)
+    total = sum(1 + (examples if law.most is None else min(examples, law.most)) for law in asked)
     seconds: dict[str, float] = {}
     with progress(f"fuzz {domain}", total) as show:
-        tally = check_domain(domain, examples=examples, seed=seed, laws=asked, watch=_watch(show, seconds))
+        tally = check_domain(
+            domain, examples=examples, seed=seed, laws=asked, database=database, reproduce=reproduce,
+            watch=_watch(show, seconds),
+        )  # fmt: skip
     return Outcome(str(domain), tally, slack_of(domain, networks=min(examples, _NETWORKS), seed=seed), seconds)
 
 
-def _watch(show: Callable[[float, str], None], seconds: dict[str, float]) -> Callable[[DomainLaw, int, Tally], None]:
+def _watch(show: Callable[[float, str], None], seconds: dict[str, float]) -> Watch:
     """Shows how far it is, and notes the time that each law takes."""
     last = [time.perf_counter()]
 
-    def watch(law: DomainLaw, number: int, tally: Tally) -> None:
+    def watch(law: DomainLaw, tally: Tally) -> None:
         now = time.perf_counter()
         seconds[str(law)] = seconds.get(str(law), 0.0) + now - last[0]
         last[0] = now
-        show(sum(tally.tried.values()), f"{law} {number}")
+        show(sum(tally.tried.values()), f"{law} {tally.tried[str(law)]}")
 
     return watch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,13 +26,20 @@ def fuzz(
     extremes: Annotated[
         bool, typer.Option("--extremes", help="Only problems on which rounding is large, against 200 digits.")
     ] = False,
+    database: Annotated[
+        Path | None, typer.Option(help="Keep what broke a law in this folder, and try it first.", show_default=False)
+    ] = None,
+    reproduce: Annotated[
+        str | None, typer.Option(help="Pose what is printed as `reproduce` again, to one law.", show_default=False)
+    ] = None,
     profile: Annotated[str, typer.Option(help="fast or nightly: how many examples, where none is said.")] = "fast",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; such small tensors gain nothing from more.")] = 1,
 ) -> None:
     """Try to break a domain: its laws on random networks, regions and specifications; one exit code for all.
 
-    0: all kept. 1: a law is broken, and the smallest problem found is printed as a script. 2: not understood.
-    nightly is 10,000 problems of each law, 500 for a domain that asks a solver; the same seed tries the same problems.
+    0: all kept. 1: a law is broken, and the smallest problem is printed as a script. 2: not understood. Hypothesis
+    draws the problems and makes them small. nightly is 10,000 problems of each law, 500 for a domain that asks a
+    solver; the same seed tries the same problems.
 
     `absdomain fuzz --domain "box & deeppoly" --examples 1000 --seed 7`
     """
@@ -50,7 +58,10 @@ def fuzz(
         raise typer.BadParameter(str(error)) from None
     for subject in subjects:
         try:
-            outcome = tried(subject, examples=examples or count(subject, profile), seed=seed, laws=asked)
+            outcome = tried(
+                subject, examples=examples or count(subject, profile), seed=seed, laws=asked, database=database,
+                reproduce=reproduce,
+            )  # fmt: skip
         except LawBroken as broken:
             typer.echo(broken)
             raise typer.Exit(1) from None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds import Elementwise, Nonlinear, Op, Shape, Slopes
-from absdomain.laws.drawing import generator, normal
+from absdomain.laws.choices import generator, indices, normal
 from absdomain.linear import Bounds
 
 Range = tuple[float, float]
@@ -29,7 +29,7 @@ def drawn(rng: Random, batch: int, shape: Shape, *, degenerate: bool, within: Ra
     centre, size = normal(rng, batch, *shape), 10 ** (1.5 * normal(rng, batch, *shape)).clamp(-4, 1)
     lower, upper = centre - size, centre + size
     if degenerate:
-        kind = torch.randint(11, lower.shape, generator=generator(rng))
+        kind = indices(rng, 11, *lower.shape)
         sides = (
             (lower, lower), (lower, lower.clamp(max=0) * 0), (lower * 0, upper.abs()), (-size, -1e-3 * size),
             (-1e-12 * size, size), (-size, 1e-12 * size), (lower.round(), lower.round() + 1), (lower * 0, lower * 0),

@@ -50,11 +50,16 @@ def _note(law: str, excess: Tensor, room: Tensor) -> None:
 
 
 class LawBroken(AssertionError):
-    """A law of an op, a region or a domain does not hold; the message has the values and, for a domain, a script."""
+    """A law of an op, a region or a domain does not hold; the message has the values.
 
-    def __init__(self, law: str, message: str) -> None:
-        super().__init__(f"{law}: {message}")
-        self.law, self.message = law, message
+    For a domain, `script` is Python that poses the problem again, and `reproduction` what `check_domain(reproduce=)`
+    takes to do so, with the version of hypothesis that found it.
+    """
+
+    def __init__(self, law: str, message: str, *, script: str = "", reproduction: str = "") -> None:
+        again = f"\nAgain: check_domain(..., reproduce={reproduction!r})" if reproduction else ""
+        super().__init__(f"{law}: {message}{again}" + (f"\n\n{script}" if script else ""))
+        self.law, self.message, self.script, self.reproduction = law, message, script, reproduction
 
 
 def slack(magnitude: Tensor | float) -> Tensor:

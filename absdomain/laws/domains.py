@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from random import Random
 
 import torch
+from hypothesis import reject
 
 from absdomain.kinds import Affine
 from absdomain.laws import problems, promises, proving, rounding
 from absdomain.laws.broken import Closest, LawBroken, watched
+from absdomain.laws.engine import Engine, Flaky, reproduction
 from absdomain.laws.examples import Example
 from absdomain.laws.problems import AnyDomain
 from absdomain.laws.script import script
-from absdomain.laws.shrink import shrunk
+from absdomain.laws.strategies import made_for
 from absdomain.laws.tally import Tally
 from absdomain.laws.tightness import check_tightness
 from absdomain.lowering import UnsupportedOp
@@ -66,7 +70,6 @@ class DomainLaw:
 
 
 RAISES = "a domain raises nothing"
-_DRAWS = 200  # before a domain is said to refuse everything
 LAWS = (
     DomainLaw(promises.contains),
     DomainLaw(promises.contains_where_branches_meet, problems.meeting),
@@ -74,13 +77,13 @@ LAWS = (
     DomainLaw(promises.never_beyond_the_optimum, problems.solved, most=500),  # four mixed-integer programs each
     DomainLaw(promises.planes_lie_above, binds=with_planes),
     DomainLaw(promises.reads_one_element),
-    DomainLaw(promises.knows_no_neighbour, problems.generic),
+    DomainLaw(promises.samples_are_independent, problems.generic),
     DomainLaw(promises.elision_is_never_looser, problems.with_a_last_layer),
     DomainLaw(promises.exact_at_a_point, problems.one_point),
     DomainLaw(promises.exact_where_affine, problems.affine),
     DomainLaw(promises.monotone, binds=of_monotone),
     DomainLaw(promises.differentiable, problems.generic, of_differentiable),
-    DomainLaw(promises.never_proves_nonsense, problems.poisoned),
+    DomainLaw(promises.nan_proves_nothing, problems.poisoned),
     DomainLaw(promises.holds_a_curve, problems.curve),
     DomainLaw(proving.decides),
     DomainLaw(proving.proves, problems.provable),
@@ -90,7 +93,7 @@ LAWS = (
         proving.holds_where_rounding_is_large_in_float32, rounding.extreme_single, dtype=torch.float32, extreme=True
     ),
 )
-Watch = Callable[[DomainLaw, int, Tally], None]  # after each problem: the law, how many were tried, and all counts
+Watch = Callable[[DomainLaw, Tally], None]  # after each problem: the law, and all counts
 
 
 def named(*names: str) -> tuple[DomainLaw, ...]:
@@ -110,51 +113,85 @@ def check_domain(
     laws: Sequence[DomainLaw] = LAWS,
     median_slack: float | None = None,
     shrink: bool = True,
+    database: Path | None = None,
+    reproduce: str | None = None,
     watch: Watch | None = None,
 ) -> Tally:
-    """Every law that binds a domain, each on `examples` random problems; what was tried is returned.
+    """Every law that binds a domain, on the simplest problem and `examples` others; what was tried is returned.
 
-    Raises LawBroken with the values and, after shrinking, a script of a few lines that poses the problem again.
-    The same seed tries the same problems. A domain that is not SOUND is spared only the laws that values are held. A
-    problem that a domain refuses with UnsupportedOp is counted as refused, and another is drawn in its place.
+    Raises LawBroken with the values, a script of a few lines that poses the smallest problem again, and its
+    reproduction. Hypothesis draws and shrinks the problems: the same seed gives the same ones. A domain that is not
+    SOUND is spared only the laws that values are held. A problem that a domain refuses with UnsupportedOp is counted
+    as refused, and another is drawn in its place.
 
     median_slack: under which the median slack against the exact ends of as many networks must lie, as a share
-    of the exact range; the quantiles are in the tally. watch: called after each problem, to show progress.
+    of the exact range; the quantiles are in the tally. database: a folder in which hypothesis keeps what broke a law,
+    and from which it tries that first; none by default. reproduce: the `reproduction` of a LawBroken, which alone is
+    tried, by one law. watch: called after each problem, to show progress.
     """
-    tally = Tally()
-    for law in laws:
-        if not law.binds(domain):
-            continue
-        closest = tally.closest.setdefault(str(law), Closest())
+    asked, tally = [law for law in laws if law.binds(domain)], Tally()
+    if reproduce is not None and len(asked) != 1:
+        raise ValueError(f"a reproduction is of one law, and {len(asked)} are asked; give laws=named(...) of one")
+    for law in asked:
         count = examples if law.most is None else min(examples, law.most)
-        for number in range(count):
-            with watched(closest):
-                _try(law, domain, f"{seed}.{number}", tally, shrink=shrink)
-            if watch is not None:
-                watch(law, number + 1, tally)
+        engine = Engine(count, seed, shrink, None if database is None else _folder(database, law, domain), reproduce)
+        _Trial(law, domain, tally, watch).run(engine)
     if median_slack is not None:
         tally.slack = check_tightness(domain, median=median_slack, networks=examples, seed=seed)
     return tally
 
 
-def _try(law: DomainLaw, domain: AnyDomain, again: str, tally: Tally, *, shrink: bool) -> None:
-    """One problem that the domain does not refuse."""
-    for draw in range(_DRAWS):
-        problem = law.draw(domain, Random(f"{law}{again}" + (f".{draw}" if draw else "")))
-        broken = _breach(law, domain, problem, again)
+def _folder(database: Path, law: DomainLaw, domain: AnyDomain) -> Path:
+    """Of what a domain broke a law with."""
+    return database / str(law) / sha256(str(domain).encode()).hexdigest()[:16]
+
+
+class _Trial:
+    """One law of one domain on many problems."""
+
+    def __init__(self, law: DomainLaw, domain: AnyDomain, tally: Tally, watch: Watch | None) -> None:
+        self.law, self.domain, self.tally, self.watch = law, domain, tally, watch
+        self.closest = tally.closest.setdefault(str(law), Closest())
+        self.failed: tuple[Example, LawBroken] | None = None  # the last one that hypothesis tried is its smallest
+
+    def run(self, engine: Engine) -> None:
+        """As many problems as the engine draws; raises LawBroken."""
+        name, refused = str(self.law), self.tally.refused
+        try:
+            engine.run(made_for(self.law.draw, self.domain), self.hold)
+        except (LawBroken, Flaky) as error:
+            raise self.told(error, engine.seed) from error.__cause__
+        if refused[name] and not self.tally.tried[name]:
+            raise LawBroken(name, f"{self.domain} refuses all {refused[name]} problems, so that nothing is tried")
+
+    def hold(self, posed: tuple[Example, Random]) -> None:
+        """The law on one problem; raises LawBroken, or what makes hypothesis draw another."""
+        problem, rng = posed
+        with watched(self.closest):
+            broken = _breach(self.law, self.domain, problem, rng)
         if isinstance(broken, LawBroken):
-            raise _told(law, domain, problem, again, broken, shrink=shrink)
-        if broken is None:
-            tally.count(problem, str(law))
-            return
-        tally.refused[str(law)] += 1
-    raise LawBroken(str(law), f"{domain} refuses {_DRAWS} problems in a row, so that nothing is tried: {broken}")
+            self.failed = problem, broken
+            raise broken
+        if broken is not None:
+            self.tally.refused[str(self.law)] += 1
+            reject()
+        self.tally.count(problem, str(self.law))
+        if self.watch is not None:
+            self.watch(self.law, self.tally)
+
+    def told(self, error: Exception, seed: int) -> LawBroken:
+        """The breach, with a script of its problem and what poses it again."""
+        assert self.failed is not None
+        (problem, last), again = self.failed, reproduction(error)
+        flaky = "\nThe same problem kept the law when it was tried again." if isinstance(error, Flaky) else ""
+        text = f"{last.message}{flaky}\n{self.domain} breaks the law `{self.law}` (seed {seed}):"
+        return LawBroken(last.law, text, script=script(problem, self.domain), reproduction=again)
 
 
-def _breach(law: DomainLaw, domain: AnyDomain, problem: Example, seed: str) -> LawBroken | UnsupportedOp | None:
+def _breach(law: DomainLaw, domain: AnyDomain, problem: Example, rng: Random) -> LawBroken | UnsupportedOp | None:
     """How the law is broken, or the domain's refusal of the problem."""
     try:
-        law.check(domain, problem, Random(seed))
+        law.check(domain, problem, rng)
     except (LawBroken, UnsupportedOp) as told:
         return told
     except Exception as error:  # a plug-in may fail in any way
@@ -179,31 +216,3 @@ def _failing(domain: AnyDomain, problem: Example) -> str:
             told = ", ".join(text for _, text in given)
             return f"; raised by {step}" + (f", given {told}" if told else "")
     return ""
-
-
-def _evaluates(problem: Example) -> bool:
-    """Whether the graph has a value at all: an op may not suit the shapes of a problem that was cut down."""
-    try:
-        problem.graph(problem.region.centre)
-    except (RuntimeError, ValueError, IndexError):
-        return False
-    return True
-
-
-def _told(
-    law: DomainLaw, domain: AnyDomain, problem: Example, seed: str, broken: LawBroken, *, shrink: bool
-) -> LawBroken:
-    """The breach with a script of its shrunk problem."""
-
-    def still(smaller: Example) -> LawBroken | None:
-        found = _breach(law, domain, smaller, seed)
-        if not isinstance(found, LawBroken) or not _evaluates(smaller):
-            return None
-        return found if (found.law == RAISES) == (broken.law == RAISES) else None
-
-    small = shrunk(problem, lambda smaller: still(smaller) is not None) if shrink else problem
-    last = still(small) or broken
-    text = f"{last.message}\n{domain} breaks the law `{law}` (seed {seed}):\n\n{script(small, domain)}"
-    told = LawBroken(last.law, text)
-    told.__cause__ = last.__cause__
-    return told

@@ -1,13 +1,13 @@
 """Random ops with all their parameters, as functions of a `random.Random`.
 
-One source of chance serves two masters: a seeded generator gives the same examples every time, and hypothesis's own
-(`absdomain.laws.strategies`) gives examples that shrink.
+`Random(seed)` gives the same op every time; hypothesis' choices (`absdomain.laws.choices`) give ops that shrink: the
+first of several choices is the simplest, and what happens with some chance is the less simple.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import gcd, prod
+from math import gcd, log2, prod
 from random import Random
 
 import torch
@@ -21,6 +21,9 @@ from absdomain.laws.activations import leaky_relu as leaky_relu
 from absdomain.laws.activations import max_ as max_
 from absdomain.laws.activations import product as product
 from absdomain.laws.activations import relu as relu
+from absdomain.laws.choices import coefficients, indices
+from absdomain.laws.choices import generator as generator
+from absdomain.laws.choices import normal as normal
 from absdomain.ops import (
     Add,
     AvgPool,
@@ -41,22 +44,12 @@ from absdomain.ops import (
 LARGEST = 64  # entries of an activation
 
 
-def generator(rng: Random) -> torch.Generator:
-    """A generator of tensors, seeded by one draw."""
-    return torch.Generator().manual_seed(rng.getrandbits(32))
-
-
-def normal(rng: Random, *shape: int) -> Tensor:
-    """Standard normal entries, float64."""
-    return torch.randn(shape, dtype=torch.float64, generator=generator(rng))
-
-
 def _plain(rng: Random, w: Tensor) -> Tensor:
     return w
 
 
 def _sparse(rng: Random, w: Tensor) -> Tensor:
-    return w * (normal(rng, *w.shape) > 0)
+    return w * (normal(rng, *w.shape) <= 0)
 
 
 def _whole(rng: Random, w: Tensor) -> Tensor:
@@ -75,8 +68,9 @@ STYLES = (*[_plain] * 8, _sparse, _sparse, _whole, _whole, _huge, _tiny)
 
 
 def weights(rng: Random, *shape: int, fan: int = 1) -> Tensor:
-    """Entries of variance 1 / fan; now and then sparse, whole numbers, huge or tiny."""
-    return rng.choice(STYLES)(rng, normal(rng, *shape) / fan**0.5)
+    """Entries of variance about 1 / fan; now and then sparse, whole numbers, huge or tiny."""
+    style, size = rng.choice(STYLES), 2.0 ** round(log2(max(fan, 1)) / 2)  # a power of two: few digits stay few
+    return style(rng, coefficients(rng, *shape) / size)
 
 
 def biases(rng: Random, *shape: int) -> Tensor:
@@ -140,7 +134,7 @@ def scale(rng: Random, shape: Shape) -> Op | None:
 def batch_norm(rng: Random, shape: Shape) -> Op | None:
     """BatchNorm over the first axis; variances down to nearly zero."""
     c = shape[0]
-    variance = normal(rng, c).abs() * rng.choice((1.0, 1.0, 1e-4))
+    variance = coefficients(rng, c).abs() * rng.choice((1.0, 1.0, 1e-4))
     gain, shift = perhaps(rng, lambda: weights(rng, c)), perhaps(rng, lambda: biases(rng, c))
     return BatchNorm(biases(rng, c), variance, gain, shift, eps=rng.choice((1e-5, 1e-3)), axes=len(shape) - 1)
 
@@ -163,7 +157,7 @@ def permute(rng: Random, shape: Shape) -> Op | None:
 def gather(rng: Random, shape: Shape) -> Op | None:
     """Any entries, repeated or left out, in one axis or two."""
     sizes = rng.choice(((rng.randint(1, 8),), (rng.randint(1, 4), rng.randint(1, 4))))
-    return Gather(torch.randint(prod(shape), sizes, generator=generator(rng)))
+    return Gather(indices(rng, prod(shape), *sizes))
 
 
 def pool_windows(rng: Random, shape: Shape) -> Op | None:
@@ -228,7 +222,7 @@ AFFINE: tuple[Maker, ...] = (
 NONLINEAR = PIECEWISE + SMOOTH
 MAKERS = AFFINE + NONLINEAR  # one for each op of absdomain.ops, and for each of its uses that differ in shape
 # What graphs are grown from: spatial ops suit few shapes, so they are offered more often; nonlinear ones are the point.
-MIXTURE = MAKERS + 4 * (conv1d, conv2d, avg_pool) + (batch_norm, dense, dense) + 3 * (leaky_relu, max_) + 7 * (relu,)
+MIXTURE = 7 * (relu,) + 2 * (dense,) + MAKERS + 4 * (conv1d, conv2d, avg_pool) + (batch_norm,) + 3 * (leaky_relu, max_)
 
 
 def shape(rng: Random, axes: int | None = None) -> Shape:

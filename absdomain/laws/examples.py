@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from math import prod
 from random import Random
 
-import torch
 from torch import Tensor
 
 from absdomain.graph import Graph
 from absdomain.kinds import Shape
 from absdomain.laws import drawing
-from absdomain.laws.drawing import MIXTURE, Maker, normal, weights
+from absdomain.laws.choices import apart, coefficients, indices, normal, uniform
+from absdomain.laws.drawing import MIXTURE, Maker, weights
 from absdomain.laws.growth import Growth
 from absdomain.region import L1, L2, Interval, Linf, Region
 from absdomain.spec import Spec, halfspaces, margins, targeted
@@ -30,12 +30,12 @@ class Example:
 
 def radius(rng: Random, batch: int, shape: Shape) -> Tensor | float:
     """A number, or a tensor over some axes, with or without the batch; zeros and wide ones among them."""
-    size = rng.choice((0.0, 1e-7, *[0.1, 0.3, 1.0, 3.0] * 3, 1.0, 3.0, 3.0))
-    if rng.random() < 0.5:
+    size = rng.choice((*[1.0, 3.0, 0.3, 0.1] * 3, 1.0, 3.0, 3.0, 0.0, 1e-7))
+    if rng.random() >= 0.5:
         return size
     sizes = [n if rng.random() < 0.7 else 1 for n in shape]
-    r = size * normal(rng, rng.choice((1, batch)), *sizes).abs()
-    return r * (normal(rng, *r.shape) > -1)
+    r = size * coefficients(rng, rng.choice((1, batch)), *sizes).abs()
+    return r * (uniform(rng, *r.shape) < 0.84)
 
 
 def linf(rng: Random, batch: int, shape: Shape) -> Region:
@@ -45,15 +45,15 @@ def linf(rng: Random, batch: int, shape: Shape) -> Region:
 
 def clipped(rng: Random, batch: int, shape: Shape) -> Region:
     """A ball around a point of [0, 1], clipped to it."""
-    centre = torch.rand(batch, *shape, dtype=torch.float64, generator=drawing.generator(rng))
+    centre = uniform(rng, batch, *shape)
     return Linf(centre.round() if rng.random() < 0.2 else centre, radius(rng, batch, shape), clip=(0.0, 1.0))
 
 
 def interval(rng: Random, batch: int, shape: Shape) -> Region:
     """Any two ends, equal for some entries."""
     lower = normal(rng, batch, *shape)
-    width = rng.choice((0.1, 1.0, 3.0)) * normal(rng, batch, *shape).abs()
-    return Interval(lower, lower + width * (normal(rng, batch, *shape) > -0.8))
+    width = rng.choice((1.0, 3.0, 0.1)) * coefficients(rng, batch, *shape).abs()
+    return Interval(lower, lower + width * (uniform(rng, batch, *shape) < 0.79))
 
 
 def l2(rng: Random, batch: int, shape: Shape) -> Region:
@@ -72,7 +72,7 @@ REGIONS: tuple[RegionMaker, ...] = (linf, clipped, interval, l2, l1)
 
 def spec(rng: Random, batch: int, outputs: int) -> Spec:
     """Margins, targets, half-spaces, or any functionals, per sample or shared, with an offset."""
-    labels = torch.randint(outputs, (batch,), generator=drawing.generator(rng))
+    labels = indices(rng, outputs, batch)
     if outputs > 1 and rng.random() < 0.5:
         targets = (labels + 1) % outputs
         return margins(labels, outputs) if rng.random() < 0.7 else targeted(labels, targets, outputs)
@@ -97,11 +97,13 @@ def example(
     Two thirds of the graphs branch.
     """
     make = rng.choice(REGIONS) if region is None else region
-    size = rng.randint(2, 11) if size is None else size
+    size = rng.randint(1, 11) if size is None else size
     while True:
+        apart(rng)
         over = make(rng, batch, drawing.shape(rng))
         graph = Growth.over(rng, makers, over).grown(first, size)
         if graph is not None:
+            apart(rng)
             asked = spec(rng, batch, prod(graph.output.shape)) if rng.random() < 0.5 else None
             return Example(graph, over, asked)
 

@@ -13,7 +13,8 @@ from absdomain.graph import Graph, Node
 from absdomain.kinds import Affine, Nonlinear, Op, Shape
 from absdomain.laws import drawing
 from absdomain.laws.activations import STEEP, product
-from absdomain.laws.drawing import LARGEST, NONLINEAR, Maker, arguments, normal, weights
+from absdomain.laws.choices import apart, normal, uniform
+from absdomain.laws.drawing import LARGEST, NONLINEAR, Maker, arguments, weights
 from absdomain.linear import Bounds
 from absdomain.ops import Add, Clamp, Concat, Dense, Max, Product, Reshape, Scale
 from absdomain.region import Region
@@ -26,12 +27,12 @@ class Growth:
         self.rng, self.makers = rng, makers
         self.nodes = [Node("x", None, (), tuple(points.shape[1:]))]
         self.values = [points]
-        self.hulls = [box]  # interval bounds, (1, *shape)
+        self.hulls = {0: box}  # interval bounds, (1, *shape), of the places where they were asked for
 
     @staticmethod
     def over(rng: Random, makers: Sequence[Maker], region: Region) -> Growth:
         """A graph of the input alone, along points of a region of several samples."""
-        points, box = region.sample(8, drawing.generator(rng)).flatten(0, 1), region.box()
+        points, box = region.sample(8, torch.Generator().manual_seed(0)).flatten(0, 1), region.box()
         whole = Bounds(box.lower.amin(0, keepdim=True), box.upper.amax(0, keepdim=True))
         return Growth(rng, makers, points, whole)
 
@@ -40,14 +41,21 @@ class Growth:
         value, place = op(*(self.values[a] for a in args)), len(self.nodes)
         self.nodes.append(Node(f"{type(op).__name__.lower()}_{place}", op, args, tuple(value.shape[1:])))
         self.values.append(value)
-        self.hulls.append(interval(op, tuple(self.hulls[a] for a in args)))
         return place
+
+    def hull(self, place: int) -> Bounds:
+        """Interval bounds of a place."""
+        if place not in self.hulls:
+            op, args = self.nodes[place].op, self.nodes[place].args
+            assert op is not None
+            self.hulls[place] = interval(op, tuple(self.hull(a) for a in args))
+        return self.hulls[place]
 
     def apply(self, make: Maker, place: int) -> int | None:
         """A new node by this maker on one place, or None where it does not suit."""
         arg = self.nodes[place].shape
         alike = [p for p, node in enumerate(self.nodes) if node.shape == arg]
-        args = [place, *self.rng.choices(alike, k=arguments(make) - 1)]  # x + x is one of them
+        args = [place, *(self.rng.choice(alike) for _ in range(arguments(make) - 1))]  # x + x is one of them
         op = make(self.rng, arg)
         if op is None or prod(op.shape(*[arg] * len(args))) > LARGEST * 3:
             return None
@@ -68,6 +76,7 @@ class Growth:
     def step(self, place: int) -> int:
         """One more op on this place; before a nonlinear one, often, a shift that leaves its entries undecided."""
         while True:
+            apart(self.rng)
             make = self.rng.choice(self.makers)
             if make not in NONLINEAR:
                 made = self.apply(make, place)
@@ -85,15 +94,15 @@ class Growth:
         slopes that are log-uniform near 0 and near 1.
         """
         low, high = self.values[place].amin(0), self.values[place].amax(0)
-        level = torch.rand(low.shape, dtype=torch.float64, generator=drawing.generator(self.rng))
-        kind, hull = self.rng.random(), self.hulls[place]
+        kind = self.rng.random()
+        level = uniform(self.rng, *low.shape)
         if kind < 0.2:
             level = level.round()
-        elif kind < 0.4 and bool((hull.lower.isfinite() & hull.upper.isfinite()).all()):
+        elif kind < 0.4 and bool(((hull := self.hull(place)).lower.isfinite() & hull.upper.isfinite()).all()):
             near = 10 ** (-9 * level)
-            level = torch.where(normal(self.rng, *low.shape) > 0, near, 1 - near)
+            level = torch.where(uniform(self.rng, *low.shape) < 0.5, near, 1 - near)
             low, high = hull.lower[0], hull.upper[0]
-        return self.add(Scale(None, -torch.lerp(low, high, level)), place)
+        return self.add(Scale(None, 0.0 - torch.lerp(low, high, level)), place)
 
     def fork(self, place: int) -> int:
         """Two branches that start here, or the second at any earlier node, and meet again."""

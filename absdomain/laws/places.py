@@ -10,7 +10,7 @@ from torch import Tensor
 from absdomain.kinds import Elementwise, Nonlinear, Shape
 from absdomain.laws import boxes as trial
 from absdomain.laws.boxes import Range
-from absdomain.laws.drawing import generator, normal
+from absdomain.laws.choices import generator, indices, normal, uniform
 from absdomain.linear import Bounds
 
 SIZES = (-6.0, 6.0)  # powers of ten
@@ -67,12 +67,11 @@ def drawn(op: Nonlinear, rng: Random, batch: int, shapes: tuple[Shape, ...], wit
 
 
 def _uniform(rng: Random, ends: Range, *size: int) -> Tensor:
-    share = torch.rand(size, dtype=torch.float64, generator=generator(rng))
-    return torch.lerp(torch.full_like(share, ends[0]), torch.full_like(share, ends[1]), share)
+    return ends[0] + (ends[1] - ends[0]) * uniform(rng, *size)
 
 
 def _picked(places: Tensor, rng: Random, size: tuple[int, ...]) -> Tensor:
-    return places[torch.randint(len(places), size, generator=generator(rng))]
+    return places[indices(rng, len(places), *size)]
 
 
 def points(boxes: tuple[Bounds, ...], marks: Tensor, rng: Random) -> list[Tensor]:

@@ -14,8 +14,9 @@ from absdomain.graph import Graph, Node
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Elementwise
 from absdomain.laws import boxes, drawing, optima, places, regions
+from absdomain.laws.choices import coefficients, normal
 from absdomain.laws.derivatives import jittered
-from absdomain.laws.drawing import MIXTURE, normal, weights
+from absdomain.laws.drawing import MIXTURE, weights
 from absdomain.laws.examples import REGIONS, Example, example, linf
 from absdomain.laws.growth import Growth
 from absdomain.ops import Add, Concat, Dense, LeakyReLU, Product, ReLU, Reshape, Scale
@@ -28,14 +29,14 @@ _AFFINE = tuple(make for make in drawing.AFFINE if make is not drawing.pool_wind
 
 
 def anything(domain: AnyDomain, rng: Random) -> Example:
-    """Any graph, region and specification."""
-    return example(rng)
+    """Any graph, region and specification, mostly of two samples."""
+    return example(rng, batch=2 if rng.random() < 0.9 else 1)
 
 
 def generic(domain: AnyDomain, rng: Random) -> Example:
     """Anything but ties: where slopes are chosen by a comparison, rounding would decide a tie."""
     problem = example(rng)
-    return replace(problem, graph=jittered(problem.graph, rng))
+    return replace(problem, graph=jittered(problem.graph, Random(rng.getrandbits(32))))
 
 
 def one_point(domain: AnyDomain, rng: Random) -> Example:
@@ -63,7 +64,7 @@ def with_a_last_layer(domain: AnyDomain, rng: Random) -> Example:
     problem = example(rng)
     n, m, batch = prod(problem.graph.output.shape), rng.randint(2, 4), len(problem.region.centre)
     last = Dense(weights(rng, m, n, fan=n), normal(rng, m))
-    spec = Spec(normal(rng, batch, 3, m), normal(rng, batch, 3))
+    spec = Spec(coefficients(rng, batch, 3, m), normal(rng, batch, 3))
     return Example(problem.graph.then(Reshape((n,))).then(last), problem.region, spec)
 
 
@@ -72,7 +73,7 @@ def poisoned(domain: AnyDomain, rng: Random) -> Example:
     problem = example(rng)
     shape = problem.graph.input.shape
     factor = torch.ones(shape, dtype=torch.float64)
-    factor.view(-1)[rng.randrange(prod(shape))] = rng.choice((torch.nan, torch.inf, 1e200))
+    factor.view(-1)[rng.randrange(prod(shape))] = rng.choice((torch.inf, torch.nan, 1e200))
     first = Graph(problem.graph.nodes[:1]).then(Scale(factor), "poison").then(Scale(factor), "poison again")
     moved = [replace(n, args=tuple(a + 2 for a in n.args)) for n in problem.graph.nodes[1:]]
     return replace(problem, graph=Graph([*first.nodes, *moved]))
@@ -88,7 +89,7 @@ def meeting(domain: AnyDomain, rng: Random) -> Example:
 
     def branch(place: int) -> int:
         n = growth.nodes[place].shape[0]
-        z = growth.add(Dense(normal(rng, width, n) / n**0.5, normal(rng, width)), place)
+        z = growth.add(Dense(coefficients(rng, width, n) / 2, normal(rng, width)), place)
         return growth.add(rng.choice((ReLU(), ReLU(), LeakyReLU(0.1))), growth.shifted(z))
 
     start = branch(0)
@@ -96,7 +97,7 @@ def meeting(domain: AnyDomain, rng: Random) -> Example:
     left = branch(left) if rng.random() < 0.5 else left
     joined = growth.add(rng.choice((Add(), Add(), Concat(1), Product())), left, right)
     size = growth.nodes[joined].shape[0]
-    growth.add(Dense(normal(rng, 3, size) / size**0.5), joined)
+    growth.add(Dense(coefficients(rng, 3, size) / 2), joined)
     return Example(Graph(growth.nodes), region)
 
 
@@ -110,12 +111,12 @@ def provable(domain: AnyDomain, rng: Random) -> Example:
     problem = replace(example(rng), spec=None)
     batch, n, count = len(problem.region.centre), prod(problem.graph.output.shape), rng.randint(1, 5)
     C = weights(rng, rng.choice((1, batch)), count, n, fan=n)
-    x = problem.region.sample(16, drawing.generator(rng))
+    x = problem.region.sample(16, torch.Generator().manual_seed(0))
     z = problem.graph(x.flatten(0, 1)).reshape(16, batch, n)
     values = torch.einsum("bkn,pbn->pbk", C.expand(batch, -1, -1), z)
-    share = torch.tensor([[rng.choice((-0.5, 0.0, 0.3, 1.0, 3.0)) for _ in range(count)] for _ in range(batch)])
+    share = torch.tensor([[rng.choice((0.0, 1.0, -0.5, 0.3, 3.0)) for _ in range(count)] for _ in range(batch)])
     level = values.amin(0) - share.to(values) * (1e-3 + values.amax(0) - values.amin(0))
-    groups = torch.tensor([rng.choice((-4, 1, 2, 9)) for _ in range(count)]) if rng.random() < 0.6 else None
+    groups = torch.tensor([rng.choice((1, 2, 9, -4)) for _ in range(count)]) if rng.random() < 0.6 else None
     return replace(problem, spec=Spec(C, -level, groups))
 
 
@@ -129,10 +130,11 @@ def curve(domain: AnyDomain, rng: Random) -> Example:
         op = rng.choice(drawing.NONLINEAR)(rng, shape)
         if not isinstance(op, Elementwise):
             continue
-        within, near = boxes.defined(op), rng.random() < 0.7
-        box = boxes.drawn(rng, 2, shape, degenerate=rng.random() < 0.3, within=within) if near else places.drawn(
-            op, rng, 2, (shape,), within
-        )[0]  # fmt: skip
+        within = boxes.defined(op)
+        if rng.random() < 0.3:
+            (box,) = places.drawn(op, rng, 2, (shape,), within)
+        else:
+            box = boxes.drawn(rng, 2, shape, degenerate=rng.random() < 0.3, within=within)
         ends = op.image((box,))
         if float(torch.maximum(ends.lower.abs(), ends.upper.abs()).max()) < _OVERFLOWING:
             break

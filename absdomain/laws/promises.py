@@ -17,11 +17,10 @@ from absdomain.laws.derivatives import directional, weights, with_weights
 from absdomain.laws.drawing import normal
 from absdomain.laws.examples import Example
 from absdomain.laws.problems import AnyDomain
-from absdomain.laws.shrink import alone
 from absdomain.linear import Bounds
 from absdomain.ops import Dense
 from absdomain.region import L1, L2, Linf
-from absdomain.spec import halfspaces
+from absdomain.spec import Spec, halfspaces
 
 _ALONG = 401
 SOLVED = 1e-6  # relative: solvers stop at feasibilities of about 1e-7
@@ -109,13 +108,22 @@ def reads_one_element(domain: AnyDomain, problem: Example, rng: Random) -> None:
         at_most(bounds.lower, asked.upper, room, "bounds(where) holds elsewhere")
 
 
-def knows_no_neighbour(domain: AnyDomain, problem: Example, rng: Random) -> None:
+def samples_are_independent(domain: AnyDomain, problem: Example, rng: Random) -> None:
     """A sample's bounds are those it has alone."""
     room, together = _room(domain, problem), _trace(domain, problem)
     sample = rng.randrange(len(problem.region.centre))
-    apart = _trace(domain, alone(problem, sample))
+    apart = _trace(domain, _alone(problem, sample))
     equal(together.lower[sample : sample + 1], apart.lower, room, "lower knows no neighbour")
     equal(together.upper[sample : sample + 1], apart.upper, room, "upper knows no neighbour")
+
+
+def _alone(problem: Example, sample: int) -> Example:
+    """The problem of one sample of the batch."""
+    spec = problem.spec
+    if spec is not None:
+        own = [t[sample : sample + 1] if len(t) > 1 else t for t in (spec.C, spec.d)]
+        spec = Spec(own[0], own[1], spec.groups)
+    return Example(problem.graph, regions.alone(problem.region, sample), spec)
 
 
 def elision_is_never_looser(domain: AnyDomain, problem: Example, rng: Random) -> None:
@@ -176,7 +184,7 @@ def differentiable(domain: AnyDomain, problem: Example, rng: Random) -> None:
         directional(ends, inputs, ways, rng, "bounds")
 
 
-def never_proves_nonsense(domain: AnyDomain, problem: Example, rng: Random) -> None:
+def nan_proves_nothing(domain: AnyDomain, problem: Example, rng: Random) -> None:
     """A weight that is NaN or infinite, and numbers that overflow, never prove a row.
 
     Overflow may leave a finite bound: relu >= 0 whatever overflows before it.

@@ -13,7 +13,7 @@ from absdomain.graph import Graph, Node
 from absdomain.kinds import Op, Shape
 from absdomain.laws import drawing, extremes
 from absdomain.laws.activations import STEEP
-from absdomain.laws.drawing import generator, normal
+from absdomain.laws.choices import indices, normal, uniform
 from absdomain.laws.everywhere import of_dtype
 from absdomain.laws.examples import Example, example
 from absdomain.laws.extremes import Drawn
@@ -22,7 +22,7 @@ from absdomain.ops import Add, BatchNorm, Clamp, Dense, Max, Product, Scale
 from absdomain.region import L1, L2, Interval, Linf, Region
 from absdomain.spec import Spec, margins
 
-_RADII = (0.0, 1e-300, 1e-30, 1e-15, 1e-9, 1e-5, 0.01, 0.3, 3.0)
+_RADII = (0.3, 3.0, 0.0, 0.01, 1e-5, 1e-9, 1e-15, 1e-30, 1e-300)
 _LOWERED = 7  # networks that are lowered, once each
 
 
@@ -61,7 +61,7 @@ def lowered(number: int, dtype: torch.dtype) -> Example:
 def _region(rng: Random, shape: Shape, unit: float, dtype: torch.dtype) -> Region:
     """A region of any kind around two points in this unit; of radius 0, wider than the unit, and nearly unbounded."""
     centre, radius = (unit * normal(rng, 2, *shape)).to(dtype), unit * rng.choice(_RADII)
-    share = torch.rand(centre.shape, dtype=torch.float64, generator=generator(rng)).to(dtype)
+    share = uniform(rng, *centre.shape).to(dtype)
     far = torch.finfo(dtype).max / 4  # an end that is infinite is refused (region.base); nothing is wider than this
     kinds = (
         lambda: Linf(centre, radius), lambda: Linf(centre, radius * share), lambda: L2(centre, radius),
@@ -74,7 +74,7 @@ def _region(rng: Random, shape: Shape, unit: float, dtype: torch.dtype) -> Regio
 def _spec(rng: Random, outputs: int, dtype: torch.dtype) -> Spec | None:
     if outputs < 2 or rng.random() < 0.5:
         return None
-    asked = margins(torch.randint(outputs, (2,), generator=generator(rng)), outputs)
+    asked = margins(indices(rng, outputs, 2), outputs)
     return Spec(asked.C.to(dtype), asked.d.to(dtype))
 
 

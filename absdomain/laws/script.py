@@ -34,10 +34,10 @@ region = {expression(problem.region)}
 spec = {spec}
 domain = {_domain(domain)}
 trace = domain.propagate(graph, region, spec)
-x = region.sample(10000)
-y = (graph if spec is None else spec.to(x).of(graph))(x[:, 0]) if x.shape[1] == 1 else None
+asked = graph if spec is None else spec.of(graph)
+y = torch.stack([asked(x) for x in region.sample(1000)])
 print("bounds", trace.lower, trace.upper)
-print("values", None if y is None else (y.amin(0), y.amax(0)))
+print("values", y.amin(0), y.amax(0))
 """
 
 

@@ -137,6 +137,6 @@ MUTANTS = [
         Box,
         "lower",
         lambda f: lambda self, e: e.box().lower.nan_to_num(nan=0.1),
-        domain("box", "never_proves_nonsense"),
+        domain("box", "nan_proves_nothing"),
     ),
 ]
