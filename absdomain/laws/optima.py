@@ -21,16 +21,18 @@ from absdomain.graph import Graph
 from absdomain.kinds import Affine
 from absdomain.laws import drawing, matrices
 from absdomain.laws.broken import at_most
+from absdomain.laws.choices import coefficients
 from absdomain.laws.derivatives import weights
 from absdomain.laws.examples import Example, RegionMaker, clipped, example, interval, l1, linf
+from absdomain.laws.script import posed
 from absdomain.ops import LeakyReLU, Max, ReLU
 from absdomain.region import L1, Interval, Linf, Region
 from absdomain.spec import halfspaces
 
 REGIONS: tuple[RegionMaker, ...] = (linf, clipped, interval, l1)
 MAKERS = (
-    drawing.dense, drawing.dense, drawing.conv1d, drawing.conv2d, drawing.avg_pool, drawing.batch_norm, drawing.permute,
-    drawing.relu, drawing.relu, drawing.relu, drawing.leaky_relu, drawing.max_,
+    drawing.relu, drawing.relu, drawing.relu, drawing.dense, drawing.dense, drawing.conv1d, drawing.conv2d,
+    drawing.avg_pool, drawing.batch_norm, drawing.permute, drawing.leaky_relu, drawing.max_,
 )  # fmt: skip
 ROWS = 2  # functionals of each network
 BINARIES = 14
@@ -183,24 +185,24 @@ def hold(lower: Tensor, upper: Tensor, problem: Example) -> None:
     at_most(greatest, upper, room, "the exact maximum <= upper")
 
 
-def numbered(number: int, seed: int = 0) -> Example:
-    """The network number so of a seed: the one that `check_domain` draws for its law of the optimum."""
-    return network(Random(f"never_beyond_the_optimum{seed}.{number}").getrandbits(32))
-
-
 @lru_cache(maxsize=512)
-def network(seed: int) -> Example:
-    """A random network of one sample that the oracle can solve, and ROWS functionals of its output.
+def numbered(number: int, seed: int = 0) -> Example:
+    """The network number so of a seed."""
+    return network(Random(f"optimum {seed} {number}"))
 
-    Branching, over a box or a cross-polytope, of 2 to BINARIES undecided neurons and numbers up to LARGEST.
+
+def network(rng: Random) -> Example:
+    """A network of one sample that the oracle can solve, and ROWS functionals of its output.
+
+    Branching, over a box or a cross-polytope, of 1 to BINARIES undecided neurons and numbers up to LARGEST.
     """
-    rng = Random(seed)
     while True:
-        problem = example(rng, makers=MAKERS, batch=1, size=rng.randint(4, 9), region=rng.choice(REGIONS))
+        problem = example(rng, makers=MAKERS, batch=1, size=rng.choice((1, *range(4, 10))), region=rng.choice(REGIONS))
         numbers = torch.cat([t.abs().flatten() for t in (*weights(problem.graph), problem.region.centre)])
-        if 2 <= encode(problem.graph, problem.region)[0].binaries <= BINARIES and float(numbers.max()) <= LARGEST:
+        small = float(numbers.max()) <= LARGEST
+        if small and 1 <= encode(problem.graph, problem.region)[0].binaries <= BINARIES:
             n = prod(problem.graph.output.shape)
-            rows = drawing.normal(rng, ROWS, n) / n**0.5
+            rows = coefficients(rng, ROWS, n) / 2
             asked = Example(problem.graph, problem.region, halfspaces(rows, torch.zeros(ROWS).to(rows)))
             try:
                 ends(asked)
@@ -209,9 +211,22 @@ def network(seed: int) -> Example:
             return asked
 
 
-@lru_cache(maxsize=512)
 def ends(problem: Example) -> tuple[Tensor, Tensor]:
     """The exact minimum and maximum of each functional of a problem of one sample, (1, K) each."""
+    return _ends(_Posed(posed(problem), problem))
+
+
+@dataclass(frozen=True)
+class _Posed:
+    """A problem and all its numbers: one that is drawn again is solved once."""
+
+    text: str
+    problem: Example = field(compare=False)
+
+
+@lru_cache(maxsize=4096)
+def _ends(asked: _Posed) -> tuple[Tensor, Tensor]:
+    problem = asked.problem
     program, output = encode(problem.graph, problem.region)
     count = prod(problem.graph.output.shape)
     C, d = torch.eye(count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)

@@ -27,11 +27,8 @@ def script(problem: Example, domain: object) -> str:
 
     The domain appears by its text form if it has one that can be read back, else by its repr.
     """
-    spec = "None" if problem.spec is None else expression(problem.spec)
     return f"""{_HEAD}
-graph = {_graph(problem.graph)}
-region = {expression(problem.region)}
-spec = {spec}
+{posed(problem)}
 domain = {_domain(domain)}
 trace = domain.propagate(graph, region, spec)
 asked = graph if spec is None else spec.of(graph)
@@ -39,6 +36,12 @@ y = torch.stack([asked(x) for x in region.sample(1000)])
 print("bounds", trace.lower, trace.upper)
 print("values", y.amin(0), y.amax(0))
 """
+
+
+def posed(problem: Example) -> str:
+    """Python that builds the problem's graph, region and specification."""
+    spec = "None" if problem.spec is None else expression(problem.spec)
+    return f"graph = {_graph(problem.graph)}\nregion = {expression(problem.region)}\nspec = {spec}"
 
 
 def expression(value: Any) -> str:

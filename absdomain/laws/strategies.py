@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from absdomain.graph import Graph
 from absdomain.kinds import Op, Shape
-from absdomain.laws import drawing, examples
+from absdomain.laws import drawing, examples, optima
 from absdomain.laws.choices import drawn
 from absdomain.laws.drawing import MAKERS, MIXTURE, Maker
 from absdomain.laws.examples import REGIONS, Example, RegionMaker
@@ -52,6 +52,11 @@ def problems(
 ) -> st.SearchStrategy[Example]:
     """A graph, a region of its inputs, and for half of them a specification."""
     return drawn(partial(examples.example, makers=makers, batch=batch, size=size))
+
+
+def solvable() -> st.SearchStrategy[Example]:
+    """A small piecewise-linear network and functionals whose exact ends `absdomain.laws.optima.ends` finds."""
+    return drawn(optima.network)
 
 
 def made_for(

@@ -159,7 +159,7 @@ MUTANTS = [
     Mutant("exact: the best value found", search.Search, "_minimum", incumbent,
            domain("exact.guided(by=box)", "never_beyond_the_optimum", examples=30)),
     Mutant("symbolic gap: the centre's sign", symbolic_gap, "_half_range", negated_centre,
-           domain("symbolic_gap(slopes=adaptive)", "contains")),
+           domain("symbolic_gap(slopes=adaptive)", "contains", examples=400)),
     Mutant("symbolic gap: the weights keep their signs", Affine, "modulus", signed_modulus,
            domain("symbolic_gap", "contains")),
     Mutant("symbolic gap: half the range", SymbolicGap, "affine", halved, domain("symbolic_gap", "exact_where_affine")),
