@@ -160,7 +160,7 @@ class _Trial:
         try:
             engine.run(made_for(self.law.draw, self.domain), self.hold)
         except (LawBroken, Flaky) as error:
-            raise self.told(error, engine.seed) from error.__cause__
+            raise self.told(error, engine) from error.__cause__
         if refused[name] and not self.tally.tried[name]:
             raise LawBroken(name, f"{self.domain} refuses all {refused[name]} problems, so that nothing is tried")
 
@@ -179,12 +179,12 @@ class _Trial:
         if self.watch is not None:
             self.watch(self.law, self.tally)
 
-    def told(self, error: Exception, seed: int) -> LawBroken:
+    def told(self, error: Exception, engine: Engine) -> LawBroken:
         """The breach, with a script of its problem and what poses it again."""
         assert self.failed is not None
-        (problem, last), again = self.failed, reproduction(error)
+        (problem, last), again = self.failed, engine.reproduce or reproduction(error)
         flaky = "\nThe same problem kept the law when it was tried again." if isinstance(error, Flaky) else ""
-        text = f"{last.message}{flaky}\n{self.domain} breaks the law `{self.law}` (seed {seed}):"
+        text = f"{last.message}{flaky}\n{self.domain} breaks the law `{self.law}` (seed {engine.seed}):"
         return LawBroken(last.law, text, script=script(problem, self.domain), reproduction=again)
 
 
