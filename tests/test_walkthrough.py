@@ -52,7 +52,8 @@ def test_the_domain_keeps_the_laws_and_its_slack_is_printed(capsys: pytest.Captu
 def parts(message: str) -> tuple[str, str, list[str], str]:
     """The law that is broken, the name of the law's test, the lines of the nodes, and the script."""
     told = re.match(
-        r"(.*?): \S+ <= \S+ fails at \[.*\] \(\d+ entries\)\n\w+ breaks the law `(\w+)` \(seed 0\):\nAgain: .*\n\n", message
+        r"(.*?): \S+ <= \S+ fails at \[.*\] \(\d+ entries\)\n\w+ breaks the law `(\w+)` \(seed 0\):\nAgain: .*\n\n",
+        message,
     )
     assert told, message
     script = message[told.end() :].rstrip()

@@ -125,7 +125,7 @@ class Tight(Box):
 
 
 def test_a_domain_that_misses_values_near_the_corners_is_told() -> None:
-    asked = problem(1)
+    asked = problem(2)
     with pytest.raises(LawBroken, match=r"f\(x\) <= upper"):
         compare([Tight(), DeepPoly()], asked.graph, asked.region)
 
