@@ -1,103 +1,68 @@
-"""What the command `fuzz` does: the laws of a domain on many random problems, with progress, counts and the slack."""
+"""`absdomain fuzz`: tries to break a domain; what it does is in report.fuzzing."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-import torch
+import typer
 
-from absdomain.laws.domains import LAWS, DomainLaw, Watch, check_domain, named
-from absdomain.laws.problems import AnyDomain
-from absdomain.laws.tally import Tally
-from absdomain.laws.tightness import Slack, slack_of
-from absdomain.runtime.progress import progress
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-PROFILES = {"fast": 40, "nightly": 10_000}  # problems of each law
-_SOLVER = 20  # a domain that asks a solver is given one problem where others are given so many
-_NETWORKS = 60  # solved exactly, for the slack
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What was tried on a domain that kept its laws."""
-
-    domain: str
-    tally: Tally
-    slack: Slack
-    seconds: dict[str, float]  # by law
-
-
-def count(domain: AnyDomain, profile: str) -> int:
-    """The problems of each law that a profile asks of a domain."""
-    return PROFILES[profile] // (_SOLVER if domain.solved else 1)
-
-
-def chosen(names: Sequence[str] | None, dtype: str | None, *, extremes: bool) -> tuple[DomainLaw, ...]:
-    """The laws of these names, of this dtype, on problems of this kind; ValueError where there is none."""
-    dtypes = {"float64": torch.float64, "float32": torch.float32}
-    if dtype is not None and dtype not in dtypes:
-        raise ValueError(f"no law's problems are in {dtype!r}; there are {', '.join(dtypes)}")
-    laws = named(*names) if names else LAWS
-    kept = tuple(law for law in laws if (dtype is None or law.dtype == dtypes[dtype]) and (law.extreme or not extremes))
-    if not kept:
-        raise ValueError(f"none of {', '.join(map(str, laws))} is of {dtype}{' and extreme' if extremes else ''}")
-    return kept
+from absdomain.cli import options as option
+from absdomain.report.runs import use
 
 
 def fuzz(
-    domain: AnyDomain,
-    *,
-    examples: int,
-    seed: int,
-    laws: Sequence[DomainLaw] = LAWS,
-    database: Path | None = None,
-    reproduce: str | None = None,
-) -> Outcome:
-    """Every law that binds the domain, each on the simplest problem and `examples` others; raises LawBroken."""
-    asked = [law for law in laws if law.binds(domain)]
-    total = sum(1 + (examples if law.most is None else min(examples, law.most)) for law in asked)
-    seconds: dict[str, float] = {}
-    with progress(f"fuzz {domain}", total) as show:
-        tally = check_domain(
-            domain, examples=examples, seed=seed, laws=asked, database=database, reproduce=reproduce,
-            watch=_watch(show, seconds),
-        )  # fmt: skip
-    return Outcome(str(domain), tally, slack_of(domain, networks=min(examples, _NETWORKS), seed=seed), seconds)
+    domain: Annotated[list[str], typer.Option(help="A domain expression; may be given again.", show_default=False)],
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Random problems of each law.", show_default=False)
+    ] = None,
+    seed: option.Seed = 0,
+    laws: Annotated[
+        list[str] | None, typer.Option(help="Only this law; may be given again.", show_default=False)
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Only laws whose problems are in float64, or in float32.", show_default=False)
+    ] = None,
+    extremes: Annotated[
+        bool, typer.Option("--extremes", help="Only problems on which rounding is large, against 200 digits.")
+    ] = False,
+    database: Annotated[
+        Path | None, typer.Option(help="Keep what broke a law in this folder, and try it first.", show_default=False)
+    ] = None,
+    reproduce: Annotated[
+        str | None, typer.Option(help="Pose what is printed as `reproduce` again, to one law.", show_default=False)
+    ] = None,
+    profile: Annotated[str, typer.Option(help="fast or nightly: how many examples, where none is said.")] = "fast",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; such small tensors gain nothing from more.")] = 1,
+) -> None:
+    """Try to break a domain: its laws on random networks, regions and specifications; one exit code for all.
 
+    0: all kept. 1: a law is broken, and the smallest problem is printed as a script. 2: not understood. Hypothesis
+    draws the problems and makes them small. nightly is 10,000 problems of each law, 500 for a domain that asks a
+    solver; the same seed tries the same problems.
 
-def _watch(show: Callable[[float, str], None], seconds: dict[str, float]) -> Watch:
-    """Shows how far it is, and notes the time that each law takes."""
-    last = [time.perf_counter()]
+    `absdomain fuzz --domain "box & deeppoly" --examples 1000 --seed 7`
+    """
+    from absdomain.domain import ExpressionError, parse
+    from absdomain.laws import LawBroken
+    from absdomain.report import tables
+    from absdomain.report.fuzzing import PROFILES, chosen, count, table
+    from absdomain.report.fuzzing import fuzz as tried
 
-    def watch(law: DomainLaw, tally: Tally) -> None:
-        now = time.perf_counter()
-        seconds[str(law)] = seconds.get(str(law), 0.0) + now - last[0]
-        last[0] = now
-        show(sum(tally.tried.values()), f"{law} {tally.tried[str(law)]}")
-
-    return watch
-
-
-def table(outcome: Outcome) -> Table:
-    """A row per law: problems, refused ones, problems a second, and how near it came to being broken."""
-    from rich.table import Table
-
-    table = Table("law", title=outcome.domain, title_justify="left", caption_justify="left")
-    for name in ("problems", "refused", "a second", "worst, of the rounding allowed"):
-        table.add_column(name, justify="right")
-    tally = outcome.tally
-    for law, tried in tally.tried.items():
-        worst, speed = tally.closest[law].share, tried / max(outcome.seconds[law], 1e-9)
-        table.add_row(
-            law, f"{tried}", f"{tally.refused[law]}", f"{speed:.0f}", f"{worst:.1e}" if math.isfinite(worst) else ""
-        )
-    table.caption = f"{tally}\n{outcome.slack}"
-    return table
+    use(threads)
+    if profile not in PROFILES:
+        raise typer.BadParameter(f"there are {', '.join(PROFILES)}", param_hint="--profile")
+    try:
+        subjects, asked = [parse(text) for text in domain], chosen(laws, dtype, extremes=extremes)
+    except (ExpressionError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from None
+    for subject in subjects:
+        try:
+            outcome = tried(
+                subject, examples=examples or count(subject, profile), seed=seed, laws=asked, database=database,
+                reproduce=reproduce,
+            )  # fmt: skip
+        except LawBroken as broken:
+            typer.echo(broken)
+            raise typer.Exit(1) from None
+        tables.show(table(outcome))

@@ -12,7 +12,7 @@ from absdomain.cli.certify import certify
 from absdomain.cli.compare import compare
 from absdomain.cli.console import Commands, keep_memory, plain_warnings
 from absdomain.cli.demo import demo
-from absdomain.cli.fuzz_command import fuzz
+from absdomain.cli.fuzz import fuzz
 from absdomain.cli.inspect import inspect
 from absdomain.cli.list import list_
 from absdomain.cli.matrix import matrix

@@ -11,10 +11,10 @@ import torch
 from typer.testing import CliRunner
 
 from absdomain import parse
-from absdomain.cli import fuzz as _fuzz
 from absdomain.cli.main import app
 from absdomain.domains import Box
 from absdomain.laws import LAWS
+from absdomain.report import fuzzing
 from tests.laws.mutants_of_domains import at_the_centre
 
 
@@ -63,13 +63,13 @@ def test_a_profile_says_how_many() -> None:
     class Solved(Box):
         solved = True
 
-    assert (_fuzz.count(Box(), "fast"), _fuzz.count(Box(), "nightly")) == (40, 10_000)
-    assert _fuzz.count(Solved(), "nightly") == 500
+    assert (fuzzing.count(Box(), "fast"), fuzzing.count(Box(), "nightly")) == (40, 10_000)
+    assert fuzzing.count(Solved(), "nightly") == 500
 
 
 def test_the_same_seed_tries_the_same() -> None:
     one, two, other = (
-        _fuzz.fuzz(Box(), examples=3, seed=seed, laws=[law for law in LAWS if str(law) == "contains"]).tally
+        fuzzing.fuzz(Box(), examples=3, seed=seed, laws=[law for law in LAWS if str(law) == "contains"]).tally
         for seed in (1, 1, 2)
     )
     assert one == two
@@ -77,10 +77,10 @@ def test_the_same_seed_tries_the_same() -> None:
 
 
 def test_laws_are_chosen_by_the_dtype_of_their_problems_and_by_how_large_rounding_is() -> None:
-    single = {str(law) for law in _fuzz.chosen(None, "float32", extremes=False)}
+    single = {str(law) for law in fuzzing.chosen(None, "float32", extremes=False)}
     assert single == {"keeps_its_dtype", "holds_where_rounding_is_large_in_float32"}
-    assert {str(law) for law in _fuzz.chosen(None, "float64", extremes=True)} == {"holds_where_rounding_is_large"}
-    assert _fuzz.chosen(None, None, extremes=False) == LAWS
+    assert {str(law) for law in fuzzing.chosen(None, "float64", extremes=True)} == {"holds_where_rounding_is_large"}
+    assert fuzzing.chosen(None, None, extremes=False) == LAWS
     result = fuzz("--domain", "box", "--examples", 2, "--extremes", "--dtype", "float32", code=0)
     assert "holds_where_rounding_is_large_in_float32" in result.stdout
     assert "Usage" in fuzz("--domain", "box", "--dtype", "float16", code=2).stderr
