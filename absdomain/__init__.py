@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from absdomain import kinds, renamed  # noqa: F401  # old names, found by importing it
 from absdomain.domain import Domain, Guided, Meet, Mix, Trace, parse
-from absdomain.graph import Graph, Node
+from absdomain.graph import Graph, Node, freeze
 from absdomain.guarantee import Guarantee
 from absdomain.linear import Bounds, Rows, bounds
 from absdomain.reference import MatchedSpace, ReferenceSpace
@@ -53,6 +53,7 @@ __all__ = [
     "bounds",
     "certify",
     "domains",
+    "freeze",
     "halfspaces",
     "kinds",
     "margins",

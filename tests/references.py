@@ -49,7 +49,7 @@ def levels(ball: Region, q: Tensor, k: Tensor, rng: Random) -> Tensor:
 def net(rng: Random, shape: Shape) -> Graph:
     """Two layers, three classes."""
     n = prod(shape)
-    graph = Graph([Node("x", None, (), shape)]).then(Reshape((n,)))
+    graph = Graph.of([Node("x", None, (), shape)]).then(Reshape((n,)))
     graph = graph.then(Dense(normal(rng, 6, n) / n**0.5, 0.3 * normal(rng, 6))).then(ReLU())
     return graph.then(Dense(normal(rng, 3, 6) / 6**0.5, normal(rng, 3)))
 

@@ -22,6 +22,7 @@ import absdomain
 from absdomain import Guarantee, parse, registry
 from absdomain.cli import main
 from absdomain.domain.expression import ALIASES, COMBINATORS, POLICIES, SEARCHES
+from absdomain.lowering.table import RULES
 from absdomain.relations import slopes
 from absdomain.relations.search import Optimised
 from absdomain.trainers import read
@@ -64,8 +65,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mine(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The package on this process's path."""
     monkeypatch.syspath_prepend(site)
-    monkeypatch.setattr("absdomain.lowering.RULES", dict(absdomain.lowering.RULES))
+    rules = dict(RULES)
     yield
+    RULES.clear()
+    RULES.update(rules)
     for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
         del sys.modules[name]
 
@@ -84,6 +87,19 @@ def test_the_lines_that_bound_a_model_run(capsys: pytest.CaptureFixture[str]) ->
     margins = values.gather(2, y.expand(50, 8)[..., None]) - values
     assert (lower <= margins[:, others].view(50, 8, 9) + 1e-5).all(), "as its comment says"
     assert len(capsys.readouterr().out.splitlines()) >= 8, "a verdict for each image"
+
+
+def test_the_network_that_is_written_by_hand_has_the_bounds_that_are_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (block,) = (block for block in USE if "networkx.DiGraph()" in block)
+    exec(
+        compile("import torch, absdomain\nfrom absdomain.domains import Box, DeepPoly\n" + block, "README.md", "exec"),
+        {},
+    )
+    printed = [line.removeprefix("# ") for line in block.splitlines() if line.startswith("# ")]
+    assert len(printed) == 3
+    assert capsys.readouterr().out.splitlines() == printed
 
 
 def test_what_it_says_of_layer_names_holds() -> None:

@@ -37,7 +37,7 @@ D64 = torch.float64
 
 # ---- Example 3: f is Example 1, and the reference has x_1 + 3 x_2 for the row that would mislead f
 
-REFERENCE = Graph([Node("x", None, (), (2,)), Node("o", Dense(tensor([[1.0, 3.0]])), (0,), (1,))])
+REFERENCE = Graph.of([Node("x", None, (), (2,)), Node("o", Dense(tensor([[1.0, 3.0]])), (0,), (1,))])
 ITSELF = halfspaces(tensor([[1.0]]), tensor([0.0]))
 MARGIN = margins(LABEL, 2)
 
@@ -313,7 +313,7 @@ def test_the_gradient_of_a_matched_minimum_is_that_of_the_ball_with_eta_held(mak
 
 def test_no_gradient_reaches_the_reference_network() -> None:
     weight = tensor([[1.0, 3.0]]).requires_grad_()
-    reference = Graph([Node("x", None, (), (2,)), Node("o", Dense(weight), (0,), (1,))])
+    reference = Graph.of([Node("x", None, (), (2,)), Node("o", Dense(weight), (0,), (1,))])
     space = ReferenceSpace.of(BALL_1, reference, ITSELF, t=2.0, by=Dual())
     assert not space.q.requires_grad
     assert not space.k.requires_grad

@@ -147,7 +147,7 @@ def test_slopes_however_steep_move_a_bound_by_rounding_alone(op: Nonlinear) -> N
     dtype = torch.float64
     for seed in range(4):
         torch.manual_seed(seed)
-        graph = Graph([Node("x", None, (), (30,))]).then(Dense(torch.randn(20, 30, dtype=dtype)))
+        graph = Graph.of([Node("x", None, (), (30,))]).then(Dense(torch.randn(20, 30, dtype=dtype)))
         graph = graph.then(op).then(Dense(torch.randn(2, 20, dtype=dtype)))
         point = Linf(torch.rand(3, 30, dtype=dtype), 0.0)
         value, room = graph(point.centre), allowance(graph, point).unsqueeze(1)
@@ -161,7 +161,7 @@ def test_slopes_of_a_product_however_steep_move_a_bound_by_rounding_alone() -> N
     x = torch.rand(3, 30, dtype=torch.float64)
     weight = torch.randn(20, 30, dtype=torch.float64)
     nodes = [Node("x", None, (), (30,)), Node("a", Dense(weight), (0,), (20,)), Node("b", Dense(weight), (0,), (20,))]
-    graph = Graph([*nodes, Node("y", ops.Product(), (1, 2), (20,))])
+    graph = Graph.of([*nodes, Node("y", ops.Product(), (1, 2), (20,))])
     for slope in STEEP:
         lower = DeepPoly(slopes=wild(slope)).propagate(graph, Linf(x, 0.0)).lower
         assert bool((lower <= graph(x) + allowance(graph, Linf(x, 0.0)).unsqueeze(1)).all())
@@ -266,7 +266,7 @@ def test_an_op_whose_slopes_are_not_known_is_not_certified_and_is_named() -> Non
         def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
             return None
 
-    graph = Graph([Node("input", None, (), (3,)), Node("mystery", Unknown(-1), (0,), ())])
+    graph = Graph.of([Node("input", None, (), (3,)), Node("mystery", Unknown(-1), (0,), ())])
     region = Linf(torch.rand(2, 3, dtype=torch.float64), 0.1)
     positive = halfspaces(torch.ones(1, 1), torch.ones(1))
     answer = Question(graph, graph, region, positive).ask(parse("box"))

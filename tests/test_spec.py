@@ -17,9 +17,8 @@ LABELS = torch.tensor([0, 2, 3])
 
 def net(outputs: int = 4) -> Graph:
     rng = Random(0)
-    graph = (
-        Graph([Node("x", None, (), (3,))]).then(Dense(drawing.normal(rng, 5, 3), drawing.normal(rng, 5))).then(ReLU())
-    )
+    graph = Graph.of([Node("x", None, (), (3,))])
+    graph = graph.then(Dense(drawing.normal(rng, 5, 3), drawing.normal(rng, 5))).then(ReLU())
     return graph.then(Dense(drawing.normal(rng, outputs, 5), drawing.normal(rng, outputs)), "logits")
 
 
@@ -83,7 +82,7 @@ def test_a_spec_of_a_graph_that_ends_in_an_activation_is_appended() -> None:
 
 
 def test_a_spec_of_a_plane_speaks_of_its_flat_entries() -> None:
-    graph = Graph([Node("x", None, (), (2, 2))])
+    graph = Graph.of([Node("x", None, (), (2, 2))])
     spec = halfspaces(torch.tensor([[1.0, 0.0, 0.0, -1.0]], dtype=D64), torch.tensor([0.5], dtype=D64))
     point = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]], dtype=D64)
     assert spec.of(graph)(point).tolist() == [[-2.5]]

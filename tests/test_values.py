@@ -66,7 +66,7 @@ def every_op() -> dict[str, Op]:
 
 
 OPS = every_op()
-NET = Graph([Node("x", None, (), (3,))]).then(ops.Dense(normal(Random(1), 4, 3), normal(Random(2), 4)))
+NET = Graph.of([Node("x", None, (), (3,))]).then(ops.Dense(normal(Random(1), 4, 3), normal(Random(2), 4)))
 NET = NET.then(ops.ReLU()).then(ops.Dense(normal(Random(3), 3, 4)))
 REGION = {make.__name__: make(Random(4), 2, (3,)) for make in REGIONS}
 BALL = L2(normal(Random(5), 2, 3), 0.3)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from absdomain import Graph, Linf, to_graph
+from absdomain import Graph, Linf, freeze, to_graph
 from absdomain.domains import Box, DeepPoly
 from absdomain.kinds import Op
 
@@ -45,7 +45,7 @@ def same(module: nn.Module, *shape: int) -> Graph:
     """The graph in float64, after it has been held against the module and its bounds against the module's values."""
     module = module.double().eval()
     graph = to_graph(module, torch.randn(3, *shape, dtype=torch.float64))
-    frozen = graph.freeze()
+    frozen = freeze(graph)
     assert graph.input.shape == shape
     with torch.no_grad():
         for batch in (1, 2, 5):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from absdomain.graph import Graph
+from absdomain.graph import Graph, Node
 from absdomain.ops import BatchNorm
 from absdomain.trainers.run.share import WHOLE, Share
 
@@ -30,40 +30,38 @@ class BatchNorms:
 
     network: nn.Module
     graph: Graph
-    places: dict[Norm, list[int]]  # the graph's nodes of each batch norm, in the order of its calls
+    nodes: dict[Norm, list[Node]]  # the graph's of each batch norm, in the order of its calls
 
     @staticmethod
     def of(network: nn.Module, graph: Graph) -> BatchNorms:
         """Finds the graph's batch norms in the network, by the running statistics that they share."""
-        places: dict[Norm, list[int]] = {}
+        nodes: dict[Norm, list[Node]] = {}
         for part in network.modules():
             if isinstance(part, _BatchNorm) and part.running_mean is not None:
-                places[part] = [
-                    place
-                    for place, node in enumerate(graph.nodes)
-                    if isinstance(node.op, BatchNorm) and node.op.mean is part.running_mean
+                nodes[part] = [
+                    node for node in graph.nodes if isinstance(node.op, BatchNorm) and node.op.mean is part.running_mean
                 ]
-        return BatchNorms(network, graph, places)
+        return BatchNorms(network, graph, nodes)
 
     def __call__(self, x: Tensor, share: Share = WHOLE) -> tuple[Tensor, Graph]:
         """One pass of the network over a share of a batch; its running statistics are updated once, as in any pass."""
-        if not self.places:
+        if not self.nodes:
             return self.network(x), self.graph
-        with _watched(self.places, share) as seen:
+        with _watched(self.nodes, share) as seen:
             logits = self.network(x)
         return logits, self._with(seen)
 
     def _with(self, seen: Collected) -> Graph:
-        nodes = list(self.graph.nodes)
+        ops = {}
         for norm, calls in seen.items():
-            for place, (mean, variance) in zip(self.places[norm], calls, strict=True):
-                op: Any = nodes[place].op
-                nodes[place] = replace(nodes[place], op=replace(op, mean=mean, variance=variance))
-        return Graph(nodes)
+            for node, (mean, variance) in zip(self.nodes[norm], calls, strict=True):
+                op: Any = node.op
+                ops[node.name] = replace(op, mean=mean, variance=variance)
+        return self.graph.with_ops(ops)
 
 
 @contextmanager
-def _watched(norms: dict[Norm, list[int]], share: Share) -> Iterator[Collected]:
+def _watched(norms: Iterable[Norm], share: Share) -> Iterator[Collected]:
     """The mean and variance of each input of the norms that are in training mode."""
     seen: Collected = {}
 

@@ -30,6 +30,7 @@ from absdomain.certification.judge import Attack, Judge
 from absdomain.certification.question import Question
 from absdomain.certification.verdict import Verdict
 from absdomain.domain import AnyDomain, parse
+from absdomain.graph import freeze
 from absdomain.lowering import to_graph
 from absdomain.region import Region
 from absdomain.runtime.modes import check_module, copied
@@ -104,7 +105,7 @@ def certify(
     judge = Judge(
         original=original,
         exact=exact,
-        question=Question(given, given.freeze(), around, margins(labels.to(device), classes)),
+        question=Question(given, freeze(given), around, margins(labels.to(device), classes)),
         domains=chosen,
         every=every,
         attack=attack,

@@ -1,9 +1,13 @@
 """A network as a graph of operations, and graphs that compute the same."""
 
-from absdomain.graph.graph import Graph, Node, Step
+from absdomain.graph.digraph import Node
+from absdomain.graph.graph import Graph, Step
+from absdomain.graph.rewrite import freeze, fuse
 
 __all__ = [
     "Graph",
     "Node",
     "Step",
+    "freeze",
+    "fuse",
 ]

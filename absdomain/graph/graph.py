@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
 
-import torch
+import networkx
 from torch import Tensor
 
-from absdomain.kinds import Op, Shape
-from absdomain.runtime.precision import no_autocast
-
-if TYPE_CHECKING:
-    import networkx
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """One operation, applied to the activations of the nodes at these places; the input has no op."""
-
-    name: str
-    op: Op | None
-    args: tuple[int, ...]
-    shape: Shape  # of the output, without the batch
+from absdomain.graph.digraph import Node, drawn, ordered
+from absdomain.kinds import Op
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +24,43 @@ class Step:
 
 
 class Graph:
-    """x -> the last node's activation: a frozen sequence of nodes in topological order, the input first.
+    """x -> the output's activation: a frozen view of a networkx digraph, all of whose nodes the output needs.
 
-    Node k's arguments come before it. `nx` is the same as a networkx digraph, and `from_nx` reads one back.
+    A node of the digraph has `op` (the input has none) and `shape`, without the batch; where that is left out, it
+    follows from the op. An edge has `args`, the positions at which its end reads its start, (0,) where it has none.
+    Here `nodes` are in topological order, the input first and the output last, and refer to each other by place.
     """
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        if not nodes or nodes[0].op is not None:
-            raise ValueError("Graph: the first node is the input and has no op")
-        for place, node in enumerate(nodes[1:], 1):
-            if node.op is None or not node.args or not all(0 <= a < place for a in node.args):
-                raise ValueError(f"Graph: node {place} ({node.name!r}) needs an op and arguments that come before it")
-        if len({node.name for node in nodes}) < len(nodes):
-            raise ValueError("Graph: two nodes have the same name")
-        self.nodes = tuple(nodes)
+    nodes: tuple[Node, ...]
+    schedule: tuple[Step, ...]
+
+    def __init__(self, digraph: networkx.DiGraph[str], output: str | None = None) -> None:
+        """Reads a copy of the digraph up to `output`; without it, up to the one node that nobody reads.
+
+        Nodes that are added in an order of evaluation keep it. Raises ValueError, with the node's name, for a cycle, no
+        input or two, two outputs of which none is named, a node without op, an argument that is missing or there twice,
+        and a shape that is not its op's.
+        """
+        self.nodes = ordered(digraph, output)
         self.schedule = _schedule(self.nodes)
+
+    @staticmethod
+    def of(nodes: Sequence[Node]) -> Graph:
+        """x -> the last node's activation, with the nodes that it needs alone; each one's arguments come before it."""
+        return Graph(drawn(nodes), nodes[-1].name if nodes else None)
+
+    @staticmethod
+    def _made(nodes: Sequence[Node]) -> Graph:
+        """The graph of nodes that are known to be in order and needed."""
+        graph = Graph.__new__(Graph)
+        graph.nodes = tuple(nodes)
+        graph.schedule = _schedule(graph.nodes)
+        return graph
+
+    @cached_property
+    def nx(self) -> networkx.DiGraph[str]:
+        """The graph as a networkx digraph, which is frozen: `networkx.DiGraph(graph.nx)` is a copy to work on."""
+        return networkx.freeze(drawn(self.nodes))
 
     @property
     def input(self) -> Node:
@@ -90,62 +98,67 @@ class Graph:
         stem = name or type(op).__name__.lower()
         taken = name is None or any(node.name == name for node in self.nodes)
         node = Node(self._fresh(stem) if taken else stem, op, (last,), op.shape(self.output.shape))
-        return Graph((*self.nodes, node))
-
-    def up_to(self, place: int) -> Graph:
-        """x -> the activation of node number `place`, with the input and the nodes that it depends on alone."""
-        used = ancestors(self.nodes, place)
-        moved = {old: new for new, old in enumerate(used)}
-        kept = (self.nodes[old] for old in used)
-        return Graph([replace(node, args=tuple(moved[a] for a in node.args)) for node in kept])
+        return Graph._made((*self.nodes, node))
 
     def ending_in(self, op: Op) -> Graph:
         """The graph with another last operation on the same arguments; its node keeps its name."""
         shapes = [self.nodes[a].shape for a in self.output.args]
-        return Graph((*self.nodes[:-1], replace(self.output, op=op, shape=op.shape(*shapes))))
+        return Graph._made((*self.nodes[:-1], replace(self.output, op=op, shape=op.shape(*shapes))))
 
-    def freeze(self) -> Graph:
-        """The same function of detached copies of all weights, with |weights| ready and batch norm folded away.
+    def with_ops(self, ops: Mapping[str, Op]) -> Graph:
+        """The graph with these operations at the nodes of these names, on the same arguments; the shapes follow."""
+        unknown = ops.keys() - {node.name for node in self.nodes[1:]}
+        if unknown:
+            raise ValueError(f"with_ops: no node with an op is called {', '.join(map(repr, sorted(unknown)))}")
+        nodes = [self.input]
+        for node in self.nodes[1:]:
+            op, shapes = ops.get(node.name, node.op), [nodes[a].shape for a in node.args]
+            kept = op is node.op and shapes == [self.nodes[a].shape for a in node.args]
+            nodes.append(node if kept or op is None else replace(node, op=op, shape=op.shape(*shapes)))
+        return Graph._made(nodes)
 
-        For certification: later changes of the module do not reach it. A folded node's name is gone (`fuse`).
+    def subgraph(self, start: str | None = None, end: str | None = None) -> Graph:
+        """x -> the activation of node `end` where that of node `start` is x; by default the output and the input.
+
+        Raises ValueError where `end` reads something that does not come through `start`, and says what does.
         """
-        with torch.no_grad(), no_autocast():
-            fused = fuse(self)
-            return Graph([node if node.op is None else replace(node, op=node.op.freeze()) for node in fused.nodes])
+        first = self.input.name if start is None else start
+        last = self.output.name if end is None else end
+        for name in (first, last):
+            if name not in self.nx:
+                raise ValueError(f"subgraph: no node is called {name!r}; names are those of graph.nx")
+        needed = networkx.ancestors(self.nx, last) | {last}
+        if first not in needed:
+            raise ValueError(f"subgraph: {last!r} does not depend on {first!r}; name a node before it")
+        if first == self.input.name:
+            return self._part(needed)
+        part = needed & (networkx.descendants(self.nx, first) | {first})
+        around = [edge for edge in self.nx.in_edges(part - {first}) if edge[0] not in part]
+        if around:
+            source, reader = min(around)
+            raise ValueError(
+                f"subgraph: {reader!r} reads {source!r}, which does not come through {first!r}; all that {last!r} "
+                f"needs comes through {self._dominator(first, last)!r}, start there"
+            )
+        return self._part(part)
 
-    @property
-    def nx(self) -> networkx.DiGraph[str]:
-        """The graph as a networkx digraph: a node's `op` and `shape`, an edge's argument positions `args`."""
-        import networkx
+    def _dominator(self, first: str, last: str) -> str:
+        """The last node before `first` that is on every path from the input to `last`."""
+        above, before = networkx.immediate_dominators(self.nx, self.input.name), networkx.ancestors(self.nx, first)
+        while last not in before:
+            last = above[last]
+        return last
 
-        graph: networkx.DiGraph[str] = networkx.DiGraph()
-        for node in self.nodes:
-            graph.add_node(node.name, op=node.op, shape=node.shape)
-        for node in self.nodes:
-            for source in dict.fromkeys(node.args):
-                positions = tuple(i for i, a in enumerate(node.args) if a == source)
-                graph.add_edge(self.nodes[source].name, node.name, args=positions)
-        return graph
+    def _part(self, names: Collection[str]) -> Graph:
+        """The nodes of these names; the first of them, before which the others need nothing, becomes the input."""
+        kept = [place for place, node in enumerate(self.nodes) if node.name in names]
+        moved = {old: new for new, old in enumerate(kept)}
+        start, *rest = (self.nodes[old] for old in kept)
+        others = (replace(node, args=tuple(moved[a] for a in node.args)) for node in rest)
+        return Graph._made([replace(start, op=None, args=()), *others])
 
-    @staticmethod
-    def from_nx(graph: networkx.DiGraph[str]) -> Graph:
-        """The graph of a digraph as `nx` gives it: one node without op, the input, and one without successors."""
-        import networkx
-
-        ends = [name for name in graph if graph.out_degree(name) == 0]
-        if len(ends) != 1:
-            raise ValueError(f"Graph.from_nx: one output is needed, found {sorted(map(str, ends))}")
-        order = [name for name in networkx.topological_sort(graph) if name != ends[0]] + ends
-        place = {name: i for i, name in enumerate(order)}
-        nodes = []
-        for name in order:
-            slots = {i: place[p] for p in graph.predecessors(name) for i in graph.edges[p, name]["args"]}
-            args = tuple(slots[i] for i in sorted(slots))
-            nodes.append(Node(name, graph.nodes[name]["op"], args, graph.nodes[name]["shape"]))
-        return Graph(nodes)
-
-    def __reduce__(self) -> tuple[type[Graph], tuple[tuple[Node, ...]]]:
-        return Graph, (self.nodes,)
+    def __reduce__(self) -> tuple[Callable[[Sequence[Node]], Graph], tuple[tuple[Node, ...]]]:
+        return Graph._made, (self.nodes,)
 
     def _fresh(self, stem: str) -> str:
         names = {node.name for node in self.nodes}
@@ -156,36 +169,6 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"Graph({len(self.schedule)} ops, {self.input.shape} -> {self.output.shape})"
-
-
-def fuse(graph: Graph) -> Graph:
-    """x -> graph(x), with every affine op merged into the one before it where that is one op again (`Op.after`).
-
-    Dense after Dense, and batch norm or a scaling per channel after Dense or a convolution. Bounds can only become
-    tighter: an interval is not taken between the two. The merged node has the later name; the earlier one is gone, so
-    an op whose activation somebody else reads is left alone. The weights are copies of the present ones.
-    """
-    readers = Counter(a for node in graph.nodes for a in node.args)
-    nodes: list[Node | None] = []
-    for node in graph.nodes:
-        nodes.append(node)
-        if node.op is None or len(node.args) != 1 or readers[node.args[0]] != 1:
-            continue
-        previous = nodes[node.args[0]]
-        merged = None if previous is None or previous.op is None else node.op.after(previous.op)
-        if merged is not None and previous is not None:
-            nodes[-1], nodes[node.args[0]] = replace(node, op=merged, args=previous.args), None
-    place = {old: new for new, old in enumerate(i for i, node in enumerate(nodes) if node is not None)}
-    return Graph([replace(n, args=tuple(place[a] for a in n.args)) for n in nodes if n is not None])
-
-
-def ancestors(nodes: Sequence[Node], place: int) -> list[int]:
-    """The places that node `place` depends on and itself, ascending; the input is always among them."""
-    needed = {0, place}
-    for current in range(place, 0, -1):
-        if current in needed:
-            needed.update(nodes[current].args)
-    return sorted(needed)
 
 
 def _schedule(nodes: tuple[Node, ...]) -> tuple[Step, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from absdomain.graph.graph import Graph, Node
+from absdomain.graph.digraph import Node
+from absdomain.graph.graph import Graph
 from absdomain.kinds import Affine
 
 

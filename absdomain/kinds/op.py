@@ -44,6 +44,14 @@ class Op(ABC):
         return mapped(self, lambda t: t.detach().clone())
 
 
+def common(op: Op, shapes: tuple[Shape, ...]) -> Shape:
+    """The one shape of all arguments; ValueError where they have several, which torch would broadcast."""
+    if any(shape != shapes[0] for shape in shapes):
+        given = ", ".join(str(tuple(shape)) for shape in shapes)
+        raise ValueError(f"{type(op).__name__}: arguments of one shape are needed, got {given}")
+    return shapes[0]
+
+
 def metas(shapes: tuple[Shape, ...], like: Tensor | None = None) -> list[Tensor]:
     """Arguments of these shapes without values, of the dtype of `like`: to ask an op for its output's shape."""
     dtype = torch.get_default_dtype() if like is None else like.dtype

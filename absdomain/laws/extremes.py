@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain.attack import pgd
-from absdomain.graph import Graph
+from absdomain.graph import Graph, freeze
 from absdomain.laws.digits import value
 from absdomain.laws.drawing import normal
 from absdomain.lowering import to_graph
@@ -304,7 +304,7 @@ def _at_the_edge(draw: Drawn, module: nn.Sequential, images: Tensor, region: Reg
     generator = torch.Generator().manual_seed(draw.rng.getrandbits(32))
     worst = pgd(module, region(images), labels, steps=10, goal=-torch.inf, generator=generator).points[:1]
     logits = value(found.graph, worst[0])
-    computed = [run(worst)[0].tolist() for run in (found.graph, found.graph.freeze())]  # as it is, and with ops merged
+    computed = [run(worst)[0].tolist() for run in (found.graph, freeze(found.graph))]  # as it is, and with ops merged
     drift = max(abs(float(z - c)) for ours in computed for z, c in zip(logits, ours, strict=True))
     rival = max(z for j, z in enumerate(logits) if j != label)
     size = max(float(abs(logits[label])), float(last.bias.abs().max()))

@@ -138,7 +138,7 @@ class Growth:
         forks = self.rng.random() < 0.75
         while len(self.nodes) <= size:
             made = self.fork(made) if forks and self.rng.random() < 0.4 else self.step(made)
-        return Graph(self.nodes)
+        return Graph.of(self.nodes)
 
 
 def interval(op: Op, args: tuple[Bounds, ...]) -> Bounds:
@@ -156,16 +156,6 @@ def _without(i: int, shape: Shape) -> Shape:
 
 
 def branching(graph: Graph) -> bool:
-    """Whether an activation that the output depends on has two readers."""
-    alive = ancestors(graph)
-    read = [a for place in alive for a in graph.nodes[place].args]
+    """Whether an activation is read twice."""
+    read = [a for node in graph.nodes for a in node.args]
     return len(set(read)) < len(read)
-
-
-def ancestors(graph: Graph) -> set[int]:
-    """The places on which the output depends, its own among them."""
-    alive = {len(graph.nodes) - 1}
-    for place in range(len(graph.nodes) - 1, -1, -1):
-        if place in alive:
-            alive.update(graph.nodes[place].args)
-    return alive

@@ -74,9 +74,9 @@ def poisoned(domain: AnyDomain, rng: Random) -> Example:
     shape = problem.graph.input.shape
     factor = torch.ones(shape, dtype=torch.float64)
     factor.view(-1)[rng.randrange(prod(shape))] = rng.choice((torch.inf, torch.nan, 1e200))
-    first = Graph(problem.graph.nodes[:1]).then(Scale(factor), "poison").then(Scale(factor), "poison again")
+    first = Graph.of(problem.graph.nodes[:1]).then(Scale(factor), "poison").then(Scale(factor), "poison again")
     moved = [replace(n, args=tuple(a + 2 for a in n.args)) for n in problem.graph.nodes[1:]]
-    return replace(problem, graph=Graph([*first.nodes, *moved]))
+    return replace(problem, graph=Graph.of([*first.nodes, *moved]))
 
 
 def meeting(domain: AnyDomain, rng: Random) -> Example:
@@ -98,7 +98,7 @@ def meeting(domain: AnyDomain, rng: Random) -> Example:
     joined = growth.add(rng.choice((Add(), Add(), Concat(1), Product())), left, right)
     size = growth.nodes[joined].shape[0]
     growth.add(Dense(coefficients(rng, 3, size) / 2), joined)
-    return Example(Graph(growth.nodes), region)
+    return Example(Graph.of(growth.nodes), region)
 
 
 def solved(domain: AnyDomain, rng: Random) -> Example:
@@ -139,7 +139,7 @@ def curve(domain: AnyDomain, rng: Random) -> Example:
         if float(torch.maximum(ends.lower.abs(), ends.upper.abs()).max()) < _OVERFLOWING:
             break
     n, region = shape[0], Interval(box.lower, box.upper)
-    graph = Graph([Node("x", None, (), shape), Node("f", op, (0,), shape), Node("xf", Concat(1), (0, 1), (2 * n,))])
+    graph = Graph.of([Node("x", None, (), shape), Node("f", op, (0,), shape), Node("xf", Concat(1), (0, 1), (2 * n,))])
     below, above = op.support((box,))
     slopes = (torch.zeros_like(box.lower), op.chord((box,))[0], below[0], above[0], normal(rng, 2, *shape))
     usable = [s.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e6, 1e6) for s in slopes]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from absdomain.domain import Trace
+from absdomain.graph import freeze
 from absdomain.guarantee import Guarantee
 from absdomain.laws import drawing, matrices, optima, places, regions, witnesses
 from absdomain.laws.broken import at_most, equal, finite, holds, slack
@@ -60,7 +61,7 @@ def contains_where_branches_meet(domain: AnyDomain, problem: Example, rng: Rando
 
 def contains_when_frozen(domain: AnyDomain, problem: Example, rng: Random) -> None:
     """Bounds over the frozen graph, whose affine ops are merged, hold the values of the graph; of SOUND domains."""
-    trace = domain.propagate(problem.graph.freeze(), problem.region, problem.spec)
+    trace = domain.propagate(freeze(problem.graph), problem.region, problem.spec)
     finite(trace.lower, "bounds are finite")
     finite(trace.upper, "bounds are finite")
     if trace.guarantee == Guarantee.SOUND:

@@ -13,6 +13,7 @@ from torch import Tensor
 from absdomain.attack import inside
 from absdomain.certification.question import Answer, Question
 from absdomain.domain import Decision
+from absdomain.graph import freeze
 from absdomain.guarantee import Guarantee
 from absdomain.laws import digits, witnesses
 from absdomain.laws.broken import LawBroken, at_most, finite, holds, slack
@@ -93,7 +94,7 @@ def proves(domain: AnyDomain, problem: Example, rng: Random) -> None:
 
 
 def _asked(domain: AnyDomain, problem: Example, spec: Spec) -> Answer:
-    answer = Question(problem.graph, problem.graph.freeze(), problem.region, spec.to(problem.region.centre)).ask(domain)
+    answer = Question(problem.graph, freeze(problem.graph), problem.region, spec.to(problem.region.centre)).ask(domain)
     stated = answer.slack.shape == answer.decision.lower.shape and bool((answer.slack >= 0).all())
     holds(stated, "slack is a number >= 0 for each bound", f"{answer.slack}")
     return answer

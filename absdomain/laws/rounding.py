@@ -34,10 +34,12 @@ def extreme(domain: AnyDomain, rng: Random, dtype: torch.dtype = torch.float64) 
     while True:
         unit = 2.0 ** rng.choice((0, 0, 0, rng.randint(-draw.reach, draw.reach)))
         region = _region(rng, shape, unit, dtype)  # in some, every network overflows
-        graph = Graph([Node("x", None, (), shape)])
-        graph = graph if unit == 1 else graph.then(Scale(torch.tensor(1 / unit, dtype=dtype)), "unit")
+        nodes = [Node("x", None, (), shape)]
+        if unit != 1:
+            _add(nodes, Scale(torch.tensor(1 / unit, dtype=dtype)), 0)
         for _ in range(rng.randint(1, 3)):
-            graph = _layer(draw, graph)
+            _layer(draw, nodes)
+        graph = Graph.of(nodes)
         if bool(graph(region.project(region.centre)).isfinite().all()):
             return Example(graph, region, _spec(rng, prod(graph.output.shape), dtype))
 
@@ -78,32 +80,30 @@ def _spec(rng: Random, outputs: int, dtype: torch.dtype) -> Spec | None:
     return Spec(asked.C.to(dtype), asked.d.to(dtype))
 
 
-def _layer(draw: Drawn, graph: Graph) -> Graph:
+def _layer(draw: Drawn, nodes: list[Node]) -> None:
     """An affine op, what normalises or moves it, and an activation; or two branches that meet."""
     rng, width = draw.rng, draw.rng.randint(2, 4)
-    start = len(graph.nodes) - 1
-    graph = _branch(draw, graph, start, width)
+    start = len(nodes) - 1
+    left = _branch(draw, nodes, start, width)
     if rng.random() < 0.25:
-        left = len(graph.nodes) - 1
-        graph = _branch(draw, graph, start, width)
-        right = len(graph.nodes) - 1
-        graph = _with(graph, rng.choice((Add(), Add(), Product())), left, right)
-    return graph
+        right = _branch(draw, nodes, start, width)
+        _add(nodes, rng.choice((Add(), Add(), Product())), left, right)
 
 
-def _branch(draw: Drawn, graph: Graph, start: int, width: int) -> Graph:
-    rng, n = draw.rng, graph.nodes[start].shape[0]
-    graph = _with(graph, _dense(draw, n, width), start)
+def _branch(draw: Drawn, nodes: list[Node], start: int, width: int) -> int:
+    """The place of its last node."""
+    rng, n = draw.rng, nodes[start].shape[0]
+    last = _add(nodes, _dense(draw, n, width), start)
     if rng.random() < 0.3:
-        graph = _with(graph, _norm(draw, width), len(graph.nodes) - 1)
+        last = _add(nodes, _norm(draw, width), last)
     if rng.random() < 0.3:
         offset, factor = (torch.tensor(v, dtype=draw.dtype) for v in (rng.choice((0.1, -1e3, 2.0**20)), 1 / 3))
-        graph = graph.then(Scale(drawing.perhaps(rng, lambda: factor, 0.3), offset))
+        last = _add(nodes, Scale(drawing.perhaps(rng, lambda: factor, 0.3), offset), last)
     make = rng.choice((drawing.relu, drawing.relu, *drawing.NONLINEAR))
     if make in STEEP:
-        graph = graph.then(Clamp(-9.0, 9.0))
-    op = make(rng, graph.output.shape) if make is not drawing.product and rng.random() < 0.8 else None
-    return graph if op is None or isinstance(op, Max) else graph.then(op)
+        last = _add(nodes, Clamp(-9.0, 9.0), last)
+    op = make(rng, nodes[last].shape) if make is not drawing.product and rng.random() < 0.8 else None
+    return last if op is None or isinstance(op, Max) else _add(nodes, op, last)
 
 
 def _dense(draw: Drawn, n: int, width: int) -> Op:
@@ -124,11 +124,11 @@ def _norm(draw: Drawn, width: int) -> Op:
     return BatchNorm(made(mean), made(variance), made(normal(draw.rng, width)), shift, axes=0)
 
 
-def _with(graph: Graph, op: Op, *args: int) -> Graph:
-    """The graph with one more node, on these."""
-    shapes = [graph.nodes[a].shape for a in args]
-    name = f"{type(op).__name__.lower()}_{len(graph.nodes)}"
-    return Graph([*graph.nodes, Node(name, op, args, op.shape(*shapes))])
+def _add(nodes: list[Node], op: Op, *args: int) -> int:
+    """The place of one more node, on these."""
+    place = len(nodes)
+    nodes.append(Node(f"{type(op).__name__.lower()}_{place}", op, args, op.shape(*(nodes[a].shape for a in args))))
+    return place
 
 
 extreme_single = partial(extreme, dtype=torch.float32)

@@ -57,7 +57,7 @@ def expression(value: Any) -> str:
 
 def _graph(graph: Graph) -> str:
     lines = [f"    Node({n.name!r}, {expression(n.op)}, {n.args}, {n.shape})," for n in graph.nodes]
-    return "\n".join(["Graph([", *lines, "])"])
+    return "\n".join(["Graph.of([", *lines, "])"])
 
 
 def _domain(domain: object) -> str:

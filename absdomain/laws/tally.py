@@ -11,7 +11,7 @@ from absdomain.laws import witnesses
 from absdomain.laws.broken import Closest
 from absdomain.laws.drawing import generator
 from absdomain.laws.examples import Example
-from absdomain.laws.growth import ancestors, branching
+from absdomain.laws.growth import branching
 from absdomain.laws.tightness import Slack
 from absdomain.ops import Conv, ReLU
 from absdomain.region import Linf, Region
@@ -36,10 +36,9 @@ class Tally:
         self.tried[law] += 1
         self.problems += 1
         self.branching += branching(problem.graph)
-        alive = [problem.graph.nodes[p] for p in ancestors(problem.graph)]
-        kinds = {op_kind(node.op) for node in alive if node.op is not None}
+        kinds = {op_kind(step.op) for step in problem.graph.schedule}
         self.pairs.update((kind, region_kind(problem.region)) for kind in kinds)
-        read = [node.args[0] for node in alive if isinstance(node.op, ReLU)]
+        read = [step.args[0] for step in problem.graph.schedule if isinstance(step.op, ReLU)]
         if read:
             values = witnesses.activations(problem.graph, problem.region.sample(16, generator(Random(0))))
             for place in read:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import networkx
 from torch import fx, nn
 
 from absdomain.errors import UnsupportedOp
-from absdomain.graph.graph import Node
+from absdomain.graph.digraph import add
 from absdomain.kinds import Op, Shape
 from absdomain.lowering.export import Exported
 
 
 @dataclass(frozen=True)
 class Activation:
-    """The value of the graph's node number `place`."""
+    """The value of the graph's node of this name."""
 
-    place: int
+    name: str
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,30 @@ def lowers(*targets: str, sized: bool = False) -> Callable[[Rule], Rule]:
 
 
 class Builder:
-    """The nodes of a graph that is being made from a module's exported program."""
+    """The digraph that is being made from a module's exported program."""
 
     def __init__(self, module: nn.Module, exported: Exported, shape: Shape) -> None:
         self.module = module
         self.exported = exported
-        self.nodes = [Node("input", None, (), shape)]
-        self.names = {"input"}
+        self.digraph: networkx.DiGraph[str] = networkx.DiGraph()
+        self.digraph.add_node("input", shape=shape)
         self.counts: dict[str, int] = {}
         self.leaves: dict[str, bool] = {}
 
-    def fresh(self, place: str) -> str:
-        """A name that no node has: the place, or the place and a number."""
+    def add(self, place: str, op: Op, args: Sequence[str]) -> str:
+        """Adds a node for op(args); its name is the place, or the place and a number."""
         name, count = place, self.counts.get(place, 1)  # all numbers before it are taken
-        while name in self.names:
+        while name in self.digraph:
             count += 1
             name = f"{place}_{count}"
-        self.names.add(name)
         self.counts[place] = count
+        add(self.digraph, name, op, op.shape(*map(self.shape, args)), args)
         return name
+
+    def shape(self, name: str) -> Shape:
+        """The shape of a node's activation, without the batch."""
+        shape: Shape = self.digraph.nodes[name]["shape"]
+        return shape
 
     def is_leaf(self, path: str) -> bool:
         """Whether the module at this path has no parts but parametrisations."""
@@ -116,14 +122,11 @@ class Call:
 
     def apply(self, op: Op, *xs: Activation) -> Activation:
         """Adds a node for op(xs)."""
-        nodes = self.builder.nodes
-        args = tuple(x.place for x in xs)
-        nodes.append(Node(self.builder.fresh(self.place), op, args, op.shape(*(nodes[a].shape for a in args))))
-        return Activation(len(nodes) - 1)
+        return Activation(self.builder.add(self.place, op, [x.name for x in xs]))
 
     def shape_of(self, x: Activation) -> Shape:
         """The shape of an activation, without the batch."""
-        return self.builder.nodes[x.place].shape
+        return self.builder.shape(x.name)
 
     def unsupported(self, what: str, remedy: str) -> NoReturn:
         """Raises UnsupportedOp with the op, its place and the remedy."""

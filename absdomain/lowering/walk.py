@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from absdomain.errors import UnsupportedOp as UnsupportedOp
-from absdomain.graph import Graph, Node
-from absdomain.graph.graph import ancestors
+from absdomain.graph import Graph
 from absdomain.kinds import Shape
 from absdomain.kinds.live import Live
 from absdomain.lowering.agreement import Lowered, Part
@@ -64,34 +63,34 @@ class _Lowering:
 
     def lowered(self) -> Lowered:
         values: dict[fx.Node, Value] = {}
-        made: list[tuple[fx.Node, int]] = []  # each call that reads an activation, with the first place that it makes
+        made: list[tuple[fx.Node, int]] = []  # each call, with the number of nodes before those that it makes
         nodes = self.exported.nodes
         for node in nodes[:-1]:
             if node.op == "placeholder":
                 values[node] = self._placeholder(node)
             elif node.users:  # what nobody reads has no effect: the graph is functional
-                made.append((node, len(self.builder.nodes)))
+                made.append((node, len(self.builder.digraph)))
                 values[node] = self._call(node, values)
         outputs: Any = nodes[-1].args[0]
-        graph, place = self._ending(fx.node.map_arg(outputs, lambda n: values[n]))
+        graph = self._ending(fx.node.map_arg(outputs, lambda n: values[n]))
         constants = {node: value for node, value in values.items() if isinstance(value, Live)}
-        return Lowered(graph, nodes, constants, list(self._parts(graph, place, made, values)))
+        return Lowered(graph, nodes, constants, list(self._parts(graph, made, values)))
 
-    def _parts(
-        self, graph: Graph, place: dict[int, int], made: list[tuple[fx.Node, int]], values: dict[fx.Node, Value]
-    ) -> Iterator[Part]:
+    def _parts(self, graph: Graph, made: list[tuple[fx.Node, int]], values: dict[fx.Node, Value]) -> Iterator[Part]:
         """What each call has become, of what is left in the graph."""
-        steps = {step.place: step for step in graph.schedule}
-        ends = [*(start for _, start in made[1:]), len(self.builder.nodes)]
+        place = {node.name: number for number, node in enumerate(graph.nodes)}
+        steps = {graph.nodes[step.place].name: step for step in graph.schedule}
+        names = list(self.builder.digraph)
+        ends = [*(start for _, start in made[1:]), len(names)]
         for (node, start), end in zip(made, ends, strict=True):
             value = values[node]
             found = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
-            outputs = [(n, place[v.place]) for n, v in found if isinstance(v, Activation) and v.place in place]
+            outputs = [(n, place[v.name]) for n, v in found if isinstance(v, Activation) and v.name in place]
             if outputs:
-                yield Part(node, [steps[place[old]] for old in range(start, end) if old in place], outputs)
+                yield Part(node, [steps[name] for name in names[start:end] if name in steps], outputs)
 
-    def _ending(self, outputs: Sequence[Value]) -> tuple[Graph, dict[int, int]]:
-        """The graph, whose output comes last, with nothing that it does not need, and where each place went."""
+    def _ending(self, outputs: Sequence[Value]) -> Graph:
+        """The graph of the output that the program returns."""
         results = self.exported.program.graph_signature.output_specs
         changed = [result.target or "its input" for result in results if "MUTATION" in result.kind.name]
         if changed:
@@ -102,12 +101,9 @@ class _Lowering:
         if len(outputs) != 1 or not isinstance(outputs[0], Activation):
             raise UnsupportedOp(f"the module returns {len(outputs)} tensors; return one that depends on the input")
         (output,) = outputs
-        if output.place == 0:
+        if output.name == "input":
             raise UnsupportedOp("the module returns its input unchanged; there is nothing to bound")
-        used = ancestors(self.builder.nodes, output.place)
-        place = {old: new for new, old in enumerate(used)}
-        kept = [self.builder.nodes[old] for old in used]
-        return Graph([Node(n.name, n.op, tuple(place[a] for a in n.args), n.shape) for n in kept]), place
+        return Graph(self.builder.digraph, output.name)
 
     def _placeholder(self, node: fx.Node) -> Value:
         signature = self.exported.program.graph_signature
@@ -121,7 +117,7 @@ class _Lowering:
         if constant is not None:
             tensor = self.exported.program.constants[constant]
             return Live(lambda: tensor)
-        return Activation(0)
+        return Activation("input")
 
     def _call(self, node: fx.Node, values: dict[fx.Node, Value]) -> Value:
         args = fx.node.map_arg(node.args, lambda n: values[n])

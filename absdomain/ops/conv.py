@@ -39,6 +39,9 @@ class Conv(Affine):
         return self._convolve(xs[0], w, None)
 
     def shape(self, *shapes: Shape) -> Shape:
+        channels = self.weight.shape[1] * self.groups
+        if shapes[0][:1] != (channels,):
+            raise ValueError(f"Conv: {channels} channels are needed, as the weight has; got shape {shapes[0]}")
         sizes = zip(shapes[0][1:], self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
         return (len(self.weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes))
 

@@ -43,7 +43,10 @@ class Dense(Affine):
 
     def shape(self, *shapes: Shape) -> Shape:
         self._check(len(shapes[0]))
-        return (*shapes[0][:-1], self.weight.shape[-2])
+        m, n = self.weight.shape[-2:]
+        if shapes[0][-1:] != (n,):
+            raise ValueError(f"Dense: the last axis has {n} entries, as the weight has columns; got shape {shapes[0]}")
+        return (*shapes[0][:-1], m)
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         assert w is not None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds import Nonlinear, Shape, Slopes
+from absdomain.kinds.op import common
 from absdomain.linear import Bounds
 
 _TIE = 1e-3  # of the planes' largest distance: bounds that are nearer to each other count as equal
@@ -25,7 +26,7 @@ class Product(Nonlinear):
         return x * y
 
     def shape(self, *shapes: Shape) -> Shape:
-        return shapes[0]
+        return common(self, shapes)
 
     def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
         return slopes[0] * xs[0] + slopes[1] * xs[1]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.kinds import Nonlinear, Shape, Slopes
+from absdomain.kinds.op import common
 from absdomain.linear import Bounds
 
 _LEVELS = (0.25, 0.5, 0.75, 1.0)  # places in the box whose log-sum-exp is tried as a level: every level gives a bound
@@ -37,7 +38,7 @@ class LogSoftmax(Nonlinear):
         return -torch.logaddexp(torch.zeros_like(gap), gap)
 
     def shape(self, *shapes: Shape) -> Shape:
-        return shapes[0]
+        return common(self, shapes)
 
     def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
         return slopes[0] * xs[0] + others(slopes[1] * xs[1])

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.kinds import Affine, Shape
+from absdomain.kinds.op import common
 from absdomain.linear import Rows
 from absdomain.ops.conv import fits, spread
 
@@ -23,7 +24,7 @@ class Add(Affine):
         return sum(xs[1:], start=xs[0])
 
     def shape(self, *shapes: Shape) -> Shape:
-        return shapes[0]
+        return common(self, shapes)
 
     def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
         return (rows,) * len(shapes)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from absdomain.attack import Pgd
 from absdomain.certification import certify, summarise
 from absdomain.domain import AnyDomain
-from absdomain.graph import Graph
+from absdomain.graph import Graph, freeze
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.lowering import to_graph
 from absdomain.region import Region
@@ -61,7 +61,7 @@ class LayerWidths:
 
 def frozen(model: nn.Module, example: Tensor) -> Graph:
     """The model as a graph in double precision."""
-    return to_graph(copied(model).double().eval(), example.double()).freeze()
+    return freeze(to_graph(copied(model).double().eval(), example.double()))
 
 
 def layers(graph: Graph, domain: AnyDomain, region: Region) -> list[LayerWidths]:

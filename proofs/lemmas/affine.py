@@ -8,8 +8,7 @@ from math import prod
 
 import torch
 
-from absdomain.graph import Graph, Node
-from absdomain.graph.graph import fuse
+from absdomain.graph import Graph, Node, fuse
 from absdomain.kinds import Affine, Op, Shape
 from absdomain.linear import Bounds, Rows, bounds
 from absdomain.linear.patches import Columns
@@ -239,7 +238,7 @@ def fused_graph(shared: bool) -> Check:
                  Node("e", Scale(reals(world, "q", 1)), (5,), (1,))]  # fmt: skip
         if shared:
             nodes += [Node("f", Dense(reals(world, "p", 1, 2)), (2,), (1,)), Node("g", Add(), (6, 7), (1,))]
-        graph, x = Graph(nodes), reals(world, "x", 1, 2)
+        graph, x = Graph.of(nodes), reals(world, "x", 1, 2)
         found = fuse(graph)
         prove_zero(world, found(x) - graph(x), "the fused graph's value")
         names = ["x", "b", "c", "r", "e", "f", "g"] if shared else ["x", "c", "r", "e"]

@@ -20,7 +20,7 @@ from torch import Tensor
 from absdomain.domain import Domain, Trace
 from absdomain.graph import Graph, Node
 from absdomain.guarantee import Guarantee
-from absdomain.kinds import Affine, Nonlinear, Op, Slopes
+from absdomain.kinds import Affine, Nonlinear, Op, Shape, Slopes
 from absdomain.linear import Bounds
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import TERMS, Check, Lemma, Twin
@@ -39,6 +39,9 @@ class Letter(Affine):
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         raise NotImplementedError("a letter has no matrix")
 
+    def shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
+
     def __call__(self, *xs: Any) -> Any:
         return (self.name, *xs)
 
@@ -48,6 +51,9 @@ class Glyph(Nonlinear):
     """A nonlinear op as a letter."""
 
     name: str = ""
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
 
     def __call__(self, *xs: Any) -> Any:
         return (self.name, *xs)
@@ -97,7 +103,7 @@ def graphs(ops: int) -> Iterator[Graph]:
     for chosen in product(*choices):
         nodes = [Node("input", None, (), (1,))]
         nodes += [Node(f"f{i}", make(name=f"f{i}"), args, (1,)) for i, (make, args) in enumerate(chosen)]
-        yield Graph(nodes)
+        yield Graph.of(nodes)
 
 
 def homomorphic(run: Callable[[Graph, Region], Trace[Term]]) -> Check:

@@ -185,7 +185,7 @@ def margin(world: World) -> Graph:
     """x -> z_0 - z_1 for z = relu(W x) + (12/5, 0), the margin fused."""
     first, last = Dense(matrix(world, WEIGHTS)), Dense(matrix(world, ((1, -1),)), matrix(world, (OFFSET[0],)))
     nodes = [Node("input", None, (), (2,)), Node("z", first, (0,), (2,)), Node("h", ReLU(), (1,), (2,))]
-    return Graph([*nodes, Node("margin", last, (2,), (1,))])
+    return Graph.of([*nodes, Node("margin", last, (2,), (1,))])
 
 
 def ball(world: World) -> Linf:

@@ -20,7 +20,7 @@ from absdomain.trainers import losses
 
 def affine_graph(op: Dense) -> Graph:
     """x -> op(x) for one input."""
-    return Graph([Node("input", None, (), (1,)), Node("op", op, (0,), (3,))])
+    return Graph.of([Node("input", None, (), (1,)), Node("op", op, (0,), (3,))])
 
 
 def elided(sign: int = 1) -> Check:
@@ -62,7 +62,7 @@ def of_any_graph(world: World) -> None:
         (Node("w", Dense(numbers(6, 2), numbers(6)), (0,), (6,)), Node("s", Reshape((2, 3)), (1,), (2, 3))),
         (Node("w", Dense(numbers(4, 2)), (0,), (4,)),),
     ):
-        graph = Graph([Node("x", None, (), (2,)), *nodes])
+        graph = Graph.of([Node("x", None, (), (2,)), *nodes])
         z = graph(x).flatten(1)
         for batch in (1, 2):
             spec = Spec(numbers(batch, 2, z.shape[1]), numbers(batch, 2, start=5))

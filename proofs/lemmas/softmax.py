@@ -125,7 +125,7 @@ def differences(world: World) -> None:
     x, g, c = reals(world, "x", 1, 3), reals(world, "g", 1, 1), reals(world, "c", 1, 2)
     C = torch.cat([c, -c.sum(-1, keepdim=True)], -1)
     prove_zero(world, (C * (x - g)).sum() - (C * x).sum(), "differences")
-    graph = Graph([Node("x", None, (), (3,)), Node("y", LogSoftmax(), (0, 0), (3,))])
+    graph = Graph.of([Node("x", None, (), (3,)), Node("y", LogSoftmax(), (0, 0), (3,))])
     world.check(len(unshifted(graph, torch.tensor([[1.0, -1.0, 0.0]])).nodes) == 1, "a difference leaves the op out")
     world.check(len(unshifted(graph, torch.tensor([[1.0, -1.0, 0.5]])).nodes) == 2, "another functional does not")
 

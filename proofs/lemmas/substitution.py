@@ -159,8 +159,9 @@ def as_by_hand(graph: Graph, policy: Fixed, kind: type[Interval] = Interval) -> 
         true = by_hand(graph, region.box(), policy)
         domain = DeepPoly(slopes=policy)
         for place in range(1, len(graph.nodes)):
-            e = domain.propagate(Graph(graph.nodes[: place + 1]), region).output
-            known, name = true[graph.nodes[place].name], graph.nodes[place].name
+            name = graph.nodes[place].name
+            e = domain.propagate(graph.subgraph(end=name), region).output
+            known = true[name]
             free = replace(e, exact=None)
             for one in (e, free):
                 for found in (
@@ -196,7 +197,8 @@ def dual_by_hand(graph: Graph) -> Check:
         region, domain = box(graph.input.shape), Dual()
         true = by_hand(graph, region.box(), parallel)
         for place in range(1, len(graph.nodes)):
-            e, name = domain.propagate(Graph(graph.nodes[: place + 1]), region).output, graph.nodes[place].name
+            name = graph.nodes[place].name
+            e = domain.propagate(graph.subgraph(end=name), region).output
             ends = Bounds(domain.lower(e), domain.upper(e))
             for found in (domain.bounds(e), ends, domain.within(e, (ReLU(), 0)), domain.within(e, (ReLU(), 0), None)):
                 close(world, found, true[name], name)
@@ -222,10 +224,10 @@ def projected(world: World) -> None:
 def exact_hulls(world: World) -> None:
     """The first affine op has the region's own hull, after diagonal ops too; but not over a part of the region."""
     ball = L2(numbers(2, 3), 0.5)
-    first, scale = Dense(numbers(4, 3), numbers(4)), Dense(numbers(3, 3))
+    first, second = Dense(numbers(4, 3), numbers(4)), Dense(numbers(3, 4))
     e = backward.affine(first, backward.source(ball))
     close(world, backward.bounds(e), ball.image(first).box(), "the hull of a ball")
-    world.check(backward.known(e) is not None and backward.known(backward.affine(scale, e)) is None, "known of one op")
+    world.check(backward.known(e) is not None and backward.known(backward.affine(second, e)) is None, "known of one op")
     part = ReferenceSpace(ball, numbers(2, 3), numbers(2), -2.0)
     inside = backward.affine(first, backward.source(part))
     world.check(backward.known(inside) is None, "the hull over a part of the ball is not known")

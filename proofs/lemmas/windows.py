@@ -72,7 +72,7 @@ def chain(shape: Shape, *ops: Op | tuple[Op, tuple[int, ...]]) -> Graph:
     for place, item in enumerate(ops):
         op, args = item if isinstance(item, tuple) else (item, (place,))
         nodes.append(Node(f"n{place + 1}", op, args, op.shape(*(nodes[a].shape for a in args))))
-    return Graph(nodes)
+    return Graph.of(nodes)
 
 
 def close(world: World, found: Bounds, true: Bounds, what: str) -> None:
@@ -92,7 +92,7 @@ def of_the_matrix(graph: Graph) -> Check:
             [torch.zeros(1, prod(shape), dtype=torch.float64), torch.eye(prod(shape), dtype=torch.float64)]
         )
         for place in range(1, len(graph.nodes)):
-            part = Graph(graph.nodes[: place + 1])
+            part = graph.subgraph(end=graph.nodes[place].name)
             value = part(units.view(-1, *shape)).flatten(1)
             matrix, offset = (value[1:] - value[:1]).t(), value[0]
             ends = region.box()
@@ -132,7 +132,7 @@ def as_written_out(graph: Graph, domain: DeepPoly) -> Check:
     def check(world: World) -> None:
         shape = graph.input.shape
         for place in range(1, len(graph.nodes)):
-            part = Graph(graph.nodes[: place + 1])
+            part = graph.subgraph(end=graph.nodes[place].name)
             e = domain.propagate(part, box(shape)).output
             true = backward.bounds(domain.propagate(part, box(shape, Written)).output)
             close(world, backward.bounds(e), true, part.output.name)

@@ -109,7 +109,8 @@ def as_by_hand(graph: Graph, symbols: int | None) -> Check:
         ends = region.box()
         samples = [by_hand(graph, low, high, symbols) for low, high in zip(ends.lower, ends.upper, strict=True)]
         for place in range(1, len(graph.nodes)):
-            e, name = domain.propagate(Graph(graph.nodes[: place + 1]), region).output, graph.nodes[place].name
+            name = graph.nodes[place].name
+            e = domain.propagate(graph.subgraph(end=name), region).output
             pairs = [s[place].bounds(low, high) for s, low, high in zip(samples, ends.lower, ends.upper, strict=True)]
             true = Bounds(*(torch.stack(side) for side in zip(*pairs, strict=True)))
             for found in (domain.bounds(e), Bounds(domain.lower(e), domain.upper(e)), domain.within(e, (ReLU(), 0))):
@@ -147,7 +148,7 @@ def flattened(graph: Graph) -> Graph:
             value = op(units).flatten(1)
             op = Dense((value[1:] - value[:1]).t().contiguous(), value[0])
         nodes.append(Node(node.name, op, node.args, (prod(node.shape),)))
-    return Graph(nodes)
+    return Graph.of(nodes)
 
 
 def of_any_shape(graph: Graph, symbols: int | None) -> Check:
@@ -157,8 +158,8 @@ def of_any_shape(graph: Graph, symbols: int | None) -> Check:
         region, plain, domain = box(graph.input.shape), flattened(graph), Zonotope(symbols=symbols)
         flat = type(region)(region.lower.flatten(1), region.upper.flatten(1))
         for place in range(1, len(graph.nodes)):
-            found = domain.propagate(Graph(graph.nodes[: place + 1]), region).output
-            true = domain.propagate(Graph(plain.nodes[: place + 1]), flat).output
+            found = domain.propagate(graph.subgraph(end=graph.nodes[place].name), region).output
+            true = domain.propagate(plain.subgraph(end=plain.nodes[place].name), flat).output
             ends = domain.bounds(true)
             shaped = Bounds(*(end.view(len(end), *graph.nodes[place].shape) for end in (ends.lower, ends.upper)))
             close(world, domain.bounds(found), shaped, graph.nodes[place].name)
@@ -179,7 +180,7 @@ def concatenated(world: World) -> None:
         )
 
 
-SPLIT = Graph(
+SPLIT = Graph.of(
     [*RESIDUAL.nodes[:7], Node("n7", RESIDUAL.nodes[7].op, (2,), (2, 2, 2)), Node("n8", Add(), (6, 7), (2, 2, 2))]
 )
 BUDGETS = (None, 0, 1, 3, 6)

@@ -10,7 +10,7 @@ from absdomain.ops import Dense, ReLU
 
 def question(samples: int = 3) -> Question:
     weight = torch.tensor([[1.0, -2.0], [0.5, 1.0]], dtype=torch.float64)
-    graph = Graph([Node("x", None, (), (2,))]).then(Dense(weight, torch.zeros(2, dtype=torch.float64))).then(ReLU())
+    graph = Graph.of([Node("x", None, (), (2,))]).then(Dense(weight, torch.zeros(2, dtype=torch.float64))).then(ReLU())
     region = Linf(torch.linspace(-1, 1, 2 * samples, dtype=torch.float64).view(samples, 2), 0.1)
     return Question(graph, graph, region, halfspaces(torch.eye(2), torch.ones(2)))
 

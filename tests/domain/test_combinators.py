@@ -15,7 +15,7 @@ NODES = [
     Node("r", ReLU(), (1,), (2,)),
     Node("y", Dense(torch.tensor([[1.0, -1.0]])), (2,), (1,)),
 ]
-GRAPH, REGION = Graph(NODES), Linf(torch.zeros(1, 2), 1.0)
+GRAPH, REGION = Graph.of(NODES), Linf(torch.zeros(1, 2), 1.0)
 
 
 @pytest.mark.parametrize("moved", [1.5, -0.25, float("nan")])

@@ -126,7 +126,7 @@ def test_wider_balls_have_wider_interval_bounds() -> None:
 
 def dense_net(rng: Random, *sizes: int) -> tuple[Graph, list[Dense]]:
     """Dense layers of these sizes with ReLUs between them, and the layers."""
-    graph = Graph([Node("x", None, (), sizes[:1])])
+    graph = Graph.of([Node("x", None, (), sizes[:1])])
     layers = [Dense(normal(rng, m, n) / n**0.5, 0.3 * normal(rng, m)) for n, m in pairwise(sizes)]
     for place, layer in enumerate(layers):
         graph = graph.then(layer, f"z{place + 1}")

@@ -124,7 +124,7 @@ def test_a_chain_agrees_with_the_objective_written_out(region: Region) -> None:
     for seed in range(10):
         rng = Random(seed)
         sizes = [4, *(rng.randint(2, 6) for _ in range(3))]
-        graph, layers = Graph([Node("x", None, (), (4,))]), []
+        graph, layers = Graph.of([Node("x", None, (), (4,))]), []
         for place, (n, m) in enumerate(pairwise(sizes)):
             layers.append(dense(rng, m, n))
             graph = (graph if place == 0 else graph.then(ReLU())).then(layers[-1], f"z{place + 1}")
@@ -147,7 +147,7 @@ def test_a_residual_network_agrees_with_the_objective_written_out(region: Region
         one, two, three = dense(rng, 5, 4), dense(rng, 5, 5), dense(rng, 3, 5)
         nodes = [("z", one, (0,), 5), ("h", ReLU(), (1,), 5), ("w", two, (2,), 5), ("s", Add(), (3, 2), 5)]
         nodes += [("r", ReLU(), (4,), 5), ("o", three, (5,), 3)]
-        graph = Graph([Node("x", None, (), (4,)), *(Node(name, op, args, (m,)) for name, op, args, m in nodes)])
+        graph = Graph.of([Node("x", None, (), (4,)), *(Node(name, op, args, (m,)) for name, op, args, m in nodes)])
 
         def below(nu_s: Tensor, box: Bounds, one: Dense = one, two: Dense = two) -> Tensor:
             nu_1, conjugate = through_relu(nu_s @ two.weight + nu_s, box)

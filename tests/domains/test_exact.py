@@ -77,7 +77,7 @@ def test_two_neurons_have_their_exact_margin(text: str) -> None:
 def test_every_objective_is_solved_afresh() -> None:
     """HiGHS, given the last solution to start from, has returned it as the optimum of the next objective."""
     shift = Dense(torch.eye(3, dtype=torch.float64), tensor([-0.1, -0.3, -0.6]))
-    graph = Graph([Node("x", None, (), (3,))]).then(shift).then(ReLU())
+    graph = Graph.of([Node("x", None, (), (3,))]).then(shift).then(ReLU())
     region = Linf(tensor([[0.92, 0.81, 0.87]]), 0.3, clip=(0.0, 1.0))
     torch.testing.assert_close(
         ends(Exact(), Example(graph, region)), tensor([[[0.52, 0.21, 0.0]], [[0.9, 0.7, 0.4]]]), rtol=0, atol=CLOSE
@@ -123,7 +123,7 @@ def test_ops_of_any_number_of_pieces_are_exact(op: PiecewiseLinear) -> None:
     mix = Dense(tensor([[1.0, -2.0], [0.5, 1.0]]), tensor([0.0, 0.0]))
     grid = torch.linspace(0, 1, 401, dtype=torch.float64)
     for low, high in ((-3.0, 4.0), (-0.5, 0.5), (1.5, 4.0), (-4.0, -0.5)):
-        graph = Graph([Node("x", None, (), (2,))]).then(op).then(mix)
+        graph = Graph.of([Node("x", None, (), (2,))]).then(op).then(mix)
         region = Interval(tensor([[low, low]]), tensor([[high, high]]))
         x = low + (high - low) * grid
         values = graph(torch.cartesian_prod(x, x))
@@ -137,7 +137,7 @@ def test_ops_of_any_number_of_pieces_are_exact(op: PiecewiseLinear) -> None:
 
 def test_a_max_over_a_window_is_exact() -> None:
     mix = Dense(tensor([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]]), tensor([0.0, 0.1, 0.2]))
-    graph = Graph([Node("x", None, (), (2,))]).then(mix).then(Max(-1))
+    graph = Graph.of([Node("x", None, (), (2,))]).then(mix).then(Max(-1))
     grid = torch.linspace(-1, 1, 401, dtype=torch.float64)
     values = graph(torch.cartesian_prod(grid, grid))
     found = ends(Exact(), Example(graph, Interval(tensor([[-1.0, -1]]), tensor([[1.0, 1]]))))[:, 0]
@@ -180,7 +180,7 @@ def test_barely_unstable_neurons_get_no_binaries() -> None:
         Node("r", ReLU(), (5,), (3,)),
         Node("s", Add(), (3, 6), (3,)),
     ]
-    graph, region = Graph(nodes), Linf(tensor([[1.0]]), 3.0, clip=(0.0, 1.0))
+    graph, region = Graph.of(nodes), Linf(tensor([[1.0]]), 3.0, clip=(0.0, 1.0))
     least = graph(torch.linspace(0, 1, 10001, dtype=torch.float64).unsqueeze(1)).amin(0)
     lower = Exact().propagate(graph, region).lower[0]
     assert (lower <= least).all()
@@ -242,7 +242,7 @@ def test_a_decision_stops_at_the_first_row_that_fails(monkeypatch: pytest.Monkey
 
 
 def test_an_op_without_pieces_is_refused_but_where_its_box_is_a_point() -> None:
-    graph = Graph([Node("x", None, (), (1,))]).then(Square())
+    graph = Graph.of([Node("x", None, (), (1,))]).then(Square())
     wide, point = Linf(tensor([[1.0]]), 0.5), Linf(tensor([[1.0]]), 0.0)
     with pytest.raises(UnsupportedOp, match="Square is not piecewise linear"):
         _ = Exact().propagate(graph, wide).lower
@@ -317,7 +317,7 @@ def test_a_network_whose_hidden_layers_are_rescaled_is_not_proved(first: float, 
     for seed in range(3):
         draw = partial(drawing.normal, Random(seed))
         w, v, u = 3 * draw(3, 2), draw(2, 3), draw(1, 2)
-        graph = Graph([Node("x", None, (), (2,))]).then(Dense(w * first, -first * w.sum(1) / 2)).then(ReLU())
+        graph = Graph.of([Node("x", None, (), (2,))]).then(Dense(w * first, -first * w.sum(1) / 2)).then(ReLU())
         graph = graph.then(Dense(v * second)).then(ReLU()).then(Dense(u / (first * second)))
         value = graph(torch.cartesian_prod(grid, grid))
         trace = parse("exact").propagate(graph, Linf(torch.full((1, 2), 0.5, dtype=torch.float64), 0.5))

@@ -33,7 +33,7 @@ def tensor(values: Any) -> Tensor:
 def two_neurons() -> Graph:
     """relu(x_1 + x_2) + 2.4 and relu(x_1 - x_2)."""
     first, last = Dense(tensor(LAYERS[0]), tensor([0.0, 0])), Dense(tensor(LAYERS[1]), tensor([2.4, 0]))
-    return Graph([Node("x", None, (), (2,))]).then(first).then(ReLU()).then(last)
+    return Graph.of([Node("x", None, (), (2,))]).then(first).then(ReLU()).then(last)
 
 
 MARGIN = halfspaces(tensor([[1.0, -1]]), tensor([0.0]))
@@ -62,7 +62,7 @@ def test_two_neurons_have_the_margin_of_the_triangle(text: str) -> None:
 
 
 def test_one_neuron_has_its_hull() -> None:
-    trace = LP().propagate(Graph([Node("x", None, (), (1,))]).then(ReLU()), Linf(tensor([[1.0]]), 2.0))
+    trace = LP().propagate(Graph.of([Node("x", None, (), (1,))]).then(ReLU()), Linf(tensor([[1.0]]), 2.0))
     torch.testing.assert_close(torch.stack([trace.lower, trace.upper]), tensor([[[0.0]], [[3.0]]]), rtol=0, atol=1e-9)
 
 
@@ -117,7 +117,7 @@ def test_a_solver_that_fails_costs_tightness_alone(monkeypatch: pytest.MonkeyPat
 
 def test_numbers_that_are_unknown_or_beyond_the_solver_prove_nothing() -> None:
     for number in (torch.nan, torch.inf, 1e200):
-        graph = Graph([Node("x", None, (), (2,))]).then(Dense(tensor([[number, 1.0]]), tensor([0.0]))).then(ReLU())
+        graph = Graph.of([Node("x", None, (), (2,))]).then(Dense(tensor([[number, 1.0]]), tensor([0.0]))).then(ReLU())
         trace = LP().propagate(graph, Linf(tensor([[0.0, 0.0]]), 1.0))
         assert not bool((trace.lower > 0).any())
         assert not bool((trace.upper < 1).any())

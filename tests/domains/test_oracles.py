@@ -21,7 +21,7 @@ def tensor(values: object) -> Tensor:
 
 
 # Example 1: x = (1, 0), eps = 1, y = 0; z = (1, 1) in [-1, 3]^2 before the ReLU, so that the chord has slope 3/4.
-EXAMPLE_1 = Graph(
+EXAMPLE_1 = Graph.of(
     [
         Node("x", None, (), (2,)),
         Node("z", Dense(tensor([[1.0, 1.0], [1.0, -1.0]])), (0,), (2,)),
@@ -118,7 +118,7 @@ def test_example_1_over_all_lower_slopes(alpha: float) -> None:
 ])  # fmt: skip
 def test_example_2_interval_bounds_may_beat_crown(text: str, value: float) -> None:
     """relu(x) over [-1, 3]: 0 exactly; all lower slopes but 0 go below."""
-    graph = Graph([Node("x", None, (), (1,)), Node("h", ReLU(), (0,), (1,))])
+    graph = Graph.of([Node("x", None, (), (1,)), Node("h", ReLU(), (0,), (1,))])
     trace = parse(text).propagate(graph, Interval(tensor([[-1.0]]), tensor([[3.0]])))
     assert trace.lower.item() == pytest.approx(value, abs=1e-9)
     assert trace.upper.item() == pytest.approx(3.0, abs=1e-9)

@@ -25,7 +25,7 @@ D64 = torch.float64
 
 def wide(rng: Random, *sizes: int) -> Graph:
     """Dense layers of these sizes with ReLUs between them."""
-    graph = Graph([Node("x", None, (), sizes[:1])])
+    graph = Graph.of([Node("x", None, (), sizes[:1])])
     for place, (n, m) in enumerate(pairwise(sizes)):
         graph = (graph if place == 0 else graph.then(ReLU())).then(dense(rng, m, n))
     return graph
@@ -108,7 +108,8 @@ def test_the_objective_is_exact_over_the_estimated_boxes() -> None:
             boxes.append(domain.within(e, (ReLU(), 0)))
             e = domain.relax(ReLU(), (e,), None)
     near(domain.lower(e)[0], objective_of_a_chain(layers, region, boxes, eye(3)))
-    exact = Dual().propagate(Graph([Node("x", None, (), (30,))]).then(layers[0]).then(ReLU()).then(layers[1]), region)
+    graph = Graph.of([Node("x", None, (), (30,))]).then(layers[0]).then(ReLU()).then(layers[1])
+    exact = Dual().propagate(graph, region)
     assert not torch.allclose(boxes[1].lower, exact.lower)
 
 
@@ -120,7 +121,7 @@ def test_branches_meet_row_by_row_and_relaxations_draw_alone() -> None:
     ratios = []
     for seed in range(60):
         same, other = (
-            Graph([*first, Node("g", op, (1,), (60,)), Node("m", minus, (place,), (60,)), total]).then(rows)
+            Graph.of([*first, Node("g", op, (1,), (60,)), Node("m", minus, (place,), (60,)), total]).then(rows)
             for op, place in ((ReLU(), 2), (LeakyReLU(0.1), 3))
         )
         assert float(sketched(same, seed).box().radius.abs().max()) < 1e-12

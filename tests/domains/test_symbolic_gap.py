@@ -55,7 +55,7 @@ def phi_sound(z: Tensor, v: Tensor) -> Tensor:
 
 def dense_net(rng: Random, *sizes: int) -> tuple[Graph, list[Dense]]:
     """Dense layers of these sizes with ReLUs between them: z1, h1, z2, h2, ..."""
-    graph = Graph([Node("x", None, (), sizes[:1])])
+    graph = Graph.of([Node("x", None, (), sizes[:1])])
     layers = [Dense(normal(rng, m, n) / n**0.5, 0.3 * normal(rng, m)) for n, m in pairwise(sizes)]
     for place, layer in enumerate(layers, start=1):
         graph = graph.then(layer, f"z{place}")

@@ -78,7 +78,7 @@ def picked(index: int) -> Dense:
 
 def two_branches() -> Graph:
     """(|x_0| - |x_1|) / 2, written relu(x_0) - relu(x_1) - (x_0 - x_1) / 2."""
-    return Graph([
+    return Graph.of([
         Node("x", None, (), (2,)),
         Node("z0", picked(0), (0,), (1,)), Node("h0", ReLU(), (1,), (1,)),
         Node("z1", picked(1), (0,), (1,)), Node("h1", ReLU(), (3,), (1,)),
@@ -97,7 +97,7 @@ def test_symbols_of_two_relaxations_are_two(symbols: int | None) -> None:
 
 def test_a_symbol_that_comes_by_two_ways_is_one() -> None:
     """relu(x) - relu(x) is 0."""
-    graph = Graph([
+    graph = Graph.of([
         Node("x", None, (), (2,)), Node("h", ReLU(), (0,), (2,)),
         Node("minus", Dense(-torch.eye(2, dtype=D64)), (1,), (2,)), Node("y", Add(), (1, 2), (2,)),
     ])  # fmt: skip
@@ -152,7 +152,7 @@ def test_what_a_tie_keeps_does_not_depend_on_the_batch() -> None:
     torch.manual_seed(0)
     w, share, half = torch.randn(1, 300) / 17, torch.rand(8, 1), torch.randn(16, 300) * 0.1
     first = torch.cat([share * w, (1 - share) * w], 1)
-    graph = Graph([Node("x", None, (), (600,))])
+    graph = Graph.of([Node("x", None, (), (600,))])
     for op in (Dense(first), ReLU(), Dense(torch.randn(4, 8)), Dense(torch.randn(2, 4))):
         graph = graph.then(op)
     x, domain = torch.cat([half, half], 1), Zonotope(symbols=3)
@@ -162,7 +162,7 @@ def test_what_a_tie_keeps_does_not_depend_on_the_batch() -> None:
 
 
 def test_settled_neurons_have_no_symbol() -> None:
-    graph = Graph([Node("x", None, (), (2,)), Node("h", ReLU(), (0,), (2,))])
+    graph = Graph.of([Node("x", None, (), (2,)), Node("h", ReLU(), (0,), (2,))])
     output = Zonotope().propagate(graph, Linf(tensor([[2.0, -2.0], [5.0, 3.0]]), 1.0)).output
     assert output.noise == ()
     assert output.slack is None
@@ -202,7 +202,7 @@ class Half(Linf):
 @pytest.mark.parametrize("text", ["zonotope", "dual", "deeppoly(slopes=parallel)", "zonotope & zonotope"])
 def test_relaxations_are_over_the_whole_region_and_bounds_over_the_part(text: str) -> None:
     """relu(x) - x on [-1, 1] is -x / 2 + 1/4 -+ 1/4, which on [0, 1] reaches from -1/2 to 1/2."""
-    graph = Graph([
+    graph = Graph.of([
         Node("x", None, (), (1,)), Node("h", ReLU(), (0,), (1,)), Node("minus", Dense(tensor([[-1.0]])), (0,), (1,)),
         Node("y", Add(), (1, 2), (1,)),
     ])  # fmt: skip
@@ -216,7 +216,7 @@ def test_a_zonotope_is_trained_through() -> None:
     torch.manual_seed(1)
     sizes = (4, 16, 16, 1)
     layers = [Dense((torch.randn(m, n) / n**0.5).requires_grad_(), torch.zeros(m)) for n, m in pairwise(sizes)]
-    graph = Graph([Node("x", None, (), (4,))])
+    graph = Graph.of([Node("x", None, (), (4,))])
     for layer in layers:
         graph = graph.then(layer) if layer is layers[-1] else graph.then(layer).then(ReLU())
     optimiser = torch.optim.Adam([layer.weight for layer in layers], lr=0.02)

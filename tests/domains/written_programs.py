@@ -15,7 +15,7 @@ from absdomain.ops import Dense, ReLU
 def dense_net(rng: Random, *sizes: int) -> tuple[Graph, list[Dense]]:
     """Dense layers of these sizes with ReLUs between them, and the layers."""
     layers = [Dense(normal(rng, m, n) / n**0.5, 0.3 * normal(rng, m)) for n, m in pairwise(sizes)]
-    graph = Graph([Node("x", None, (), sizes[:1])])
+    graph = Graph.of([Node("x", None, (), sizes[:1])])
     for place, layer in enumerate(layers):
         graph = graph.then(layer, f"z{place + 1}")
         graph = graph if layer is layers[-1] else graph.then(ReLU())

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 import absdomain
 from absdomain.domains import Box
-from absdomain.graph.graph import fuse
+from absdomain.graph import fuse
 
 CHAINS = {
     "dense after dense": (nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3)), (4,), 1),

@@ -35,7 +35,7 @@ def network(seed: int, dtype: torch.dtype, width: int = 6) -> Graph:
     nodes = [Node("x", None, (), (4,))]
     for place, op in enumerate(chain):
         nodes.append(Node(f"n{place}", op, (place,), op.shape(nodes[-1].shape)))
-    return Graph(nodes)
+    return Graph.of(nodes)
 
 
 @DTYPES
@@ -62,7 +62,7 @@ def test_a_box_of_the_smallest_numbers_loses_none(text: str, dtype: torch.dtype)
     t = torch.nextafter(torch.zeros(1, dtype=dtype), torch.ones(1, dtype=dtype)).item()
     lower = torch.tensor([[t, -2 * t, 0.0, 3 * t]], dtype=dtype)
     upper = torch.tensor([[2 * t, -t, t, 6 * t]], dtype=dtype)
-    graph = Graph([Node("x", None, (), (4,)), Node("y", Dense(torch.eye(4, dtype=dtype)), (0,), (4,)),
+    graph = Graph.of([Node("x", None, (), (4,)), Node("y", Dense(torch.eye(4, dtype=dtype)), (0,), (4,)),
                    Node("z", ReLU(), (1,), (4,))])  # fmt: skip
     trace = parse(text).propagate(graph, Interval(lower, upper))
     assert bool((trace.lower <= lower.relu()).all())
@@ -74,7 +74,7 @@ def test_a_box_of_the_smallest_numbers_loses_none(text: str, dtype: torch.dtype)
 def test_a_small_ball_keeps_its_radius(kind: Callable[[Tensor, float], Region], dtype: torch.dtype) -> None:
     """Squares of its coefficients are too small for floats."""
     eps = 1e-200 if dtype == torch.float64 else 1e-30
-    graph = Graph([Node("x", None, (), (4,)), Node("y", Dense(torch.ones(1, 4, dtype=dtype)), (0,), (1,))])
+    graph = Graph.of([Node("x", None, (), (4,)), Node("y", Dense(torch.ones(1, 4, dtype=dtype)), (0,), (1,))])
     reach = eps * (2 if kind is L2 else 1)
     for text in SOUND:
         trace = parse(text).propagate(graph, kind(torch.zeros(1, 4, dtype=dtype), eps))

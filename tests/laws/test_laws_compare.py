@@ -51,7 +51,7 @@ def test_what_is_no_theorem_is_not_asserted(one: str, other: str) -> None:
 
 
 def test_a_theorem_about_relu_is_not_asserted_of_other_ops() -> None:
-    graph = Graph([Node("x", None, (), (2,)), Node("y", LeakyReLU(0.1), (0,), (2,))])
+    graph = Graph.of([Node("x", None, (), (2,)), Node("y", LeakyReLU(0.1), (0,), (2,))])
     assert theorem(parse("deeppoly(slopes=zero)"), parse("box"), graph) is None
     assert theorem(parse("box & deeppoly"), parse("box"), graph) == "product_of_monotone"
 
@@ -72,7 +72,7 @@ class Guess(High):
 
 def test_two_domains_that_cannot_both_be_right_are_told_and_heuristics_are_spared() -> None:
     region = Linf(torch.zeros(1, 1, dtype=torch.float64), 1.0)
-    graph = Graph([Node("x", None, (), (1,))]).then(ReLU())
+    graph = Graph.of([Node("x", None, (), (1,))]).then(ReLU())
     with pytest.raises(LawBroken, match=r"overlap.*High|overlap.*high"):
         compare([Box(), High()], graph, region)
     compare([Box(), Guess()], graph, region)
@@ -94,7 +94,7 @@ def test_the_measures_are_those_of_the_definition() -> None:
     """x in [-1, 3] around 1, y = relu(x - 1) in [0, 2] around 0: the interval's centre is 1."""
     region = Linf(torch.ones(1, 1, dtype=torch.float64), 2.0)
     one = torch.ones(1, 1, dtype=torch.float64)
-    graph = Graph([Node("x", None, (), (1,))]).then(Dense(one, -one[0]), "z").then(ReLU(), "y").then(Dense(one), "w")
+    graph = Graph.of([Node("x", None, (), (1,))]).then(Dense(one, -one[0]), "z").then(ReLU(), "y").then(Dense(one), "w")
     found = compare([Box(), parse("deeppoly(slopes=parallel)")], graph, region)
     at = dict(zip(found.nodes, found.layers, strict=True))
     assert [layer.width for layer in at["z"]] == [4.0, 4.0]
@@ -111,9 +111,9 @@ def test_the_measures_are_those_of_the_definition() -> None:
 def test_a_domain_that_misses_the_value_at_the_centre_is_told() -> None:
     region = Linf(torch.zeros(1, 1, dtype=torch.float64), 1.0)
     with pytest.raises(LawBroken, match=r"lower <= f\(x\)"):
-        compare([High()], Graph([Node("x", None, (), (1,))]).then(ReLU()), region)
+        compare([High()], Graph.of([Node("x", None, (), (1,))]).then(ReLU()), region)
     with pytest.raises(ValueError, match="at least one"):
-        compare([], Graph([Node("x", None, (), (1,))]).then(ReLU()), region)
+        compare([], Graph.of([Node("x", None, (), (1,))]).then(ReLU()), region)
 
 
 class Tight(Box):
@@ -132,12 +132,12 @@ def test_a_domain_that_misses_values_near_the_corners_is_told() -> None:
 
 def test_over_a_point_there_is_no_second_metric() -> None:
     region = Linf(torch.ones(1, 2, dtype=torch.float64), 0.0)
-    found = compare([Box()], Graph([Node("x", None, (), (2,))]).then(ReLU()), region)
+    found = compare([Box()], Graph.of([Node("x", None, (), (2,))]).then(ReLU()), region)
     assert all(math.isnan(layer.metric2) and layer.metric1 == 0 for (layer,) in found.layers)
 
 
 def test_a_specification_is_bounded_fused_and_apart() -> None:
-    graph = Graph([Node("x", None, (), (3,))]).then(Dense(drawing.normal(Random(0), 4, 3))).then(ReLU())
+    graph = Graph.of([Node("x", None, (), (3,))]).then(Dense(drawing.normal(Random(0), 4, 3))).then(ReLU())
     graph = graph.then(Dense(drawing.normal(Random(1), 3, 4)))
     region = Linf(drawing.normal(Random(2), 2, 3), 0.5)
     found = compare([Box(), DeepPoly()], graph, region, margins(torch.tensor([0, 2]), 3))

@@ -323,7 +323,7 @@ def test_half_of_the_graphs_branch() -> None:
 def test_an_activation_may_have_no_axis(text: str) -> None:
     """A sum over all axes, and a nonlinear op after it."""
     torch.manual_seed(0)
-    graph = Graph([Node("x", None, (), (3,))]).then(Dense(torch.randn(4, 3, dtype=torch.float64))).then(ReLU())
+    graph = Graph.of([Node("x", None, (), (3,))]).then(Dense(torch.randn(4, 3, dtype=torch.float64))).then(ReLU())
     graph = graph.then(Sum((1,))).then(Scale(None, torch.tensor(-1.0, dtype=torch.float64))).then(ReLU())
     region = Linf(torch.randn(2, 3, dtype=torch.float64), 0.3)
     trace = parse(text).propagate(graph, region)

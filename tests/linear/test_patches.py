@@ -93,7 +93,7 @@ def stack(rng: Random, axes: int = 2, size: int = 8) -> Graph:
         add(Reshape((prod(nodes[-1].shape),)), len(nodes) - 1)
         add(Dense(normal(rng, 4, nodes[-1].shape[0]) / 4, normal(rng, 4)), len(nodes) - 1)
     add(ReLU(), len(nodes) - 1)
-    return Graph(nodes)
+    return Graph.of(nodes)
 
 
 def point(graph: Graph, rng: Random, batch: int = 2) -> Tensor:
@@ -212,7 +212,7 @@ def test_a_convolution_reads_zeros_outside_its_argument_and_not_what_would_be_th
         nodes.append(
             Node(name, Conv(normal(rng, 2, 2, 3, 3), normal(rng, 2), padding=(1, 1)), (len(nodes) - 1,), shape)
         )
-    graph = Graph(nodes)
+    graph = Graph.of(nodes)
     x = point(graph, rng)
 
     def outside() -> float:
@@ -267,7 +267,7 @@ def test_a_region_that_does_not_ask_for_columns_is_given_none(text: str) -> None
     domain, few = parse(text), 0
     for seed in range(60):
         rng = Random(seed)
-        graph = Graph([Node("x", None, (), (3,))])
+        graph = Graph.of([Node("x", None, (), (3,))])
         for n, m in ((3, 8), (8, 6)):
             graph = graph.then(Dense(normal(rng, m, n))).then(ReLU())
         graph = graph.then(Dense(normal(rng, 2, 6)))
@@ -284,7 +284,7 @@ def test_a_region_that_does_not_ask_for_columns_is_given_none(text: str) -> None
 def test_a_region_that_does_not_ask_for_columns_is_given_none_where_it_is_asked(shape: Shape) -> None:
     """Bounds of one neuron, of as many as there are samples, and of those of one sample."""
     rng = Random(0)
-    graph = Graph([Node("x", None, (), shape)])
+    graph = Graph.of([Node("x", None, (), shape)])
     graph = graph.then(conv(rng, shape) if len(shape) > 1 else Dense(normal(rng, 9, 6))).then(ReLU())
     ball = Linf(point(graph, rng, batch=3), 0.2)
     mine, exact = (DeepPoly().propagate(graph, region).output for region in (Own(ball), ball))
@@ -315,7 +315,7 @@ def test_ops_that_know_nothing_of_windows_are_given_none(monkeypatch: pytest.Mon
         nodes = [Node("x", None, (), shape)]
         for op in (conv(rng, shape, same=True), ReLU(), Mirror(), conv(rng, shape, same=True), ReLU()):
             nodes.append(Node(str(len(nodes)), op, (len(nodes) - 1,), shape))
-        graph = Graph(nodes)
+        graph = Graph.of(nodes)
         region = REGIONS["linf"](point(graph, rng, batch=5))  # as many columns as samples, in other places
         patches = all_bounds(DeepPoly(), graph, region)
         with monkeypatch.context() as dense:

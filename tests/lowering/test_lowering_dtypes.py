@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from absdomain import Graph, Linf, Node, UnsupportedOp, ops, parse, to_graph
+from absdomain import Graph, Linf, Node, UnsupportedOp, freeze, ops, parse, to_graph
 from absdomain.ops import Dense, ReLU, Scale, Sigmoid
 from tests.written import Written, parameter
 
@@ -84,7 +84,7 @@ def test_bounds_have_the_dtype_of_the_region_and_hold_the_values(
         points = torch.stack([module(p) for p in region.sample(6)])
     room = 2000 * torch.finfo(dtype).eps * (1 + points.abs())
     for domain in map(parse, DOMAINS):
-        for used in (graph, graph.freeze()):
+        for used in (graph, freeze(graph)):
             trace = domain.propagate(used, region)
             assert trace.lower.dtype == trace.upper.dtype == dtype, domain
             assert (trace.lower <= points + room).all() and (points <= trace.upper + room).all(), domain
@@ -111,7 +111,7 @@ def test_a_graph_follows_its_module_from_single_to_double_precision() -> None:
 @pytest.mark.parametrize("text", DOMAINS)
 def test_offsets_and_factors_in_double_precision_serve_a_graph_in_single(text: str) -> None:
     wide, number = torch.rand(3, dtype=torch.float64), torch.tensor(2.0, dtype=torch.float64)
-    graph = Graph([Node("x", None, (), (3,))]).then(Dense(torch.rand(3, 3), torch.rand(3)))
+    graph = Graph.of([Node("x", None, (), (3,))]).then(Dense(torch.rand(3, 3), torch.rand(3)))
     for factor, offset in ((wide, wide), (None, number), (number, None), (wide, number)):
         graph = graph.then(Scale(factor, offset)).then(ReLU()).then(Scale(None, offset)).then(Sigmoid())
     x = torch.rand(2, 3)

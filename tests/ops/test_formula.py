@@ -16,7 +16,7 @@ from torch import Tensor
 
 from absdomain import Linf, ops
 from absdomain.domains import Box, DeepPoly
-from absdomain.graph import Graph, Node
+from absdomain.graph import Graph, Node, freeze
 from absdomain.kinds import Bracketed, Elementwise, Op, Shape
 from absdomain.laws import check_domain, check_op, domains
 from absdomain.laws.domains import DomainLaw
@@ -242,11 +242,11 @@ def test_a_formula_has_a_repr_and_lives_in_a_frozen_graph() -> None:
     assert repr(op) == "from_sympy(sympy.sympify('x*tanh(log(exp(x) + 1))'))"
     again = eval(repr(op), {"Elementwise": Elementwise, "sympy": sympy})
     weights = torch.randn(2, 3, dtype=torch.float64)
-    graph = Graph([Node("x", None, (), (3,)), Node("mish", op, (0,), (3,)), Node("head", Dense(weights), (1,), (2,))])
+    graph = Graph.of([Node("x", None, (), (3,))]).then(op, "mish").then(Dense(weights), "head")
     points = torch.randn(5, 3, dtype=torch.float64)
-    torch.testing.assert_close(graph.freeze()(points), F.linear(F.mish(points), weights))
+    torch.testing.assert_close(freeze(graph)(points), F.linear(F.mish(points), weights))
     torch.testing.assert_close(again(points), F.mish(points))
-    trace = DeepPoly().propagate(graph.freeze(), Linf(points, 0.1))
+    trace = DeepPoly().propagate(freeze(graph), Linf(points, 0.1))
     assert (trace.lower <= graph(points)).all() and (graph(points) <= trace.upper).all()
 
 

@@ -147,4 +147,4 @@ def test_an_allowance_counts_what_the_formula_loses() -> None:
     """x -> cosh(x) - sinh(x) is 0 to floats at 40, and off by u e^40: a thousand times its rounding is no bound."""
     nodes = [Node("x", None, (), (1,)), Node("f", op("cosh less sinh"), (0,), (1,))]
     region = Linf(torch.full((1, 1), 40.0, dtype=torch.float64), 0.0)
-    assert allowance(Graph(nodes), region).item() > math.exp(40) * 2**-53
+    assert allowance(Graph.of(nodes), region).item() > math.exp(40) * 2**-53

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from absdomain import Linf, certify, ops, to_graph
+from absdomain import Linf, certify, freeze, ops, to_graph
 from absdomain.certification import Status
 from absdomain.certification.verdict import Reason
 from absdomain.domains import Box, DeepPoly
@@ -233,7 +233,7 @@ def test_a_pole_in_the_box_is_unknown_and_its_node_is_named() -> None:
 
 
 def test_the_allowance_for_rounding_is_finite_where_the_bounds_avoid_the_pole() -> None:
-    graph = to_graph(Quotient(2.0).double(), torch.rand(2, 3, dtype=torch.float64)).freeze()
+    graph = freeze(to_graph(Quotient(2.0).double(), torch.rand(2, 3, dtype=torch.float64)))
     room = allowance(graph, Linf(torch.rand(2, 3, dtype=torch.float64), 0.05))
     assert (room < 1e-12).all()
 

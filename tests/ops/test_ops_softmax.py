@@ -70,7 +70,7 @@ def by_pairs(logits: Graph) -> Graph:
         Node("odds", Scale(None, one), (last + 6,), (n,)), Node("log", Log(floor=1.0), (last + 7,), (n,)),
         Node("log_softmax", Scale(-one, None), (last + 8,), (n,)),
     ]  # fmt: skip
-    return Graph([*logits.nodes, *nodes])
+    return Graph.of([*logits.nodes, *nodes])
 
 
 def network(classes: int) -> Graph:
@@ -81,7 +81,7 @@ def network(classes: int) -> Graph:
 
 def whole(logits: Graph) -> Graph:
     last = len(logits.nodes) - 1
-    return Graph([*logits.nodes, Node("log_softmax", LogSoftmax(), (last, last), logits.output.shape)])
+    return Graph.of([*logits.nodes, Node("log_softmax", LogSoftmax(), (last, last), logits.output.shape)])
 
 
 @pytest.mark.parametrize("radius", [0.01, 0.2, 1.0])
@@ -120,9 +120,9 @@ def test_other_functionals_are_asked_of_the_op_itself() -> None:
     assert unshifted(graph, C) is graph
     torch.testing.assert_close(spec.of(graph)(x), (C @ graph(x).unsqueeze(-1)).squeeze(-1))
     assert unshifted(graph.then(ReLU()), C[:, :1]).output.name == "relu_1"
-    rows = Graph([Node("x", None, (), (2, 2)), Node("y", LogSoftmax(), (0, 0), (2, 2))])
+    rows = Graph.of([Node("x", None, (), (2, 2)), Node("y", LogSoftmax(), (0, 0), (2, 2))])
     assert unshifted(rows, torch.tensor([[[1.0, 0.0, -1.0, 0.0]]])) is rows, "a difference across two softmaxes"
-    two = Graph([Node("x", None, (), (3,)), Node("a", Scale(2 * torch.ones(()), None), (0,), (3,)),
+    two = Graph.of([Node("x", None, (), (3,)), Node("a", Scale(2 * torch.ones(()), None), (0,), (3,)),
                  Node("y", LogSoftmax(), (1, 0), (3,))])  # fmt: skip
     assert unshifted(two, torch.tensor([[[1.0, -1.0, 0.0]]])) is two, "of two arguments"
 

@@ -52,7 +52,7 @@ def chain(length: int) -> Graph:
     for i in range(length):
         nodes.append(Node(f"half_{i}", Scale(tensor(0.99)), (len(nodes) - 1,), (2,)))
         nodes.append(Node(f"relu_{i}", ReLU(), (len(nodes) - 1,), (2,)))
-    return Graph(nodes)
+    return Graph.of(nodes)
 
 
 @pytest.mark.parametrize("text", ["deeppoly", "deeppoly(slopes=optimised(steps=1))"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from absdomain import Graph, Linf, Node, parse
+from absdomain import Graph, Linf, Node, freeze, parse
 from absdomain.linear import Rows
 from absdomain.lowering import to_graph
 from absdomain.ops import GELU, Conv, Dense, Exp, Product, Reciprocal, ReLU, Scale, Sigmoid, Square, Tanh
@@ -59,7 +59,7 @@ def test_a_deep_smooth_network_has_bounds(text: str) -> None:
     torch.manual_seed(0)
     model = Transformer(2).double().eval()
     x = torch.rand(8, 1, 8, 8, dtype=D64)
-    graph, region = to_graph(model, x[:1]).freeze(), Linf(x, 0.08)
+    graph, region = freeze(to_graph(model, x[:1])), Linf(x, 0.08)
     with torch.no_grad():
         values = torch.stack([graph(p) for p in region.sample(200)])
         trace = parse(text).propagate(graph, region)
@@ -71,7 +71,7 @@ def test_a_deep_smooth_network_has_bounds(text: str) -> None:
 def beside(op: object, *rest: object) -> Graph:
     """x -> an op of (x_0, relu(x_1)) at 0 and 1, and the sum and the second alone of what the rest makes of it."""
     chain = [Dense(torch.eye(2, dtype=D64)), op, *rest, Dense(torch.tensor([[1.0, 1.0], [0.0, 1.0]], dtype=D64))]
-    return Graph([Node("x", None, (), (2,)), *(Node(f"n{i}", o, (i,), (2,)) for i, o in enumerate(chain))])  # type: ignore[arg-type]
+    return Graph.of([Node("x", None, (), (2,)), *(Node(f"n{i}", o, (i,), (2,)) for i, o in enumerate(chain))])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", RELATIONAL)
@@ -88,7 +88,7 @@ def test_what_does_not_read_an_infinite_entry_keeps_its_bounds(text: str) -> Non
 @pytest.mark.parametrize("text", [*RELATIONAL[:4], "box"])
 def test_an_infinite_box_has_an_image(text: str, op: object, least: float) -> None:
     """A zonotope has no place for one end."""
-    trace = parse(text).propagate(Graph(beside(Reciprocal(), op).nodes[:-1]), AROUND_THE_POLE)
+    trace = parse(text).propagate(Graph.of(beside(Reciprocal(), op).nodes[:-1]), AROUND_THE_POLE)
     assert trace.lower[0, 0].item() == pytest.approx(least, abs=1e-2)
     assert trace.upper[0, 0].item() == torch.inf
     assert bool(trace.lower[0, 1].isfinite() & trace.upper[0, 1].isfinite())
@@ -96,7 +96,7 @@ def test_an_infinite_box_has_an_image(text: str, op: object, least: float) -> No
 
 @pytest.mark.parametrize("text", [*RELATIONAL, "box"])
 def test_an_op_with_levels_ends_what_has_no_end(text: str) -> None:
-    trace = parse(text).propagate(Graph(beside(Reciprocal(), Sigmoid()).nodes[:-1]), AROUND_THE_POLE)
+    trace = parse(text).propagate(Graph.of(beside(Reciprocal(), Sigmoid()).nodes[:-1]), AROUND_THE_POLE)
     assert trace.lower[0, 0].item() == pytest.approx(0.0, abs=1e-9)
     assert trace.upper[0, 0].item() == pytest.approx(1.0)
 
@@ -104,7 +104,7 @@ def test_an_op_with_levels_ends_what_has_no_end(text: str) -> None:
 @pytest.mark.parametrize("text", [*RELATIONAL, "box"])
 def test_a_product_with_an_infinite_factor_is_any_number_and_no_other_is(text: str) -> None:
     nodes = beside(Reciprocal()).nodes[:-1]
-    graph = Graph([*nodes, Node("p", Product(), (2, 1), (2,))])
+    graph = Graph.of([*nodes, Node("p", Product(), (2, 1), (2,))])
     trace = parse(text).propagate(graph, AROUND_THE_POLE)
     assert (trace.lower[0, 0].item(), trace.upper[0, 0].item()) == (-torch.inf, torch.inf)
     assert bool(trace.lower[0, 1].isfinite() & trace.upper[0, 1].isfinite())
@@ -129,7 +129,7 @@ def test_a_layer_reads_an_infinite_end_by_the_signs_of_its_weights(text: str, la
     for place, op in enumerate(chain):
         nodes.append(Node(f"n{place}", op, (place,), op.shape(nodes[-1].shape)))
     region = Linf(torch.zeros(1, *shape, dtype=D64), torch.tensor([1.0, 1e-3], dtype=D64).view(1, *shape))
-    trace = parse(text).propagate(Graph(nodes), region, keep=True)
+    trace = parse(text).propagate(Graph.of(nodes), region, keep=True)
     box, whole = trace.at("n2"), torch.inf
     upper = [whole, math.e, whole if "zonotope" in text and "&" not in text else math.e]
     assert box.upper.flatten().tolist() == pytest.approx(upper)

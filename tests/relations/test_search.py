@@ -81,7 +81,7 @@ def test_a_table_of_another_graph_is_refused() -> None:
 def test_a_table_of_intermediate_slopes_needs_an_op_for_each_place() -> None:
     relu = ReLU()
     w = torch.eye(2, dtype=torch.float64)
-    graph = Graph([Node("x", None, (), (2,))]).then(Dense(w)).then(relu).then(Dense(w - 1)).then(relu).then(Dense(w))
+    graph = Graph.of([Node("x", None, (), (2,))]).then(Dense(w)).then(relu).then(Dense(w - 1)).then(relu).then(Dense(w))
     trace = parse("deeppoly(slopes=optimised(steps=2, intermediate=True))").propagate(graph, BALL_1)
     with pytest.raises(ValueError, match="stands in two places"):
         _table(trace)
@@ -110,7 +110,7 @@ def test_bounds_have_the_gradients_of_the_slopes_found() -> None:
 def test_the_gradient_of_a_chord_is_taken_where_it_is_not_searched() -> None:
     """y = -relu(w x + 1/2) on [-1, 1]: the least value -(w + 1/2) has the derivative -1."""
     w = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
-    graph = Graph([Node("x", None, (), (1,))]).then(Dense(w, torch.full((1,), 0.5).double())).then(ReLU())
+    graph = Graph.of([Node("x", None, (), (1,))]).then(Dense(w, torch.full((1,), 0.5).double())).then(ReLU())
     region = Linf(torch.zeros(1, 1, dtype=torch.float64), 1.0)
     lower = parse("alpha-crown").propagate(graph.then(Dense(-torch.ones(1, 1).double())), region).lower
     assert torch.autograd.grad(lower, w)[0].item() == pytest.approx(-1.0)
@@ -132,9 +132,8 @@ def test_the_search_is_never_looser_on_other_ops(make: Maker) -> None:
 
 
 def test_a_scalar_activation_is_searched() -> None:
-    graph = (
-        Graph([Node("x", None, (), (2,))]).then(Dense(torch.eye(2).double())).then(ReLU()).then(Sum((1,))).then(ReLU())
-    )
+    graph = Graph.of([Node("x", None, (), (2,))]).then(Dense(torch.eye(2).double())).then(ReLU())
+    graph = graph.then(Sum((1,))).then(ReLU())
     trace = parse("alpha-crown").propagate(graph, BALL_1)
     assert trace.lower.shape == (1,)
     assert trace.upper.item() == pytest.approx(3.0)
