@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from absdomain import kinds, renamed  # noqa: F401  # old names, found by importing it
-from absdomain.domain import Domain, Guided, Meet, Mix, Trace, parse
+from absdomain.domain import Domain, Guided, Meet, Mix, Trace, Traits, parse
 from absdomain.graph import Graph, Node, freeze
 from absdomain.guarantee import Guarantee
-from absdomain.linear import Bounds, Rows, bounds
+from absdomain.linear import Bounds, Ends, Rows, bounds
 from absdomain.reference import MatchedSpace, ReferenceSpace
 from absdomain.region import L1, L2, Interval, Linf, Region
 from absdomain.relations import slopes
@@ -35,6 +35,7 @@ __all__ = [
     "L2",
     "Bounds",
     "Domain",
+    "Ends",
     "Graph",
     "Guarantee",
     "Guided",
@@ -49,6 +50,7 @@ __all__ = [
     "Rows",
     "Spec",
     "Trace",
+    "Traits",
     "UnsupportedOp",
     "bounds",
     "certify",

@@ -250,6 +250,14 @@ class MatchedSpace(_Part):
         raise TypeError("a MatchedSpace is a set for each row that is asked; take constraints of space.at(t)")
 
 
+def planes_above(by: Domain[Any], graph: Graph, region: Region, spec: Spec) -> tuple[Rows, Tensor]:
+    """C graph(x) + d <= <c, x> + k on the region, as `Domain.planes`; TypeError: the domain gives none."""
+    planes = by.planes(by.propagate(graph, region, spec).output)
+    if planes is None:
+        raise TypeError(f"{by} gives no planes above its elements; a domain that does is deeppoly, dual or zonotope")
+    return planes
+
+
 def _plane_above(ball: Region, graph: Graph, spec: Spec, by: Domain[Any]) -> tuple[Tensor, Tensor]:
     """q (B, *shape) and k (B,) with C graph(x) + d <= <q, x> + k on the ball; the plane below would lose true points.
 
@@ -261,6 +269,6 @@ def _plane_above(ball: Region, graph: Graph, spec: Spec, by: Domain[Any]) -> tup
             "fold them into the batch, a copy of the sample for each row"
         )
     with torch.no_grad():
-        rows, constants = by.above(by.propagate(graph, ball, spec).output)
+        rows, constants = planes_above(by, graph, ball, spec)
     like = ball.centre
     return rows.data[0].expand_as(like), constants[0].expand(len(like))

@@ -14,7 +14,7 @@ from absdomain import networks
 from absdomain.domain import Domain, Mix
 from absdomain.domains import Box, DeepPoly, Dual, SymbolicGap, Zonotope
 from absdomain.registry import find
-from absdomain.relations.search import Optimised
+from absdomain.relations.search import Ascent
 from absdomain.relations.slopes import parallel, zero
 from absdomain.report.cost import stepping
 from absdomain.runtime.timing import Work
@@ -31,7 +31,7 @@ DEAR: tuple[tuple[str, Domain], ...] = (
     ("Fast-Lin bounds", DeepPoly(slopes=parallel)),
     ("Wong-Kolter bounds", Dual()),
     ("Wong-Kolter bounds, 50 projections", Dual(projections=50)),
-    ("alpha-CROWN bounds", DeepPoly(slopes=Optimised(steps=20))),
+    ("alpha-CROWN bounds", DeepPoly(search=Ascent(steps=20))),
     ("zonotope bounds", Zonotope()),
 )
 QUICK = 40_000  # neurons times samples: what is dear takes seconds beyond it, and is timed once

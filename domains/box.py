@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Traits
 from absdomain.kinds import Affine, Nonlinear
-from absdomain.linear import Bounds
+from absdomain.linear import Bounds, Ends
 from absdomain.linear.bounds import endless
 from absdomain.region import Region
 
@@ -22,7 +22,7 @@ class Box(Domain[Region | Bounds]):
     """
 
     lemma = "box"
-    monotone = True
+    traits = Traits(monotone=True)
 
     def lift(self, region: Region) -> Region | Bounds:
         return region
@@ -39,5 +39,5 @@ class Box(Domain[Region | Bounds]):
         image = op.image(boxes)
         return image if within is None and op.tame and all(b.bounded for b in boxes) else endless(image)
 
-    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         return e.box()

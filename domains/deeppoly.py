@@ -6,34 +6,37 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from absdomain.domain import Domain
-from absdomain.kinds import Affine, Nonlinear, Slot
-from absdomain.linear import Bounds, Rows
+from absdomain.domain import Domain, Traits, argumentwise
+from absdomain.kinds import Affine, Nonlinear
+from absdomain.linear import Bounds, Ends, Rows
 from absdomain.region import Region
 from absdomain.relations import backward, levels
 from absdomain.relations.backward import Constant, Relation, Relaxation
-from absdomain.relations.slopes import Policy, adaptive
+from absdomain.relations.search import Search
+from absdomain.relations.slopes import Rule, adaptive, checked
 
 
 @dataclass(frozen=True)
 class DeepPoly(Domain[Relation]):
     """{ x : A' x_prev + b' <= x <= A x_prev + b } neuron by neuron: DeepPoly, CROWN; Fast-Lin with parallel slopes.
 
-    `transfer` only records; `bounds` substitutes backwards down to the region's support function.
+    `transfer` only records; `bounds` substitutes backwards down to the region's support function. With a `search`,
+    as ascent(steps=20), each bound has slopes of its own, which start at those of the relaxations: alpha-CROWN.
     """
 
     lemma = "deeppoly"
-    slopes: Policy = adaptive
-    relational = True
-
-    @property
-    def differentiable(self) -> bool:  # type: ignore[override]
-        """Whether the policy's slopes do not depend on what is asked: else gradients take the slopes as constants."""
-        return self.slopes.constant
+    slopes: Rule = adaptive
+    search: Search | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.slopes, Policy):
-            raise TypeError(f"slopes is {self.slopes!r}, which is no policy; give one of absdomain.relations.slopes")
+        checked(self.slopes)
+        if self.search is not None and not isinstance(self.search, Search):
+            raise TypeError(f"search is {self.search!r}; give one of absdomain.relations.search, or None for no search")
+
+    @property
+    def traits(self) -> Traits:
+        """With a search, gradients would take the slopes found as constants."""
+        return Traits(relational=True, differentiable=self.search is None)
 
     def lift(self, region: Region) -> Relation:
         return backward.source(region)
@@ -59,17 +62,17 @@ class DeepPoly(Domain[Relation]):
             args, shape, levels.marked(pull, marks), None if share is None else levels.marked_share(share, marks)
         )
 
-    def within(self, e: Relation, reader: Slot, where: Tensor | None = None) -> Bounds:
-        return self.slopes.box(e, reader, where)
+    def boxes(
+        self, op: Nonlinear, args: tuple[Relation, ...], asked: tuple[Tensor, ...] | None = None
+    ) -> tuple[Bounds, ...]:
+        if self.search is None:
+            return argumentwise(backward.boxes, args, asked)
+        return self.search.boxes(op, args, asked)
 
-    def bounds(self, e: Relation, where: Tensor | None = None) -> Bounds:
-        return self.slopes.bounds(e, where)
+    def bounds(self, e: Relation, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+        if self.search is None:
+            return backward.bounds(e, where, ends)
+        return self.search.bounds(e, where, ends)
 
-    def lower(self, e: Relation) -> Tensor:
-        return self.slopes.lower(e)
-
-    def upper(self, e: Relation) -> Tensor:
-        return self.slopes.upper(e)
-
-    def above(self, e: Relation) -> tuple[Rows, Tensor]:
+    def planes(self, e: Relation) -> tuple[Rows, Tensor]:
         return backward.above(e)

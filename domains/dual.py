@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Traits, argumentwise
 from absdomain.domains import sketch
 from absdomain.domains.sketch import Sketch
 from absdomain.guarantee import Guarantee
-from absdomain.kinds import Affine, Nonlinear, Slopes, Slot
-from absdomain.linear import Bounds, Rows
+from absdomain.kinds import Affine, Nonlinear, Slopes
+from absdomain.linear import Bounds, Ends, Rows
 from absdomain.region import Region
 from absdomain.relations import backward, levels
 from absdomain.relations.backward import Constant, Relation
@@ -43,15 +43,15 @@ class Dual(Domain[Layer]):
     lemma = "dual"
     projections: int | None = field(default=None, kw_only=True)
     seed: int = field(default=0, kw_only=True)
-    relational = True
 
     def __post_init__(self) -> None:
         if self.projections is not None and (type(self.projections) is not int or self.projections < 1):
             raise ValueError(f"projections is {self.projections!r}; give a positive number, or None for exact boxes")
 
     @property
-    def guarantee(self) -> Guarantee:
-        return Guarantee.SOUND if self.projections is None else Guarantee.STATISTICAL
+    def traits(self) -> Traits:
+        guarantee = Guarantee.SOUND if self.projections is None else Guarantee.STATISTICAL
+        return Traits(guarantee, relational=True)
 
     def lift(self, region: Region) -> Layer:
         known = None if self.projections is None else sketch.lift(region.whole, self.projections, self.seed)
@@ -70,22 +70,23 @@ class Dual(Domain[Layer]):
             sketch.relax(op, slopes, band if marks is None else marks.open(band), known) if known else None,
         )
 
-    def within(self, e: Layer, reader: Slot, where: Tensor | None = None) -> Bounds:
-        if e.sketch is None or e.dual.exact is not None:
-            return backward.boxes(e.dual, where)
-        return e.sketch.box()
+    def boxes(
+        self, op: Nonlinear, args: tuple[Layer, ...], asked: tuple[Tensor, ...] | None = None
+    ) -> tuple[Bounds, ...]:
+        return argumentwise(_box, args, asked)
 
-    def bounds(self, e: Layer, where: Tensor | None = None) -> Bounds:
-        return backward.bounds(e.dual, where)
+    def bounds(self, e: Layer, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+        return backward.bounds(e.dual, where, ends)
 
-    def lower(self, e: Layer) -> Tensor:
-        return backward.lower(e.dual)
-
-    def upper(self, e: Layer) -> Tensor:
-        return backward.upper(e.dual)
-
-    def above(self, e: Layer) -> tuple[Rows, Tensor]:
+    def planes(self, e: Layer) -> tuple[Rows, Tensor]:
         return backward.above(e.dual)
+
+
+def _box(e: Layer, where: Tensor | None) -> Bounds:
+    """The estimated box, where one is carried and needed; else that of the dual network."""
+    if e.sketch is None or e.dual.exact is not None:
+        return backward.boxes(e.dual, where)
+    return e.sketch.box()
 
 
 def _relaxed(

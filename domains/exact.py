@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
 
-from absdomain.domain import Decision
+from absdomain.domain import Decision, Traits
 from absdomain.domains.program.activation import Activation
 from absdomain.domains.program.programmed import Programmed
 from absdomain.domains.program.search import Search
@@ -37,9 +37,9 @@ class Exact(Programmed):
             raise ValueError(f"Exact: timeout is {self.timeout} seconds; give a number above 0, or None for no limit")
 
     @property
-    def monotone(self) -> bool:  # type: ignore[override]
+    def traits(self) -> Traits:
         """Minima over less are larger; what is proved by the end of a time limit need not be."""
-        return self.timeout is None
+        return replace(super().traits, monotone=self.timeout is None)
 
     def solve(self, e: Activation, sample: int) -> Minima:
         return Search(e, sample, self.timeout).minima

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Traits
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Line, Nonlinear
-from absdomain.linear import Bounds
+from absdomain.linear import Bounds, Ends
 from absdomain.region import Region
-from absdomain.relations.slopes import Policy, zero
+from absdomain.relations.slopes import Rule, checked, zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,22 +29,18 @@ class SymbolicGap(Domain[Gap]):
     """[z - v, z + v] around the nominal z: SingleProp (Boopathy et al. 2021), with the gap v = half the symbolic range.
 
     An affine op maps (z, v) to (op(z), modulus(v)). A nonlinear one, between the lines a_L x + b_L and a_U x + b_U that
-    the policy takes over [z - v, z + v], maps z to op(z) and v to half the distance from the lower line's least to the
+    the rule takes over [z - v, z + v], maps z to op(z) and v to half the distance from the lower line's least to the
     upper line's greatest value (eq. (6)): v' = ((a_U - a_L) z + (|a_U| + |a_L|) v + b_U - b_L) / 2. That range is not
     centred at op(z), so that values may escape: HEURISTIC, for training, never a certificate. `zero` is
     SingleProp-Zero (eq. (8)), `parallel` SingleProp-FastLin (eq. (7)).
     """
 
-    lemma = "symbolic_gap"
-    slopes: Policy = zero
+    lemma = _name = "symbolic_gap"
+    traits = Traits(Guarantee.HEURISTIC)
+    slopes: Rule = zero
 
     def __post_init__(self) -> None:
-        if not isinstance(self.slopes, Policy) or not self.slopes.constant:
-            raise TypeError(f"slopes is {self.slopes}, which is no fixed policy; give zero, one, parallel or adaptive")
-
-    @property
-    def guarantee(self) -> Guarantee:
-        return Guarantee.HEURISTIC
+        checked(self.slopes)
 
     def lift(self, region: Region) -> Gap:
         box, centre = region.box(), region.centre
@@ -61,14 +57,8 @@ class SymbolicGap(Domain[Gap]):
         spans = [(e.z, e.v) for e in args] if within is None else [(b.centre, b.radius) for b in within]
         return Gap(z, _half_range(op, *op.lines(*self.slopes(op, boxes), boxes), spans))
 
-    def bounds(self, e: Gap, where: Tensor | None = None) -> Bounds:
-        return Bounds(e.z - e.v, e.z + e.v)
-
-    def nominal(self, e: Gap) -> Tensor:
-        return e.z
-
-    def __str__(self) -> str:
-        return super().__str__().replace("symbolicgap", "symbolic_gap", 1)  # as it is registered
+    def bounds(self, e: Gap, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+        return Bounds.of(ends, lambda: e.z - e.v, lambda: e.z + e.v)
 
 
 def _half_range(op: Nonlinear, below: Line, above: Line, spans: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

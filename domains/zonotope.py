@@ -9,9 +9,9 @@ from math import prod
 import torch
 from torch import Tensor
 
-from absdomain.domain import Domain
-from absdomain.kinds import Affine, Nonlinear, Slot
-from absdomain.linear import Bounds, Rows
+from absdomain.domain import Domain, Traits, argumentwise
+from absdomain.kinds import Affine, Nonlinear
+from absdomain.linear import Bounds, Ends, Rows
 from absdomain.linear.axes import flat, spread
 from absdomain.linear.bounds import ordered
 from absdomain.region import Region
@@ -72,8 +72,8 @@ class Zonotope(Domain[Affinity]):
     """
 
     lemma = "zonotope"
+    traits = Traits(relational=True)
     symbols: int | None = None
-    relational = True
 
     def __post_init__(self) -> None:
         if self.symbols is not None and (type(self.symbols) is not int or self.symbols < 0):
@@ -108,27 +108,24 @@ class Zonotope(Domain[Affinity]):
             held = replace(held, free=unknown if held.free is None else unknown | held.free)
         return _reduced(_with_fresh(held, band.radius, rounding, self.symbols), self.symbols)
 
-    def within(self, e: Affinity, reader: Slot, where: Tensor | None = None) -> Bounds:
-        return _hull(e, e.region.whole, where)
+    def boxes(
+        self, op: Nonlinear, args: tuple[Affinity, ...], asked: tuple[Tensor, ...] | None = None
+    ) -> tuple[Bounds, ...]:
+        return argumentwise(lambda e, where: _hull(e, e.region.whole, where), args, asked)
 
-    def bounds(self, e: Affinity, where: Tensor | None = None) -> Bounds:
-        return _hull(e, e.region, where)
+    def bounds(self, e: Affinity, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+        return _hull(e, e.region, where, ends)
 
-    def lower(self, e: Affinity) -> Tensor:
-        return _end(e, e.region, 1)
-
-    def upper(self, e: Affinity) -> Tensor:
-        return -_end(e, e.region, -1)
-
-    def above(self, e: Affinity) -> tuple[Rows, Tensor]:
+    def planes(self, e: Affinity) -> tuple[Rows, Tensor]:
         planes = flat(e.inputs, 2).permute(2, 1, 0).unflatten(2, e.region.centre.shape[1:])
         return Rows.of(planes), -flat(_bounded(e, -e.constant - e.spread), 1).t()
 
 
-def _hull(e: Affinity, region: Region, where: Tensor | None = None) -> Bounds:
+def _hull(e: Affinity, region: Region, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
     """M x + b over the region, widened by the spread; where no sample asks, -inf and inf."""
     if where is None:
-        return ordered(_end(e, region, 1), -_end(e, region, -1))
+        found = Bounds.of(ends, lambda: _end(e, region, 1), lambda: -_end(e, region, -1))
+        return ordered(found.lower, found.upper) if ends is Ends.BOTH else found
     index = flat(where, 1).any(0).nonzero().squeeze(1)
     unknown = region.centre.new_full((len(where), prod(where.shape[1:])), torch.inf)
     if not len(index):
@@ -139,8 +136,8 @@ def _hull(e: Affinity, region: Region, where: Tensor | None = None) -> Bounds:
     if e.free is not None:
         free = flat(e.free, 1)[:, index]
         lower, upper = torch.where(free, -torch.inf, lower), torch.where(free, torch.inf, upper)
-    ends = (-unknown).index_copy(1, index, lower), unknown.index_copy(1, index, upper)
-    return ordered(ends[0].view(where.shape), ends[1].view(where.shape))
+    low, high = (-unknown).index_copy(1, index, lower), unknown.index_copy(1, index, upper)
+    return ordered(low.view(where.shape), high.view(where.shape))
 
 
 def _end(e: Affinity, region: Region, sign: int) -> Tensor:

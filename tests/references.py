@@ -28,7 +28,7 @@ def tensor(values: object) -> Tensor:
 def plane_below(domain: AnyDomain, graph: Graph, region: Region, spec: Spec) -> tuple[Rows, Tensor]:
     """C graph(x) + d >= <c, x> + k on the region: rows, and constants (K, B or 1)."""
     e = domain.propagate(graph, region, Spec(-spec.C, -spec.d)).output
-    rows, constants = domain.above(e)
+    rows, constants = domain.planes(e)
     return rows.negated(), -constants
 
 

@@ -21,10 +21,10 @@ from torch import nn
 import absdomain
 from absdomain import Guarantee, parse, registry
 from absdomain.cli import main
-from absdomain.domain.expression import ALIASES, COMBINATORS, POLICIES, SEARCHES
+from absdomain.domain.expression import ALIASES, COMBINATORS, SEARCHES
 from absdomain.lowering.table import RULES
 from absdomain.relations import slopes
-from absdomain.relations.search import Optimised
+from absdomain.relations.search import Ascent
 from absdomain.trainers import read
 from tests.written import Written
 
@@ -118,7 +118,7 @@ def rows() -> list[list[str]]:
 
 
 def test_the_table_of_domains_is_the_registry_s() -> None:
-    namespace = {**vars(absdomain), **vars(absdomain.domains), **vars(slopes), "Optimised": Optimised}
+    namespace = {**vars(absdomain), **vars(absdomain.domains), **vars(slopes), "Ascent": Ascent}
     written, aliases = "", set()
     for text, python, names, what in rows():
         domain = parse(text.strip("`"))
@@ -132,9 +132,9 @@ def test_the_table_of_domains_is_the_registry_s() -> None:
     assert aliases == set(ALIASES)
     for name in (*registry.names("domains"), *COMBINATORS.keys() - {"meet"}, *SEARCHES, "&", "guided"):
         assert name.lower().replace("-", "_") in written, f"{name} is missing in the table"
-    policies = re.search(r"`slopes` is one of (.*?\(the default\))", README, re.DOTALL)
-    assert policies is not None
-    assert re.findall(r"`(.*?)`", policies[1]) == list(POLICIES)
+    rules = re.search(r"`slopes` is one of (.*?\(the default\))", README, re.DOTALL)
+    assert rules is not None
+    assert re.findall(r"`(.*?)`", rules[1]) == list(RULES)
 
 
 def signatures() -> list[str]:

@@ -183,7 +183,7 @@ def test_inner_boxes_are_those_of_the_ball(text: str) -> None:
     pair = next(iter(pairs(Dual(), 20)))
     domain = parse(text)
     inner = [
-        domain.within(e, (ReLU(), 0))
+        domain.boxes(ReLU(), (e,))[0]
         for region in (pair.space, pair.space.ball)
         for e in domain.propagate(pair.f, region, keep=True)._elements
     ]
@@ -256,7 +256,7 @@ def test_combinations_give_planes(text: str, giver: str) -> None:
         graph, domain = net(rng, (4,)), parse(text)
         ball = Linf(normal(rng, 3, 4), 0.3)
         trace = domain.propagate(graph, ball)
-        rows, constants = domain.above(trace.output)
+        rows, constants = domain.planes(trace.output)
         x = ball.sample(200, drawing.generator(rng))
         values = torch.stack([graph(point) for point in x]).transpose(1, 2)  # (P, K, B)
         planes = torch.stack([rows.dot(point) + constants for point in x])

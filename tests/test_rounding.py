@@ -13,7 +13,7 @@ from absdomain.domains import DeepPoly
 from absdomain.kinds import Elementwise, Nonlinear
 from absdomain.ops import Dense, Max
 from absdomain.ops.formula import from_sympy
-from absdomain.relations.slopes import Fixed, Pair
+from absdomain.relations.slopes import Pair, Rule
 from absdomain.rounding import allowance, evaluated
 
 
@@ -125,14 +125,14 @@ def test_a_batch_norm_of_large_means_is_certified() -> None:
         assert sum(v.status is Status.VERIFIED for v in found) >= 5
 
 
-def wild(slope: float) -> Fixed:
+def wild(slope: float) -> Rule:
     """Every line asks for this slope."""
 
     def same(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
         slopes = tuple(torch.full_like(box.lower, slope) for box in boxes)
         return slopes, slopes
 
-    return Fixed(same)
+    return same
 
 
 STEEP = (1e6, -1e12, 1e17)

@@ -88,7 +88,7 @@ class Certified(Objective):
         seed: int = 0,
     ) -> None:
         super().__init__(network, l1=l1)
-        if not domain.differentiable:
+        if not domain.traits.differentiable:
             raise refused("domain", str(domain), "its bounds have no gradient to train with; take one that has, as box")
         if settings.regularise > 0 and not eps_end > 0:
             raise refused("eps_end", eps_end, "the regulariser fades as eps grows to it; give the training radius")

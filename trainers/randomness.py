@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from absdomain.domain import AnyDomain, Guided, Meet, Mix
+from absdomain.domain import AnyDomain, changed
 from absdomain.trainers.schedules import Moment
 
 
@@ -24,11 +24,8 @@ def exact(domain: AnyDomain) -> AnyDomain:
 
 def throughout(domain: AnyDomain, name: str, value: Any) -> AnyDomain:
     """The domain with the value in every part that has a field of that name; itself where none has."""
-    match domain:
-        case Guided(inner, by):
-            return throughout(inner, name, value).guided(by=throughout(by, name, value))
-        case Meet(parts=parts):
-            return Meet(*(throughout(part, name, value) for part in parts))
-        case Mix(first, second, weight):
-            return Mix(throughout(first, name, value), throughout(second, name, value), weight)
-    return replace(domain, **{name: value}) if any(field.name == name for field in fields(domain)) else domain  # type: ignore[arg-type,type-var]
+
+    def given(part: AnyDomain) -> AnyDomain:
+        return replace(part, **{name: value}) if any(field.name == name for field in fields(part)) else part  # type: ignore[arg-type,type-var]
+
+    return changed(domain, given)

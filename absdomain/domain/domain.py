@@ -1,236 +1,227 @@
-"""What an abstract domain is, and how it is carried over a graph."""
+"""Domains, and what their operators make of them: a guided domain, and the meet of several."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from functools import reduce
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
-from absdomain.graph import Graph
-from absdomain.guarantee import Guarantee
-from absdomain.kinds import Affine, Nonlinear, Op, Slot
-from absdomain.linear import Bounds, Rows
-from absdomain.linear.bounds import ordered
+from absdomain.domain.abstraction import Abstraction, Decision, E
+from absdomain.domain.traits import Traits
+from absdomain.kinds import Affine, Nonlinear
+from absdomain.linear import Bounds, Ends, Rows
 from absdomain.region import Region
-from absdomain.runtime.precision import own_dtype
-from absdomain.spec import Spec
-
-if TYPE_CHECKING:
-    from absdomain.domain.combinators import Guided, Meet
-
-E = TypeVar("E")
 
 
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """Lower bounds of an element, as good as their signs need, and what was met on the way to them."""
+class Domain(Abstraction[E]):
+    """An abstraction that combines with others. Derive yours from it.
 
-    lower: Tensor  # (B, *shape)
-    points: Tensor | None = (
-        None  # (B, *input shape), of the region: the least that was met; None: nothing was looked for
-    )
-    expired: Tensor | None = None  # (B,): time ran out before the signs were known; None: there is no limit
-
-
-class Domain(ABC, Generic[E]):
-    """An abstraction of sets of activations: an element e stands for the set gamma(e).
-
-    A domain is a small frozen value; its options are the constructor's keyword arguments. Laws, for a SOUND domain:
-    region <= gamma(lift(region)); op(gamma(e)) <= gamma(transfer(op, e)); gamma(e) <= bounds(e).
+    A domain is a small frozen value (a frozen dataclass); its options are the constructor's keyword arguments.
     """
 
-    lemma: ClassVar[str] = ""  # the name of its lemma in proofs/
-    relational: ClassVar[bool] = False  # keeps relations between activations, so that it is exact on affine graphs
-    monotone: ClassVar[bool] = False  # theorem: bounds over a part of a region lie within those over the region
-    differentiable: ClassVar[bool] = True  # bounds have the gradients of their values
-    solved: ClassVar[bool] = False  # bounds are a solver's, to its tolerance
+    _name: ClassVar[str] = ""  # in the text form, where it is not the class's name in small letters
 
-    @property
-    def guarantee(self) -> Guarantee:
-        """What this domain's bounds promise."""
-        return Guarantee.SOUND
-
-    @abstractmethod
-    def lift(self, region: Region) -> E:
-        """An element that holds the region."""
-
-    @abstractmethod
-    def affine(self, op: Affine, *args: E) -> E:
-        """An element that holds the image of the arguments under an affine op."""
-
-    @abstractmethod
-    def relax(self, op: Nonlinear, args: tuple[E, ...], within: tuple[Bounds, ...] | None) -> E:
-        """An element that holds the image under a nonlinear op, by its band over `within` (None: over its own boxes).
-
-        `within` holds the arguments' values; a combinator gives tighter ones than the domain knows.
-        """
-
-    @abstractmethod
-    def bounds(self, e: E, where: Tensor | None = None) -> Bounds:
-        """The interval hull of gamma(e), (B, *shape). Domains that work lazily do their work here.
-
-        Entries outside `where` (boolean, (B, *shape)) may be left at -inf and inf.
-        """
-
-    def lower(self, e: E) -> Tensor:
-        """bounds(e).lower, (B, *shape), for domains that can save the other side."""
-        return self.bounds(e).lower
-
-    def upper(self, e: E) -> Tensor:
-        """bounds(e).upper, (B, *shape), for domains that can save the other side."""
-        return self.bounds(e).upper
-
-    def decide(self, e: E) -> Decision:
-        """lower(e), or less where the signs are known with less: all that certification needs.
-
-        A domain that looks for the least values of e gives the points at which it found them.
-        """
-        return Decision(self.lower(e))
-
-    def nominal(self, e: E) -> Tensor | None:
-        """The value at the region's centre, (B, *shape), where an element carries it along; None elsewhere."""
-        return None
-
-    def above(self, e: E) -> tuple[Rows, Tensor]:
-        """Planes above e in the network's input: e_k <= <c_k, x> + d_k on the region.
-
-        k counts the entries of e, flat; rows (K, B or 1), constants (K, B or 1). TypeError: the domain gives none.
-        """
-        raise TypeError(f"{self} gives no planes above its elements; a domain that does is deeppoly, dual or zonotope")
-
-    def boxes(self, op: Nonlinear, args: tuple[E, ...]) -> tuple[Bounds, ...]:
-        """Boxes of the arguments, over which `relax` takes the op's band."""
-        return tuple(self.within(e, (op, place)) for place, e in enumerate(args))
-
-    def within(self, e: E, reader: Slot, where: Tensor | None = None) -> Bounds:
-        """Bounds of e over which its reader (an op, and which of its arguments e is) is relaxed, (B, *shape).
-
-        Those that are asked of e itself, unless the domain spends less or more on intermediate bounds.
-        """
-        return self.bounds(e, where)
-
-    def part(self, e: E, domain: Domain[Any]) -> E | None:
-        """The element of `domain` that e carries, or None: what lets two branches of a combination share it."""
-        return e if self == domain else None
-
-    def transfer(self, op: Op, *args: E) -> E:
-        """An element that holds the image under op: the one place where the kinds of op are told apart."""
-        match op:
-            case Affine():
-                return self.affine(op, *args)
-            case Nonlinear():
-                return self.relax(op, args, None)
-        raise TypeError(f"{type(op).__name__} is neither Affine nor Nonlinear (absdomain.kinds); derive it from one")
-
-    def propagate(self, graph: Graph, region: Region, spec: Spec | None = None, *, keep: bool = False) -> Trace[E]:
-        """Bounds of graph(x), or of C graph(x) + d, over the x of the region.
-
-        `trace.lower` and `trace.upper` are (B, *output shape), or (B, K) with a spec; with `keep` the trace also
-        answers `trace.at(name)`. Differentiable in the weights and in the region's centre and radius.
-        An active autocast is left aside: bounds have the dtype, and the precision, of region and weights.
-        """
-        if tuple(region.centre.shape[1:]) != graph.input.shape:
-            raise ValueError(
-                f"the region's points have shape {tuple(region.centre.shape[1:])} without the batch, "
-                f"but the graph's input has {graph.input.shape}"
-            )
-        with own_dtype(region.centre):
-            graph = graph if spec is None else spec.to(region.centre).of(graph)
-            elements: list[E | None] = [self.lift(region)] + [None] * len(graph.schedule)
-            for step in graph.schedule:
-                args = (elements[a] for a in step.args)
-                elements[step.place] = self.transfer(step.op, *args)  # type: ignore[arg-type]
-                if not keep:
-                    for place in step.dead:
-                        elements[place] = None
-        return Trace(self, graph, elements, min(self.guarantee, region.guarantee), keep, region.centre)
-
-    def __and__(self, other: Domain[Any]) -> Meet:
+    @final
+    def __and__(self, other: AnyDomain) -> Meet:
         """The reduced product: both, each relaxing over the boxes on which they agree."""
-        from absdomain.domain.combinators import Meet
-
         return Meet(self, other)
 
-    def guided(self, *, by: Domain[Any]) -> Guided:
+    @final
+    def guided(self, *, by: AnyDomain) -> Guided:
         """This domain, relaxing over the boxes of `by` instead of its own."""
-        from absdomain.domain.combinators import Guided
-
         return Guided(self, by)
 
+    @final
     def __str__(self) -> str:
         """The text form, which `absdomain.parse` reads back."""
+        return self._text()
+
+    def _carried(self, e: E, domain: AnyDomain) -> Any | None:
+        """The element that e carries and that `domain` alone would have made as well; None: it carries none."""
+        return e if self == domain else None
+
+    def _text(self) -> str:
+        """The name, and the options that differ from the defaults."""
         given = [f for f in fields(self) if f.default is MISSING or getattr(self, f.name) != f.default]  # type: ignore[arg-type]
-        options = ", ".join(f"{f.name}={_text(getattr(self, f.name))}" for f in given)
-        return type(self).__name__.lower() + (f"({options})" if options else "")
+        options = ", ".join(f"{f.name}={_literal(getattr(self, f.name))}" for f in given)
+        return (self._name or type(self).__name__.lower()) + (f"({options})" if options else "")
 
 
-class Trace(Generic[E]):
-    """The elements that a domain has computed on a graph; its bounds are computed when they are first asked for.
+AnyDomain = Domain[Any]
+Elements = tuple[Any, ...]  # one element per part
 
-    The two ends are asked apart: the second gives way where rounding has crossed them, so that lower <= upper.
+
+class Combinator(Domain[Elements]):
+    """A domain made of domains: its element has one element of each part, and all parts relax over the same boxes."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[AnyDomain, ...]:
+        """The domains of which this one is made."""
+
+    @abstractmethod
+    def with_parts(self, *parts: AnyDomain) -> AnyDomain:
+        """The same combination of other domains, as many as there are parts."""
+
+    def lift(self, region: Region) -> Elements:
+        return self._each(lambda part, _: part.lift(region))
+
+    def affine(self, op: Affine, *args: Elements) -> Elements:
+        return self._each(lambda part, place: part.affine(op, *(e[place] for e in args)))
+
+    def relax(self, op: Nonlinear, args: tuple[Elements, ...], within: tuple[Bounds, ...] | None) -> Elements:
+        boxes = within if within is not None else self.boxes(op, args)
+        return self._each(lambda part, place: part.relax(op, tuple(e[place] for e in args), boxes))
+
+    def _each(self, make: Callable[[AnyDomain, int], Any]) -> Elements:
+        """An element of every part, made by `make` of the part and its place."""
+        return tuple([make(part, place) for place, part in enumerate(self.parts)])
+
+
+def changed(domain: AnyDomain, change: Callable[[AnyDomain], AnyDomain]) -> AnyDomain:
+    """The same expression, with every domain in it that is no combination changed."""
+    if isinstance(domain, Combinator):
+        return domain.with_parts(*(changed(part, change) for part in domain.parts))
+    return change(domain)
+
+
+@dataclass(frozen=True)
+class Guided(Combinator):
+    """inner, relaxing over the boxes of `by`: CROWN-IBP is DeepPoly().guided(by=Box()) (Zhang et al. 2020).
+
+    The boxes of `by` need hold the values only if `by` is sound, so the guarantee is the weaker of the two.
     """
 
-    def __init__(
-        self,
-        domain: Domain[E],
-        graph: Graph,
-        elements: list[E | None],
-        guarantee: Guarantee,
-        kept: bool,
-        centre: Tensor,
-    ) -> None:
-        self.domain = domain
-        self.graph = graph
-        self.guarantee = guarantee
-        self._elements = elements
-        self._kept = kept
-        self._centre = centre  # of the region, for its device
-        self._lower: Tensor | None = None
-        self._upper: Tensor | None = None
+    lemma = "guided"
+    inner: AnyDomain
+    by: AnyDomain
 
     @property
-    def output(self) -> E:
-        """The output's element."""
-        e = self._elements[-1]
-        assert e is not None
-        return e
+    def parts(self) -> tuple[AnyDomain, ...]:
+        return self.inner, self.by
+
+    def with_parts(self, *parts: AnyDomain) -> Guided:
+        return Guided(*parts)
 
     @property
-    def lower(self) -> Tensor:
-        """Lower bounds of the output, (B, *output shape)."""
-        if self._lower is None:
-            with own_dtype(self._centre):
-                lower = self.domain.lower(self.output)
-            other = self._upper
-            self._lower = lower if other is None else torch.where(lower > other, other, lower)
-        return self._lower
+    def traits(self) -> Traits:
+        return Traits.combine(self.inner.traits, self.by.traits, relational=self.inner.traits.relational)
+
+    def boxes(
+        self, op: Nonlinear, args: tuple[Elements, ...], asked: tuple[Tensor, ...] | None = None
+    ) -> tuple[Bounds, ...]:
+        return self.by.boxes(op, tuple([e[1] for e in args]), asked)
+
+    def bounds(self, e: Elements, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+        return self.inner.bounds(e[0], where, ends)
+
+    def planes(self, e: Elements) -> tuple[Rows, Tensor] | None:
+        return self.inner.planes(e[0])
+
+    def decide(self, e: Elements) -> Decision:
+        return self.inner.decide(e[0])
+
+    def _carried(self, e: Elements, domain: AnyDomain) -> Any | None:
+        return e if self == domain else self.by._carried(e[1], domain)
+
+    def _text(self) -> str:
+        several = isinstance(self.inner, Meet) and len(self.inner.parts) > 1
+        return f"({self.inner}).guided(by={self.by})" if several else f"{self.inner}.guided(by={self.by})"
+
+
+@dataclass(frozen=True, init=False)
+class Meet(Combinator):
+    """The intersection of what its parts know, cheapest first: gamma(e_1) and gamma(e_2) and ...; `a & b` makes one.
+
+    Every part relaxes over the boxes on which all agree. A later part is asked only for the entries that the boxes
+    known so far leave unsettled (`Nonlinear.settled`). Relational if any part is: the bounds are within that part's.
+    """
+
+    lemma = "meet"
+    domains: tuple[AnyDomain, ...]
+
+    def __init__(self, *domains: AnyDomain) -> None:
+        if not domains:
+            raise ValueError("Meet needs at least one domain")
+        flat = [part for each in domains for part in (each.parts if isinstance(each, Meet) else (each,))]
+        object.__setattr__(self, "domains", tuple(flat))
 
     @property
-    def upper(self) -> Tensor:
-        """Upper bounds of the output, (B, *output shape)."""
-        if self._upper is None:
-            with own_dtype(self._centre):
-                upper = self.domain.upper(self.output)
-            other = self._lower
-            self._upper = upper if other is None else torch.where(upper < other, other, upper)
-        return self._upper
+    def parts(self) -> tuple[AnyDomain, ...]:
+        return self.domains
 
-    def at(self, name: str) -> Bounds:
-        """Bounds of the node called `name`, (B, *its shape); needs propagate(..., keep=True), but for the output."""
-        names = [node.name for node in self.graph.nodes]
-        if name not in names:
-            raise KeyError(f"no node is called {name!r}; the graph has {', '.join(names)}")
-        e = self._elements[names.index(name)]
-        if e is None:
-            raise ValueError(f"the element at {name!r} was not kept; call propagate(..., keep=True)")
-        with own_dtype(self._centre):
-            found = self.domain.bounds(e)
-            return ordered(found.lower, found.upper)
+    def with_parts(self, *parts: AnyDomain) -> Meet:
+        return Meet(*parts)
+
+    @property
+    def traits(self) -> Traits:
+        own = [part.traits for part in self.parts]
+        return Traits.combine(*own, relational=any(traits.relational for traits in own))
+
+    def boxes(
+        self, op: Nonlinear, args: tuple[Elements, ...], asked: tuple[Tensor, ...] | None = None
+    ) -> tuple[Bounds, ...]:
+        owns = list(zip(*args, strict=True))
+        known = self.parts[0].boxes(op, owns[0], asked)
+        for part, own in zip(self.parts[1:], owns[1:], strict=True):
+            left = _unsettled(op, known, asked)
+            found = part.boxes(op, own, left)
+            wheres = (None,) * len(known) if left is None else left
+            known = tuple([_refined(k, f, where) for k, f, where in zip(known, found, wheres, strict=True)])
+        return known
+
+    def bounds(self, e: Elements, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+        found = [part.bounds(own, where, ends) for part, own in zip(self.parts, e, strict=True)]
+        if ends is Ends.BOTH:
+            return reduce(Bounds.meet, found)
+        lower, upper = [f.lower for f in found], [f.upper for f in found]
+        return Bounds.of(ends, lambda: torch.stack(lower).amax(0), lambda: torch.stack(upper).amin(0))
+
+    def planes(self, e: Elements) -> tuple[Rows, Tensor] | None:
+        """Those of the first part that has any."""
+        found = (part.planes(own) for part, own in zip(self.parts, e, strict=True))
+        return next((planes for planes in found if planes is not None), None)
+
+    def decide(self, e: Elements) -> Decision:
+        found = [part.decide(own) for part, own in zip(self.parts, e, strict=True)]
+        points = next((f.points for f in found if f.points is not None), None)
+        limited = [f.expired for f in found if f.expired is not None]
+        expired = torch.stack(limited).any(0) if limited else None
+        return Decision(torch.stack([f.lower for f in found]).amax(0), points, expired)
+
+    def _text(self) -> str:
+        return " & ".join(map(str, self.parts))
 
 
-def _text(value: object) -> str:
-    """Literals as Python writes them; domains and policies have a text form of their own."""
-    return repr(value) if isinstance(value, str) else str(value)
+def _unsettled(op: Nonlinear, known: tuple[Bounds, ...], asked: tuple[Tensor, ...] | None) -> tuple[Tensor, ...] | None:
+    """Of the entries that are asked, those over whose known boxes op may be other than affine; None: all entries."""
+    settled = op.settled(known)
+    if settled is None:
+        return asked
+    left = tuple([~s for s in settled])
+    return left if asked is None else tuple([one & other for one, other in zip(left, asked, strict=True)])
+
+
+def _refined(known: Bounds, found: Bounds, asked: Tensor | None) -> Bounds:
+    """known met with what was found, where it was asked; None: everywhere.
+
+    A part may answer more, for the sake of other samples of the batch; that is not taken, so that no sample's bounds
+    depend on its neighbours.
+    """
+    met = known.meet(found)
+    if asked is None:
+        return met
+    return Bounds(torch.where(asked, met.lower, known.lower), torch.where(asked, met.upper, known.upper))
+
+
+def _literal(value: object) -> str:
+    """Strings as Python writes them, functions by their names; domains and searches have a text form of their own."""
+    if isinstance(value, str):
+        return repr(value)
+    name: str = getattr(value, "__name__", "") or str(value)
+    return name

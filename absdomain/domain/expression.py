@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import difflib
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from absdomain import registry
-from absdomain.domain.combinators import AnyDomain, Meet, Mix
+from absdomain.domain.domain import AnyDomain, Meet
+from absdomain.domain.mix import Mix
 from absdomain.relations import slopes
-from absdomain.relations.search import Optimised
+from absdomain.relations.search import Ascent, Search
 
 ALIASES = {
     "ibp": "box",
@@ -30,12 +32,16 @@ ALIASES = {
     "triangle": "lp",
     "milp": "exact",
     "mip": "exact",
-    "alpha-crown": "deeppoly(slopes=optimised)",
+    "alpha-crown": "deeppoly(search=ascent)",
 }
 COMBINATORS: dict[str, Callable[..., AnyDomain]] = {"mix": Mix, "meet": Meet}
-_POLICIES: list[slopes.Policy] = [slopes.zero, slopes.one, slopes.parallel, slopes.adaptive]
-POLICIES = {str(policy): policy for policy in _POLICIES}
-SEARCHES: dict[str, Callable[..., slopes.Policy]] = {"optimised": Optimised}
+RULES: dict[str, slopes.Rule] = {
+    "zero": slopes.zero,
+    "one": slopes.one,
+    "parallel": slopes.parallel,
+    "adaptive": slopes.adaptive,
+}
+SEARCHES: dict[str, Callable[..., Search]] = {"ascent": Ascent}
 
 
 class ExpressionError(ValueError):
@@ -53,7 +59,29 @@ def parse(text: str) -> AnyDomain:
         tree = ast.parse(source, mode="eval").body
     except SyntaxError as error:
         raise ExpressionError(f"{text!r}: {error.msg} at column {error.offset}; write e.g. 'box & deeppoly'") from None
-    return _Reader(text).domain(tree)
+    return _Reader(text).domain(_Renamed().visit(tree))
+
+
+class _Renamed(ast.NodeTransformer):
+    """The former slopes=optimised(start=s, ...) to slopes=s, search=ascent(...)."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        node.keywords = [new for keyword in node.keywords for new in self._renamed(keyword)]
+        return node
+
+    def _renamed(self, keyword: ast.keyword) -> list[ast.keyword]:
+        match keyword:
+            case ast.keyword("slopes", ast.Name(id=name) as value) if name.lower() == "optimised":
+                given: list[ast.keyword] = []
+            case ast.keyword("slopes", ast.Call(ast.Name(id=name), [], given) as value) if name.lower() == "optimised":
+                pass
+            case _:
+                return [keyword]
+        warnings.warn("slopes=optimised(...) is now search=ascent(...)", DeprecationWarning, stacklevel=5)
+        start = [ast.keyword("slopes", k.value) for k in given if k.arg == "start"]
+        ascent = ast.Call(ast.Name("ascent"), [], [k for k in given if k.arg != "start"])
+        return [*start, ast.keyword("search", ast.copy_location(ascent, value))]
 
 
 class _Reader:
@@ -86,8 +114,8 @@ class _Reader:
                 return -value
             case ast.Name(id="nan" | "inf" as name):
                 raise self._error(node, f"{name} has no meaning here; give a finite number, or leave the option out")
-            case ast.Name(id=name) if name.lower() in POLICIES:
-                return POLICIES[name.lower()]
+            case ast.Name(id=name) if name.lower() in RULES:
+                return RULES[name.lower()]
             case ast.Name(id=name) if name.lower() in SEARCHES:
                 return self._made(node, SEARCHES[name.lower()], [], {})
             case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords) if name.lower() in SEARCHES:

@@ -32,22 +32,17 @@ def of_any(domain: AnyDomain) -> bool:
 
 def of_differentiable(domain: AnyDomain) -> bool:
     """Domains with gradients: not those that ask a solver or search their slopes."""
-    return domain.differentiable
+    return domain.traits.differentiable
 
 
 def of_monotone(domain: AnyDomain) -> bool:
     """Domains of which it is a theorem: most relaxations choose their slopes by the region, and are not monotone."""
-    return domain.monotone
+    return domain.traits.monotone
 
 
 def with_planes(domain: AnyDomain) -> bool:
-    """Domains that give planes above their elements (`Domain.above`)."""
-    point = torch.zeros(1, 1, dtype=torch.float64)
-    try:
-        domain.above(domain.lift(Linf(point, 1.0)))
-    except TypeError:
-        return False
-    return True
+    """Domains that give planes above their elements (`Domain.planes`)."""
+    return domain.planes(domain.lift(Linf(torch.zeros(1, 1, dtype=torch.float64), 1.0))) is not None
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,8 @@ LAWS = (
     DomainLaw(promises.never_beyond_the_optimum, problems.solved, most=500),  # four mixed-integer programs each
     DomainLaw(promises.planes_lie_above, binds=with_planes),
     DomainLaw(promises.reads_one_element),
+    DomainLaw(promises.boxes_where_asked),
+    DomainLaw(promises.meets_in_any_order, problems.generic),
     DomainLaw(promises.samples_are_independent, problems.generic),
     DomainLaw(promises.elision_is_never_looser, problems.with_a_last_layer),
     DomainLaw(promises.exact_at_a_point, problems.one_point),

@@ -6,7 +6,6 @@ adaptive >= parallel; intermediate CROWN bounds tighter than IBP's; a reduced pr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import cache
 
@@ -59,7 +58,7 @@ def product_over_the_same_boxes(tighter: AnyDomain, looser: AnyDomain, graph: Gr
 def product_of_monotone(tighter: AnyDomain, looser: AnyDomain, graph: Graph) -> bool:
     """A reduced product relaxes over smaller boxes, so it is never looser than a part that is monotone."""
     parts = tighter.parts if isinstance(tighter, Meet) else ()
-    return looser.monotone and looser in parts and _only(graph, PiecewiseLinear, Max)
+    return looser.traits.monotone and looser in parts and _only(graph, PiecewiseLinear, Max)
 
 
 def linear_program(tighter: AnyDomain, looser: AnyDomain, graph: Graph) -> bool:
@@ -69,16 +68,11 @@ def linear_program(tighter: AnyDomain, looser: AnyDomain, graph: Graph) -> bool:
     return _is(inner, "lp") and read_off and by is not None and by == boxes and _only(graph, PiecewiseLinear, Max)
 
 
-def optimised_slopes(tighter: AnyDomain, looser: AnyDomain, graph: Graph) -> bool:
+def searched_slopes(tighter: AnyDomain, looser: AnyDomain, graph: Graph) -> bool:
     """Slopes found by ascent from the adaptive ones, over the same boxes, are never looser than those."""
     (inner, by), (other, boxes) = _unguided(tighter), _unguided(looser)
-    ascent = str(inner).startswith("deeppoly(slopes=optimised(") and not {"start", "intermediate"} & _options(inner)
+    ascent = str(inner).startswith("deeppoly(search=ascent") and "intermediate" not in str(inner)
     return by == boxes and _is(other, "deeppoly") and ascent
-
-
-def _options(domain: AnyDomain) -> set[str]:
-    """The names of the options that the text of a domain gives."""
-    return set(re.findall(r"(\w+)=", str(domain)))
 
 
 def optimum(tighter: AnyDomain, looser: AnyDomain, graph: Graph) -> bool:
@@ -87,7 +81,7 @@ def optimum(tighter: AnyDomain, looser: AnyDomain, graph: Graph) -> bool:
 
 
 RULES: tuple[Rule, ...] = (
-    zero_slopes, product_over_the_same_boxes, product_of_monotone, linear_program, optimised_slopes, optimum,
+    zero_slopes, product_over_the_same_boxes, product_of_monotone, linear_program, searched_slopes, optimum,
 )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def affine(domain: AnyDomain, rng: Random) -> Example:
     An estimate around the region's centre is asked for it over boxes of that centre alone.
     """
     sound = domain.guarantee == Guarantee.SOUND
-    if domain.relational:
+    if domain.traits.relational:
         return example(rng, makers=_AFFINE)
     while True:
         problem = example(rng, makers=_AFFINE, size=1, region=None if sound else linf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor
 
 from absdomain.domain import Trace
+from absdomain.domains.box import Box
 from absdomain.graph import freeze
 from absdomain.guarantee import Guarantee
+from absdomain.kinds import Nonlinear
 from absdomain.laws import drawing, matrices, optima, places, regions, witnesses
-from absdomain.laws.broken import at_most, equal, finite, holds, slack
+from absdomain.laws.broken import LawBroken, at_most, equal, finite, holds, slack
 from absdomain.laws.derivatives import directional, weights, with_weights
 from absdomain.laws.drawing import normal
 from absdomain.laws.examples import Example
@@ -24,6 +27,7 @@ from absdomain.region import L1, L2, Linf
 from absdomain.spec import Spec, halfspaces
 
 _ALONG = 401
+Relaxed = tuple[Nonlinear, tuple[Any, ...], tuple[Bounds, ...], list[Tensor]]
 SOLVED = 1e-6  # relative: solvers stop at feasibilities of about 1e-7
 
 
@@ -109,6 +113,32 @@ def reads_one_element(domain: AnyDomain, problem: Example, rng: Random) -> None:
         at_most(bounds.lower, asked.upper, room, "bounds(where) holds elsewhere")
 
 
+def boxes_where_asked(domain: AnyDomain, problem: Example, rng: Random) -> None:
+    """boxes(op, args, asked) agrees with boxes(op, args) where it is asked, at every nonlinear op."""
+    for op, args, whole, rooms in _relaxed(domain, problem):
+        chance = rng.choice((0.5, 0.0))
+        asked = tuple(torch.rand(b.lower.shape, generator=drawing.generator(rng)) < chance for b in whole)
+        for box, part, where, room in zip(whole, domain.boxes(op, args, asked), asked, rooms, strict=True):
+            equal(part.lower[where], box.lower[where], room[where], "boxes(asked) agrees where it is asked")
+            equal(part.upper[where], box.upper[where], room[where], "boxes(asked) agrees where it is asked")
+            at_most(part.lower, box.upper, room, "boxes(asked) holds elsewhere")
+            at_most(box.lower, part.upper, room, "boxes(asked) holds elsewhere")
+
+
+def meets_in_any_order(domain: AnyDomain, problem: Example, rng: Random) -> None:
+    """box & domain relaxes over the boxes of domain & box, but where the op is affine over either.
+
+    So a meet heeds the boxes over which its part relaxes, those of a guide, say, at whatever place the part stands.
+    """
+    first, last = Box() & domain, domain & Box()
+    for op, args, boxes, rooms in _relaxed(first, problem):
+        swapped = last.boxes(op, tuple((*e[1:], e[0]) for e in args))
+        settled = op.settled(boxes) or tuple(torch.zeros_like(b.lower, dtype=torch.bool) for b in boxes)
+        for one, other, done, room in zip(boxes, swapped, settled, rooms, strict=True):
+            equal(other.lower[~done], one.lower[~done], room[~done], "a & b and b & a relax over the same boxes")
+            equal(other.upper[~done], one.upper[~done], room[~done], "a & b and b & a relax over the same boxes")
+
+
 def samples_are_independent(domain: AnyDomain, problem: Example, rng: Random) -> None:
     """A sample's bounds are those it has alone."""
     room, together = _room(domain, problem), _trace(domain, problem)
@@ -176,7 +206,8 @@ def differentiable(domain: AnyDomain, problem: Example, rng: Random) -> None:
     inputs = [centre, radius, *weights(problem.graph)]
     held = [t.clone().requires_grad_() for t in inputs]
     total = ends(*held).sum()
-    remedy = "the bounds have no gradient; compute them without detach and no_grad, or declare differentiable = False"
+    remedy = "the bounds have no gradient; compute them without detach and no_grad, or declare "
+    remedy += "traits = Traits(differentiable=False)"
     holds(total.requires_grad, "bounds have gradients", remedy)
     for gradient in torch.autograd.grad(total, held, allow_unused=True, materialize_grads=True):
         finite(gradient, "gradients of the bounds are finite")
@@ -218,7 +249,10 @@ def planes_lie_above(domain: AnyDomain, problem: Example, rng: Random) -> None:
     values = witnesses.activations(problem.graph, x)
     elements = _elements(domain, problem)
     for place in {len(values) - 1, rng.randrange(len(values))}:
-        rows, constants = domain.above(elements[place])
+        planes = domain.planes(elements[place])
+        if planes is None:
+            raise LawBroken("a domain gives planes above all of its elements, or above none", f"none at node {place}")
+        rows, constants = planes
         reached = torch.stack([rows.dot(point) + constants for point in x]).transpose(1, 2)  # (P, B, K)
         finite(reached, "planes are finite")
         far = problem.region.box().lower.abs() + problem.region.box().upper.abs()
@@ -238,7 +272,7 @@ def precision(domain: AnyDomain, magnitude: Tensor) -> Tensor:
 
     For equalities and orderings: what a sound domain promises of values is held to rounding, whoever computed it.
     """
-    return SOLVED * (1 + magnitude) if domain.solved else slack(magnitude)
+    return SOLVED * (1 + magnitude) if domain.traits.solved else slack(magnitude)
 
 
 def _elements(domain: AnyDomain, problem: Example) -> list[Any]:
@@ -247,6 +281,21 @@ def _elements(domain: AnyDomain, problem: Example) -> list[Any]:
     for step in problem.graph.schedule:
         elements.append(domain.transfer(step.op, *(elements[a] for a in step.args)))
     return elements
+
+
+def _relaxed(domain: AnyDomain, problem: Example) -> Iterator[Relaxed]:
+    """Every nonlinear op with the domain's elements of its arguments, their boxes, and the rounding of those."""
+    elements, sizes = [domain.lift(problem.region)], witnesses.magnitudes(problem)
+    for step in problem.graph.schedule:
+        args = tuple(elements[a] for a in step.args)
+        match step.op:
+            case Nonlinear() as op:
+                boxes = domain.boxes(op, args)
+                rooms = [precision(domain, sizes[a]).expand_as(b.lower) for a, b in zip(step.args, boxes, strict=True)]
+                yield op, args, boxes, rooms
+                elements.append(domain.relax(op, args, boxes))
+            case op:
+                elements.append(domain.transfer(op, *args))
 
 
 def _trace(domain: AnyDomain, problem: Example) -> Trace[Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar, Protocol
 
 import torch
@@ -17,6 +19,14 @@ class Map(Protocol):
         ...
 
 
+class Ends(Enum):
+    """Which ends of an interval are asked."""
+
+    LOWER = "lower"
+    UPPER = "upper"
+    BOTH = "both"
+
+
 @dataclass(frozen=True, eq=False)
 class Bounds:
     """{ x : lower <= x <= upper }, elementwise; both of shape (B, *shape). NaN marks a bound that is not known."""
@@ -24,6 +34,17 @@ class Bounds:
     lower: Tensor  # (B, *shape)
     upper: Tensor  # (B, *shape)
     bounded: ClassVar[bool] = True  # hulls are taken by centre and radius
+
+    @staticmethod
+    def of(ends: Ends, lower: Callable[[], Tensor], upper: Callable[[], Tensor]) -> Bounds:
+        """[lower(), upper()], of which only what is asked is computed; the other end is infinite."""
+        if ends is Ends.LOWER:
+            known = lower()
+            return Bounds(known, _unknown(torch.inf, known))
+        if ends is Ends.UPPER:
+            known = upper()
+            return Bounds(_unknown(-torch.inf, known), known)
+        return Bounds(lower(), upper())
 
     @property
     def centre(self) -> Tensor:
@@ -82,3 +103,8 @@ def ordered(lower: Tensor, upper: Tensor) -> Bounds:
     """
     crossed = (lower > upper) & (lower < torch.inf) & (upper > -torch.inf)
     return Bounds(torch.where(crossed, upper, lower), torch.where(crossed, lower, upper))
+
+
+def _unknown(end: float, like: Tensor) -> Tensor:
+    """An infinite end, one number in memory."""
+    return torch.full((), end, dtype=like.dtype, device=like.device).expand(like.shape)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds import Affine, Nonlinear, Shape, Slopes
-from absdomain.linear import Bounds, Rows
+from absdomain.linear import Bounds, Ends, Rows
 from absdomain.linear.bounds import ordered
 from absdomain.linear.roots import Roots, pairs, units, windows
 from absdomain.region import Region
@@ -151,11 +151,16 @@ def _extent(shape: Shape, args: tuple[Relation, ...]) -> tuple[int, int]:
     return 1 + max(e.depth for e in args), max(prod(shape), *(e.widest for e in args))
 
 
-def bounds(e: Relation, where: Tensor | None = None) -> Bounds:
-    """Bounds of e over the region, (B, *shape); entries outside `where` (boolean) may be left at -inf and inf."""
+def bounds(e: Relation, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+    """Bounds of e over the region, (B, *shape); entries outside `where` (boolean) may be left at -inf and inf.
+
+    Of all entries, one end alone is taken at the price of one.
+    """
     exact = known(e)
     if exact is not None:
         return exact()
+    if where is None and ends is not Ends.BOTH:
+        return Bounds.of(ends, lambda: _end(e, lambda rows: rows), lambda: -_end(e, Rows.negated))
     like = e.region.centre
     lower, upper = like.new_full((len(like), *e.shape), -torch.inf), like.new_full((len(like), *e.shape), torch.inf)
     found = list(_minima_of(e, _roots(e)(e.shape, like, where)))
@@ -192,16 +197,6 @@ def _minima_of(e: Relation, roots: Roots) -> Iterator[tuple[Tensor, Tensor, Tens
 def boxes(e: Relation, where: Tensor | None = None) -> Bounds:
     """Bounds of e over the whole of which the region may be a part: those over which a relaxation is taken."""
     return bounds(replace(e, region=e.region.whole), where)
-
-
-def lower(e: Relation) -> Tensor:
-    """Lower bounds of e over the region, (B, *shape)."""
-    return bounds(e).lower if known(e) is not None else _end(e, lambda rows: rows)
-
-
-def upper(e: Relation) -> Tensor:
-    """Upper bounds of e over the region, (B, *shape)."""
-    return bounds(e).upper if known(e) is not None else -_end(e, Rows.negated)
 
 
 def minimum(e: Relation, rows: Rows) -> Tensor:

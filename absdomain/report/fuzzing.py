@@ -37,7 +37,7 @@ class Outcome:
 
 def count(domain: AnyDomain, profile: str) -> int:
     """The problems of each law that a profile asks of a domain."""
-    return PROFILES[profile] // (_SOLVER if domain.solved else 1)
+    return PROFILES[profile] // (_SOLVER if domain.traits.solved else 1)
 
 
 def chosen(names: Sequence[str] | None, dtype: str | None, *, extremes: bool) -> tuple[DomainLaw, ...]:

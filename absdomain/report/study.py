@@ -241,10 +241,10 @@ def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, li
     region = Linf(images.to(torch.float64), check.eps, clip=check.region)
     found = {}
     for text, domain in check.parsed().items():
-        if not domain.differentiable:  # a program or a search of its own for every neuron would take hours
+        if not domain.traits.differentiable:  # a program or a search of its own for every neuron would take hours
             continue
         try:
-            found[_labelled(text, domain)] = measure.layers(graph, domain, region)
+            found[_labelled(text, domain.guarantee)] = measure.layers(graph, domain, region)
         except UnsupportedOp:  # certify reports it, as the reason why an image is unknown
             continue
     return found
@@ -257,9 +257,9 @@ def margins_of(model: nn.Module, check: Check, image: Tensor, label: Tensor) -> 
     spec = margins(label, graph.output.shape[0])
     with torch.no_grad():
         traces = {text: domain.propagate(graph, region, spec) for text, domain in check.parsed().items()}
-        return {_labelled(text, trace.domain): trace.lower[0].tolist() for text, trace in traces.items()}
+        return {_labelled(text, trace.domain.guarantee): trace.lower[0].tolist() for text, trace in traces.items()}
 
 
-def _labelled(text: str, domain: AnyDomain) -> str:
+def _labelled(text: str, guarantee: Guarantee) -> str:
     """The user's spelling, with a word where a bound is no proof."""
-    return text if domain.guarantee is Guarantee.SOUND else f"{text} ({domain.guarantee.name.lower()})"
+    return text if guarantee is Guarantee.SOUND else f"{text} ({guarantee.name.lower()})"

@@ -6,20 +6,20 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Traits, argumentwise
 from absdomain.domains.program.activation import Activation
 from absdomain.domains.program.solver import Minima, boxed, minima
-from absdomain.kinds import Affine, Nonlinear, Slot
-from absdomain.linear import Bounds
+from absdomain.kinds import Affine, Nonlinear
+from absdomain.linear import Bounds, Ends
 from absdomain.region import Region
 
 
 class Programmed(Domain[Activation]):
     """{ y : x in the region, ops as constraints }: nothing is computed before a bound is asked; `solve` computes it."""
 
-    relational = True
-    differentiable = False
-    solved = True
+    @property
+    def traits(self) -> Traits:
+        return Traits(relational=True, differentiable=False, solved=True)
 
     @abstractmethod
     def solve(self, e: Activation, sample: int) -> Minima:
@@ -34,16 +34,16 @@ class Programmed(Domain[Activation]):
     def relax(self, op: Nonlinear, args: tuple[Activation, ...], within: tuple[Bounds, ...] | None) -> Activation:
         return Activation.of(op, args, within if within is not None else self.boxes(op, args))
 
-    def within(self, e: Activation, reader: Slot, where: Tensor | None = None) -> Bounds:
+    def boxes(
+        self, op: Nonlinear, args: tuple[Activation, ...], asked: tuple[Tensor, ...] | None = None
+    ) -> tuple[Bounds, ...]:
         """Bounds of the linear relaxation: two linear programs an entry, also where `solve` is dearer."""
-        return boxed(e, where)
+        return argumentwise(boxed, args, asked)
 
-    def bounds(self, e: Activation, where: Tensor | None = None) -> Bounds:
-        least, most = minima(e, (1.0, -1.0), self.solve, where)
-        return Bounds(least, -most)
-
-    def lower(self, e: Activation) -> Tensor:
-        return minima(e, (1.0,), self.solve)[0]
-
-    def upper(self, e: Activation) -> Tensor:
-        return -minima(e, (-1.0,), self.solve)[0]
+    def bounds(self, e: Activation, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+        if ends is Ends.BOTH:
+            least, most = minima(e, (1.0, -1.0), self.solve, where)
+            return Bounds(least, -most)
+        return Bounds.of(
+            ends, lambda: minima(e, (1.0,), self.solve, where)[0], lambda: -minima(e, (-1.0,), self.solve, where)[0]
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from absdomain.domain import Domain
 from absdomain.kinds import Affine, Elementwise, Nonlinear, Slopes
-from absdomain.linear import Bounds
+from absdomain.linear import Bounds, Ends
 from absdomain.proofs.kernel.exact import assume, numbers, prove, reals
 from absdomain.proofs.kernel.polynomial import Poly
 from absdomain.proofs.kernel.world import World
@@ -72,7 +73,7 @@ class AnyDomain(Domain[Tensor]):
     def relax(self, op: Nonlinear, args: tuple[Tensor, ...], within: tuple[Bounds, ...] | None) -> Tensor:
         return op(*args)
 
-    def bounds(self, e: Tensor, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Tensor, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         lower, upper = (reals(self.world, end + self.name, *e.shape) for end in ("l", "u"))
         assume(self.world, e - lower, upper - e)
         if where is None:
@@ -83,6 +84,11 @@ class AnyDomain(Domain[Tensor]):
 def within(world: World, x: Tensor) -> Any:
     """Any box that holds x."""
     return AnyDomain(world, "x").bounds(x)
+
+
+def apart(bounds: Callable[..., Bounds], e: Any) -> Bounds:
+    """The two ends of bounds(e), each asked alone."""
+    return Bounds(bounds(e, ends=Ends.LOWER).lower, bounds(e, ends=Ends.UPPER).upper)
 
 
 def held(world: World, x: Tensor, box: Bounds, what: str) -> None:

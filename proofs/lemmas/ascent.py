@@ -9,7 +9,7 @@ from absdomain.graph import Graph
 from absdomain.kinds import Line, Slopes
 from absdomain.linear import Bounds, Rows
 from absdomain.ops import Dense, LeakyReLU, Product, ReLU, Sigmoid
-from absdomain.proofs.kernel.abstract import AnyOp, unknown_op, within
+from absdomain.proofs.kernel.abstract import AnyOp, apart, unknown_op, within
 from absdomain.proofs.kernel.exact import prove, prove_zero, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
@@ -19,7 +19,7 @@ from absdomain.proofs.lemmas.windows import HOW, box, chain, close, equal, numbe
 from absdomain.relations import ascent, backward, search
 from absdomain.relations.ascent import Pace
 from absdomain.relations.backward import Relation
-from absdomain.relations.search import Optimised, Table
+from absdomain.relations.search import Ascent, Search, Table
 from absdomain.relations.slopes import adaptive, parallel, zero
 
 _NEAR = 1e-9
@@ -101,11 +101,10 @@ def improves(graph: Graph) -> Check:
 
     def check(world: World) -> None:
         region, before = box(graph.input.shape), backward.bounds(output(graph))
-        domain = DeepPoly(slopes=Optimised(steps=8))
+        domain = DeepPoly(search=Ascent(steps=8))
         e = domain.propagate(graph, region).output
         after = domain.bounds(e)
-        ends = Bounds(domain.lower(e), domain.upper(e))
-        close(world, ends, after, "ends and bounds")
+        close(world, apart(domain.bounds, e), after, "ends and bounds")
         holds(world, graph, after)
         world.check(
             bool((after.lower >= before.lower - _NEAR).all() and (after.upper <= before.upper + _NEAR).all()), "looser"
@@ -194,28 +193,28 @@ def remembered(graph: Graph) -> Check:
 
     def check(world: World) -> None:
         region = box(graph.input.shape)
-        for policy in (Optimised(steps=4), Optimised(steps=3, intermediate=True)):
-            e = DeepPoly(slopes=policy).propagate(graph, region).output
-            again = DeepPoly(slopes=policy.table(e)).propagate(graph, region).output
-            close(world, again_bounds(policy.table(e), again), DeepPoly(slopes=policy).bounds(e), "the same bounds")
+        for found in (Ascent(steps=4), Ascent(steps=3, intermediate=True)):
+            e = DeepPoly(search=found).propagate(graph, region).output
+            again = DeepPoly(search=found.table(e)).propagate(graph, region).output
+            close(world, again_bounds(found.table(e), again), DeepPoly(search=found).bounds(e), "the same bounds")
 
     return check
 
 
 def where_asked(world: World) -> None:
     """Of the entries that are asked, and of no others, the bounds are sought."""
-    e, policy = output(DEEP), Optimised(steps=3, intermediate=True)
-    whole = policy.box(e, (ReLU(), 0))
+    e, asker = output(DEEP), Ascent(steps=3, intermediate=True)
+    (whole,) = asker.boxes(ReLU(), (e,))
     mask = torch.tensor([[True, False, False], [True, False, False], [False, False, False]])
-    part = policy.box(e, (ReLU(), 0), mask)
+    (part,) = asker.boxes(ReLU(), (e,), (mask,))
     close(world, Bounds(part.lower[:, :1], part.upper[:, :1]), Bounds(whole.lower[:, :1], whole.upper[:, :1]), "asked")
     world.check(bool((part.lower[:, 1:] == -torch.inf).all() and (part.upper[:, 1:] == torch.inf).all()), "not asked")
 
 
 def again_bounds(table: Table, e: Relation) -> Bounds:
     """Bounds by a table, whose two ends are asked one by one, too."""
-    both = table.bounds(e)
-    return Bounds(torch.maximum(both.lower, table.lower(e)), torch.minimum(both.upper, table.upper(e)))
+    both, single = table.bounds(e), apart(table.bounds, e)
+    return Bounds(torch.maximum(both.lower, single.lower), torch.minimum(both.upper, single.upper))
 
 
 def lines_of_another_row(world: World) -> None:
@@ -238,7 +237,7 @@ LEMMAS = (
         "looser than those of the start, and a table of them gives the same bounds again",
         (*FUNCTIONS, backward.with_pulls, backward.relaxations, backward._under, search._bounds, search._end,
          search._asked,
-         Optimised.table, Optimised._record, Optimised.choice, Table.choice, Table.box),
+         Search.bounds, Search.boxes, Search.box, Ascent.table, Ascent._record, Ascent.choice, Table.choice, Table.box),
         (rows_of_their_own, without_intercepts, *map(at_its_start, (DEEP, FANNED, SMOOTH, UPSIDE)),
          *map(improves, (FANNED, SMOOTH)), the_best_is_kept, which_are_searched, moved_and_stepped,
          remembered(DEEP), where_asked),

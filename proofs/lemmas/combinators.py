@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
-from absdomain.domain import Decision, Domain, Guided, Meet, Mix, combinators
+from absdomain.domain import Combinator, Decision, Domain, Guided, Meet, Mix, Traits
+from absdomain.domain import domain as combinators
+from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Nonlinear
-from absdomain.linear import Bounds, Rows
+from absdomain.linear import Bounds, Ends, Rows
 from absdomain.ops import Add
-from absdomain.proofs.kernel.abstract import AnyDomain, AnyOp, held, unknown_op
+from absdomain.proofs.kernel.abstract import AnyDomain, AnyOp, apart, held, unknown_op
 from absdomain.proofs.kernel.exact import prove, prove_zero, real, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, TERMS, Check, Lemma, Twin
@@ -37,20 +40,13 @@ class Part(AnyDomain):
     def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
         return (self.name, op, args, within)
 
-    def bounds(self, e: Any, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Any, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         assert e[0] == self.name
         return super().bounds(self.value, where)
 
     def decide(self, e: Any) -> Decision:
         assert e[0] == self.name and self.found is not None
         return self.found
-
-    def above(self, e: Any) -> tuple[Rows, Tensor]:
-        """Any plane above the value at the input z."""
-        assert e[0] == self.name
-        c, d = reals(self.world, "c" + self.name, 1, 1, 1), reals(self.world, "d" + self.name, 1, 1)
-        self.world.assume(*_only(c[0] * real(self.world, "z") + d - self.value))
-        return Rows.of(c), d
 
 
 def _only(x: Tensor) -> list[Any]:
@@ -59,9 +55,16 @@ def _only(x: Tensor) -> list[Any]:
 
 @dataclass(frozen=True, eq=False)
 class Planar(Part):
-    """One that keeps relations."""
+    """One that gives planes, and keeps relations."""
 
-    relational: ClassVar[bool] = True
+    traits = Traits(relational=True)
+
+    def planes(self, e: Any) -> tuple[Rows, Tensor]:
+        """Any plane above the value at the input z."""
+        assert e[0] == self.name
+        c, d = reals(self.world, "c" + self.name, 1, 1, 1), reals(self.world, "d" + self.name, 1, 1)
+        self.world.assume(*_only(c[0] * real(self.world, "z") + d - self.value))
+        return Rows.of(c), d
 
 
 class HalfSettled(AnyOp):
@@ -105,11 +108,11 @@ def met(make: Callable[..., Meet] = Meet) -> Check:
         op, x = unknown_op(world, 1)
         first, second, e = pair(world, x)
         domain = make(first, second)
-        (a, b), reader = (part.bounds(own) for part, own in zip((first, second), e, strict=True)), (op, 0)
+        a, b = (part.bounds(own) for part, own in zip((first, second), e, strict=True))
         ends = torch.maximum(a.lower, b.lower), torch.minimum(a.upper, b.upper)
         for what, found in (
-            ("bounds", domain.bounds(e)), ("ends", Bounds(domain.lower(e), domain.upper(e))),
-            ("boxes", domain.boxes(op, (e,))[0]), ("within", domain.within(e, reader)),
+            ("bounds", domain.bounds(e)), ("ends", apart(domain.bounds, e)),
+            ("boxes", domain.boxes(op, (e,))[0]), ("boxes that are asked", domain.boxes(op, (e,), all_of(x))[0]),
         ):  # fmt: skip
             held(world, x, found, what)
             same(world, found, *ends, what)
@@ -133,15 +136,24 @@ def asked_where_unsettled(world: World) -> None:
     lower, upper = torch.maximum(a.lower, b.lower), torch.minimum(a.upper, b.upper)
     same(world, box, torch.where(settled, a.lower, lower), torch.where(settled, a.upper, upper), "boxes")
     known = Bounds(a.lower, a.upper)  # an answer to more than was asked is not taken
-    ready = combinators._refined(known, _Eager(world, "second", x), ("second",), (op, 0), ~settled)
+    ready = combinators._refined(known, b, ~settled)
     same(world, ready, torch.where(settled, a.lower, lower), torch.where(settled, a.upper, upper), "refined")
+    for asked, left in (
+        (None, [[False, True]]),
+        ([[True, True]], [[False, True]]),
+        ([[True, False]], [[False, False]]),
+    ):
+        given = None if asked is None else (torch.tensor(asked),)
+        (found,) = combinators._unsettled(op, (known,), given) or ()
+        world.check(found.tolist() == left, f"of {asked} {left} are left")
+    plain = AnyOp(world, x, x)  # it does not say where it is settled
+    world.check(combinators._unsettled(plain, (known,), None) is None, "all are left")
+    world.check(combinators._unsettled(plain, (known,), (settled,)) == (settled,), "what is asked is left")
 
 
-class _Eager(Part):
-    """One that answers for every entry."""
-
-    def bounds(self, e: Any, where: Tensor | None = None) -> Bounds:
-        return super().bounds(e)
+def all_of(x: Tensor) -> tuple[Tensor, ...]:
+    """Every entry is asked."""
+    return (torch.ones(tuple(x.shape), dtype=torch.bool),)
 
 
 def decided(world: World) -> None:
@@ -172,7 +184,9 @@ def planes(make: Callable[[World, Part, Part], Domain[Any]]) -> Check:
         x, z = real(world, "x"), real(world, "z")
         first, second, e = pair(world, x, Planar)
         domain = make(world, first, second)
-        rows, constant = domain.above(e)
+        found = domain.planes(e)
+        assert found is not None
+        rows, constant = found
         prove(world, rows.data[0] * z + constant - x, "above")
 
     return check
@@ -182,9 +196,11 @@ def of_the_relational(world: World) -> None:
     """The planes of a meet are those of its first part that has any; of a guided domain, the inner one's."""
     x = real(world, "x")
     blunt, sharp, e = Part(world, "first", x), Planar(world, "second", x), (("first",), ("second",))
-    own = sharp.above(e[1])
+    own = sharp.planes(e[1])
     for domain, given in ((Meet(blunt, sharp), e), (Guided(sharp, blunt), e[::-1]), (Meet(sharp, blunt), e[::-1])):
-        rows, constant = domain.above(given)
+        found = domain.planes(given)
+        assert found is not None
+        rows, constant = found
         prove_zero(world, rows.data - own[0].data, f"{type(domain).__name__}: rows")
         prove_zero(world, constant - own[1], f"{type(domain).__name__}: constants")
 
@@ -198,8 +214,8 @@ def guided(make: Callable[..., Guided] = Guided) -> Check:
         domain, guide, own = make(inner, by), by.bounds(e[1]), inner.bounds(e[0])
         held(world, x, domain.boxes(op, (e,))[0], "boxes")
         same(world, domain.boxes(op, (e,))[0], guide.lower, guide.upper, "boxes")
-        ends = Bounds(domain.lower(e), domain.upper(e))
-        for found in (domain.bounds(e), ends, domain.within(e, (op, 0))):
+        same(world, domain.boxes(op, (e,), all_of(x))[0], guide.lower, guide.upper, "boxes that are asked")
+        for found in (domain.bounds(e), apart(domain.bounds, e)):
             held(world, x, found, "bounds")
             same(world, found, own.lower, own.upper, "bounds")
         for part in each_its_own(world, domain, ("first", "second"), e, op):
@@ -223,8 +239,8 @@ def mixed(make: Callable[..., Mix] = Mix, weight: float | None = None) -> Check:
         a, b = (part.bounds(own) for part, own in zip((first, second), e, strict=True))
         ends = share * a.lower + (1 - share) * b.lower, share * a.upper + (1 - share) * b.upper
         for what, found in (
-            ("bounds", domain.bounds(live)), ("ends", Bounds(domain.lower(live), domain.upper(live))),
-            ("within", domain.within(live, (op, 0))),
+            ("bounds", domain.bounds(live)), ("ends", apart(domain.bounds, live)),
+            ("boxes", domain.boxes(op, (live,))[0]), ("asked", domain.boxes(op, (live,), all_of(x))[0]),
         ):  # fmt: skip
             held(world, x, found, what)
             same(world, found, *ends, what)
@@ -247,14 +263,14 @@ def shared(world: World) -> None:
 
 
 class _Join(Meet):
-    def bounds(self, e: Any, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Any, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         met = super().bounds(e, where)
         return Bounds(met.lower + met.width.abs(), met.upper)
 
 
 class _Halved(Guided):
-    def boxes(self, op: Nonlinear, args: Any) -> tuple[Bounds, ...]:
-        return tuple(Bounds(box.lower, box.centre) for box in super().boxes(op, args))
+    def boxes(self, op: Nonlinear, args: Any, asked: tuple[Tensor, ...] | None = None) -> tuple[Bounds, ...]:
+        return tuple(Bounds(box.lower, box.centre) for box in super().boxes(op, args, asked))
 
 
 class _Extrapolated(Mix):
@@ -271,31 +287,64 @@ def inner_weight(world: World) -> float:
 
 
 def tensor_weight(world: World) -> None:
-    """A weight that is a tensor may be moved, so that both parts are kept at every value."""
+    """A weight that is a tensor may be moved, so that both parts are kept; beyond an end that end counts."""
     first, second, _ = pair(world, real(world, "x"))
     for weight in (0.0, 0.5, 1.0):
         world.check(Mix(first, second, torch.tensor(weight))._live == (first, second), f"both parts at {weight}")
+    low, high = torch.tensor([1.0]), torch.tensor([3.0])
+    domain = Mix(first, second, torch.tensor(0.5))
+    for weight, mean in ((0.0, 3.0), (0.25, 2.5), (1.0, 1.0), (1.5, 1.0), (-0.5, 3.0)):
+        domain.weight.fill_(weight)  # type: ignore[union-attr]
+        with patch.object(torch.compiler, "is_compiling", lambda: True):  # where no value is looked at
+            world.check(domain._mixed([low, high]).tolist() == [mean], f"the mean at {weight}")
 
 
 def no_planes(world: World) -> None:
-    """A meet without a relational part has none."""
-    first, second, e = pair(world, real(world, "x"))
-    try:
-        Meet(first, second).above(e)
-    except TypeError:
-        world.check(True, "refused")
-    else:
-        world.check(False, "planes of domains that have none")
+    """A meet of which no part has planes has none, and a mixture of which one has none."""
+    x = real(world, "x")
+    first, second, e = pair(world, x)
+    world.check(Meet(first, second).planes(e) is None, "planes of domains that have none")
+    world.check(Guided(first, second).planes(e) is None, "planes of an inner domain that has none")
+    world.check(Mix(Planar(world, "first", x), second).planes(e) is None, "planes of one part alone")
 
 
-HOOKS = ("lift", "affine", "relax", "within", "bounds", "lower", "upper", "above")
+def traits(world: World) -> None:
+    """What a combination promises is what all parts do; a meet is relational if a part is, a mixture if all are."""
+    weak, strong = Traits(Guarantee.STATISTICAL, solved=True), Traits(relational=True, monotone=True)
+    blind = Traits(differentiable=False)
+    for one, other, guarantee, differentiable, solved in (
+        (weak, strong, Guarantee.STATISTICAL, True, True), (strong, blind, Guarantee.SOUND, False, False),
+        (blind, weak, Guarantee.STATISTICAL, False, True), (strong, strong, Guarantee.SOUND, True, False),
+    ):  # fmt: skip
+        first, second = Promising(world, "first", one), Promising(world, "second", other)
+        for domain, relational in (
+            (Meet(first, second), one.relational or other.relational), (Guided(first, second), one.relational),
+            (Mix(first, second), one.relational and other.relational), (Mix(first, second, 1.0), None),
+        ):  # fmt: skip
+            want = Traits(guarantee, bool(relational), False, differentiable, solved)
+            world.check(domain.traits == (replace(one, monotone=False) if relational is None else want), f"{domain!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Promising(AnyDomain):
+    """One of these traits."""
+
+    own: Traits
+
+    @property
+    def traits(self) -> Traits:
+        return self.own
+
+
+HOOKS = ("traits", "lift", "affine", "relax", "boxes", "bounds", "planes", "decide")
 LEMMAS = (
     Lemma(
         "meet",
         "a value that all parts hold lies in the meet's bounds, ends and boxes, which are the tightest of the parts'; "
         "each part relaxes its own element over the boxes on which all agree; a decision has the best lower bounds",
-        (*(getattr(Meet, name) for name in HOOKS), Meet.boxes, Meet.decide, combinators._refined, Bounds.meet),
-        (met(), asked_where_unsettled, decided, of_the_relational, no_planes,
+        (*(getattr(Meet, name) for name in HOOKS), Combinator._each, Traits.combine, combinators._unsettled,
+         combinators._refined, Bounds.meet),
+        (met(), asked_where_unsettled, decided, of_the_relational, no_planes, traits,
          planes(lambda world, a, b: Meet(a, b))),
         (Twin("a bound that is tighter than all", met(_Join),
               {"x": 0, "y": 0, "lfirst": 0, "ufirst": 1, "lsecond": 0, "usecond": 1}),),
@@ -306,20 +355,21 @@ LEMMAS = (
     Lemma(
         "guided",
         "the inner domain relaxes over boxes of `by` that hold the values, and its bounds hold them",
-        (*(getattr(Guided, name) for name in HOOKS), Guided.boxes, Guided.decide),
-        (guided(), decided, of_the_relational),
+        tuple(getattr(Guided, name) for name in HOOKS),
+        (guided(), decided, of_the_relational, no_planes, traits),
         (Twin("boxes of half the width", guided(_Halved),
               {"x": 1, "y": 0, "lfirst": 0, "ufirst": 1, "lsecond": 0, "usecond": 1}),),
         f"{SYMBOLS}; {TERMS}",
         "real arithmetic; the parts' own lemmas",
-        leaves="gradients; `part`, which shares elements",
+        leaves="gradients",
     ),
     Lemma(
         "mix",
         "a convex mixture of lower bounds is a lower bound, of upper bounds an upper bound, and of planes above one "
         "above; each part makes its own element, or shares that which the first carries",
-        (*(getattr(Mix, name) for name in HOOKS), Mix._mixed, Mix._mixed_bounds, Mix._live, Mix._with_shared),
-        (mixed(), mixed(weight=1.0), mixed(weight=0.0), shared, tensor_weight,
+        (*(getattr(Mix, name) for name in HOOKS if name != "decide"), Mix._mixed, Mix._mixture, Mix._live, Mix._each,
+         Guided._carried, Domain._carried),
+        (mixed(), mixed(weight=1.0), mixed(weight=0.0), shared, tensor_weight, no_planes, traits,
          planes(lambda world, a, b: Mix(a, b, inner_weight(world)))),
         (Twin("a weight outside [0, 1]", mixed(_Extrapolated),
               {"x": 0, "y": 0, "w": "1/2", "lfirst": 0, "ufirst": 0, "lsecond": -1, "usecond": 0}),),

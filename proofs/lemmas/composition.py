@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absdomain.domain import Domain, Trace
+from absdomain.domain import Domain, Trace, Traits
 from absdomain.graph import Graph, Node
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Nonlinear, Op, Shape, Slopes
-from absdomain.linear import Bounds
+from absdomain.linear import Bounds, Ends
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import TERMS, Check, Lemma, Twin
 from absdomain.region import Interval, Region
@@ -90,7 +90,7 @@ class Terms(Domain[Term]):
     def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
         return op(*args)
 
-    def bounds(self, e: Any, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Any, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         raise NotImplementedError("a term has no bounds")
 
 
@@ -150,17 +150,18 @@ class _Weak(Interval):
 
 
 class _Hopeful(Terms):
-    @property
-    def guarantee(self) -> Guarantee:
-        return Guarantee.STATISTICAL
+    traits = Traits(Guarantee.STATISTICAL)
 
 
 def forgetful(graph: Graph, region: Region) -> Trace[Term]:
     """The twin: a run that gives a node's first argument twice."""
 
     class Backwards(Terms):
-        def transfer(self, op: Op, *args: Any) -> Any:
-            return super().transfer(op, args[0], *args[:1] * (len(args) - 1))
+        def affine(self, op: Affine, *args: Any) -> Any:
+            return super().affine(op, *args[:1] * len(args))
+
+        def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
+            return super().relax(op, args[:1] * len(args), within)
 
     return Backwards().propagate(graph, region)
 

@@ -16,7 +16,7 @@ from absdomain.proofs.lemmas.substitution import DEEP, FANNED, as_by_hand, dual_
 from absdomain.proofs.lemmas.vertices import RELU
 from absdomain.region import Interval
 from absdomain.relations import backward
-from absdomain.relations.slopes import Policy, adaptive, parallel, zero
+from absdomain.relations.slopes import Rule, adaptive, parallel, zero
 
 
 def least(rows: Rows, constant: backward.Constant, box: Bounds) -> torch.Tensor:
@@ -32,7 +32,7 @@ def unit_chord(world: World, op: ReLU, box: Bounds) -> None:
     world.derive(1 - number(slope), "by at most 1")
 
 
-def through_relu(policy: Policy) -> Check:
+def through_relu(rule: Rule) -> Check:
     """What back-substitution through ReLU leaves over [l, u] is at least the minimum over [relu l, relu u]."""
 
     def check(world: World) -> None:
@@ -42,7 +42,7 @@ def through_relu(policy: Policy) -> Check:
         world.split(*numbers(lower), *numbers(upper))
         unit_chord(world, op, box)
         source = backward.source(Interval(lower, upper))
-        e = DeepPoly(slopes=policy).relax(op, (source,), (box,))
+        e = DeepPoly(slopes=rule).relax(op, (source,), (box,))
         c = Rows.of(real(world, "c").unsqueeze(0))
         assert e.pull is not None
         (rows,), constant = e.pull(c)
@@ -66,7 +66,7 @@ def through_affine(sign: int = 1) -> Check:
     return check
 
 
-def same_step(policy: Policy) -> Check:
+def same_step(rule: Rule) -> Check:
     """DeepPoly's and the dual's step through ReLU are the same rows and constants."""
 
     def check(world: World) -> None:
@@ -76,7 +76,7 @@ def same_step(policy: Policy) -> Check:
         world.split(*numbers(lower), *numbers(upper))
         unit_chord(world, op, box)
         region = Interval(lower, upper)
-        primal = DeepPoly(slopes=policy).relax(op, (backward.source(region),), (box,))
+        primal = DeepPoly(slopes=rule).relax(op, (backward.source(region),), (box,))
         dual = Dual().relax(op, (Dual().lift(region),), (box,)).dual
         c = Rows.of(real(world, "c").unsqueeze(0))
         world.split(*numbers(c.data))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absdomain.domain import Domain
+from absdomain.domain import Domain, argumentwise
 from absdomain.domains import dual as dual_network
 from absdomain.domains.box import Box
 from absdomain.domains.deeppoly import DeepPoly
@@ -17,15 +17,17 @@ from absdomain.domains.dual import Dual
 from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Slopes
 from absdomain.linear import Bounds, Rows, bounds
 from absdomain.ops import Abs, Add, Dense, Exp, Product, Scale
-from absdomain.proofs.kernel.abstract import AnyDomain, AnyOp, held, unknown_op, within
+from absdomain.proofs.kernel.abstract import AnyDomain, AnyOp, apart, held, unknown_op, within
 from absdomain.proofs.kernel.exact import prove, prove_zero, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
+from absdomain.proofs.lemmas import windows
 from absdomain.proofs.lemmas.substitution import DEEP, FANNED, GRAPHS, dual_by_hand, projected
 from absdomain.region import L2, BoxRegion, Interval
 from absdomain.relations import backward
 from absdomain.relations.backward import Constant, Relation
-from absdomain.relations.slopes import Fixed, Pair, Policy, adaptive, parallel
+from absdomain.relations.search import Ascent
+from absdomain.relations.slopes import Pair, adaptive, parallel
 
 
 def point(world: World) -> Interval:
@@ -96,7 +98,6 @@ class _LowerEndTwice(Box):
 # --- domains that substitute backwards --------------------------------------------------------------------------------
 
 
-@Fixed
 def unknown(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
     """Two slopes of which nothing is known."""
     (box,) = boxes
@@ -104,7 +105,6 @@ def unknown(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
     return (reals(world, "a", *box.lower.shape),), (reals(world, "s", *box.lower.shape),)
 
 
-@Fixed
 def unknown_parallel(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
     """One slope of which nothing is known, for both lines."""
     below, _ = unknown(op, boxes)
@@ -189,7 +189,7 @@ def shares_where_parallel(world: World) -> None:
     boxes = (Bounds(-torch.ones(1, 1), torch.ones(1, 1)), Bounds(torch.ones(1, 1), 2 * torch.ones(1, 1)))
     first, second, other = (torch.full((1, 1), v) for v in (1.5, 0.25, 0.5))
     for pair, both in (((first, second), True), ((first, other), False), ((other, second), False)):
-        rule = Fixed(partial(given, (first, second), pair))
+        rule = partial(given, (first, second), pair)
         source = backward.source(point(world))
         e = DeepPoly(slopes=rule).relax(Free(), (source, source), boxes)
         world.check((e.share is not None) is both, "shared rows")
@@ -200,13 +200,21 @@ def shares_where_parallel(world: World) -> None:
     prove_zero(world, rows.data[0] - (c.data[0].relu() * a - (-c.data[0]).relu() * s), "the rows")
 
 
+def searched(world: World) -> None:
+    """A search of one step asks with the slopes of the relaxations, for bounds and for boxes."""
+    plain, domain = DeepPoly(), DeepPoly(search=Ascent(steps=1, intermediate=True))
+    e = plain.propagate(DEEP, windows.box(DEEP.input.shape)).output
+    windows.close(world, domain.bounds(e), plain.bounds(e), "bounds")
+    windows.close(world, domain.boxes(Abs(), (e,))[0], plain.boxes(Abs(), (e,))[0], "boxes")
+
+
 def over_endless_boxes(world: World) -> None:
     """Over a box without ends a bound is infinite or holds the values, however lines are chosen; it is never NaN."""
     region = Interval(torch.tensor([[-3.0, 0.5]], dtype=torch.float64), torch.tensor([[1.0, 2.0]], dtype=torch.float64))
     box = Bounds(*(torch.tensor([ends], dtype=torch.float64) for ends in ([-torch.inf, 0.5], [1.0, 2.0])))
     for policy in (adaptive, parallel):
         e = DeepPoly(slopes=policy).relax(Abs(), (backward.source(region),), (box,))
-        found, single = backward.bounds(e), Bounds(backward.lower(e), backward.upper(e))
+        found, single = backward.bounds(e), apart(backward.bounds, e)
         for ends in (found, single):
             world.check(bool((ends.lower <= torch.tensor([[0.0, 0.5]])).all()), f"{policy}: lower ends {ends.lower}")
             world.check(ends.upper.tolist() == [[torch.inf, 2.0]], f"{policy}: upper ends {ends.upper}")
@@ -223,7 +231,7 @@ def endless(domain: Domain[Any]) -> Check:
         )
         box = Bounds(*(torch.tensor([ends], dtype=torch.float64) for ends in ([-inf, 0.5], [1.0, 2.0])))
         y = domain.relax(Abs(), (domain.lift(region),), (box,))
-        ends = Bounds(domain.lower(y), domain.upper(y))
+        ends = apart(domain.bounds, y)
         for found in (domain.bounds(y), ends, domain.bounds(y, torch.tensor([[True, True]]))):
             world.check(float(found.lower[0, 0]) <= 0 and found.upper.tolist() == [[inf, 2.0]], f"{domain}: {found}")
             world.check(float(found.lower[0, 1]) == 0.5, f"{domain}: an entry with ends keeps its own, {found.lower}")
@@ -348,12 +356,11 @@ LEMMAS = (
         "deeppoly",
         "<c, f(x)> >= <c', x> + d for every c, every op whose band encloses and every two slopes, and in both signs "
         "where two parallel lines share c'; for affine ops with equality",
-        (DeepPoly.lift, DeepPoly.affine, DeepPoly.relax, DeepPoly.within, DeepPoly.bounds, DeepPoly.lower,
-         DeepPoly.upper, DeepPoly.above, backward.parallel, Fixed.__call__, Policy.box,
-         Policy.bounds, Policy.lower, Policy.upper, Nonlinear.lines, Nonlinear.split, Nonlinear.adjoint,
+        (DeepPoly.lift, DeepPoly.affine, DeepPoly.relax, DeepPoly.boxes, DeepPoly.bounds, DeepPoly.planes,
+         backward.parallel, argumentwise, Nonlinear.lines, Nonlinear.split, Nonlinear.adjoint,
          Elementwise.split),
         (
-            *GRAPHS, as_asked(AnyOp), as_asked(_Settled), shares_where_parallel, over_endless_boxes,
+            *GRAPHS, as_asked(AnyOp), as_asked(_Settled), shares_where_parallel, over_endless_boxes, searched,
             pulled(DeepPoly(slopes=unknown), own, itself, _Settled),
             pulled(DeepPoly(slopes=unknown_parallel), own, itself, _Settled),
             pulled(DeepPoly(slopes=unknown), own, itself),
@@ -370,9 +377,8 @@ LEMMAS = (
         "dual",
         "<c, f(x)> >= <s c, x> + min <c, w> over the band w, for every c and every slope s, in both signs at once; for "
         "affine ops with equality: every step of J(nu) keeps a lower bound",
-        (Dual.lift, Dual.affine, Dual.relax, Dual.within, Dual.bounds, Dual.lower, Dual.upper, Dual.above,
-         Dual.guarantee,
-         dual_network._relaxed, dual_network._sketches, Elementwise.adjoint),
+        (Dual.lift, Dual.affine, Dual.relax, Dual.boxes, Dual.bounds, Dual.planes, Dual.traits,
+         dual_network._box, dual_network._relaxed, dual_network._sketches, Elementwise.adjoint),
         (pulled(Dual(), own, dual), mapped(Dual(), own, dual), *map(dual_by_hand, (DEEP, FANNED)), projected,
          endless(Dual())),
         (Twin("the conjugate term is forgotten", pulled(_ConjugateForgotten(), own, dual),

@@ -28,7 +28,7 @@ from absdomain.proofs.lemmas.vertices import one as interval
 from absdomain.proofs.lemmas.vertices import relu_cases, relu_pieces
 from absdomain.region import Linf
 from absdomain.relations import backward
-from absdomain.relations.slopes import Policy, adaptive, one, parallel, zero
+from absdomain.relations.slopes import Rule, adaptive, one, parallel, zero
 
 
 def unstable(world: World) -> tuple[Bounds, Tensor]:
@@ -104,12 +104,10 @@ def one_below(world: World) -> None:
     """The policies' own slopes: 1 below, 0 below, the chord twice, and the nearer of 0 and 1."""
     for box, (chord, support) in {(-1.0, 3.0): (0.75, 1.0), (-3.0, 1.0): (0.25, 0.0), (-2.0, 2.0): (0.5, 0.0)}.items():
         within = (interval(box),)
-        for policy, below in ((one, 1.0), (zero, 0.0), (parallel, chord), (adaptive, support)):
-            (low,), (high,) = policy(ReLU(), within)
+        for rule, below in ((one, 1.0), (zero, 0.0), (parallel, chord), (adaptive, support)):
+            (low,), (high,) = rule(ReLU(), within)
             near = abs(float(low) - below) < 1e-7 and abs(float(high) - chord) < 1e-7
-            world.check(
-                near and (low is high) == (policy is parallel), f"{policy} over {box}: {float(low)}, {float(high)}"
-            )
+            world.check(near and (low is high) == (rule is parallel), f"{rule} over {box}: {float(low)}, {float(high)}")
 
 
 def sides(world: World) -> None:
@@ -246,13 +244,13 @@ def dual_is_loose(world: World) -> None:
     prove_zero(world, gap, "IBP = dual")
 
 
-def policy_step(policy: Policy) -> Check:
+def rule_step(rule: Rule) -> Check:
     """J(nu) <= <c, z>: the dual of the whole worked network is a lower bound at every point of the ball."""
 
     def check(world: World) -> None:
         graph, region = margin(world), ball(world)
         x = matrix(world, ((1, 0),)) + _offset(world)
-        prove(world, graph(x) - DeepPoly(slopes=policy).propagate(graph, region).lower, "weak duality")
+        prove(world, graph(x) - DeepPoly(slopes=rule).propagate(graph, region).lower, "weak duality")
 
     return check
 
@@ -274,7 +272,7 @@ LEMMAS = (
         "feasible point of the triangle program's dual: mu, tau, lambda >= 0 with no h left; hence weak duality, a "
         "lower bound for every alpha, Wong and Kolter's being alpha = s",
         (ReLU.lines, ReLU.split, backward.minimum),
-        (feasible(), policy_step(parallel), policy_step(adaptive), relu_cases, splits, as_by_hand(DEEP, adaptive)),
+        (feasible(), rule_step(parallel), rule_step(adaptive), relu_cases, splits, as_by_hand(DEEP, adaptive)),
         (Twin("alpha < 0", feasible(-1), {"l": -1, "u": 1, "c": 1, "alpha": "-1/2"}),),
         SYMBOLS,
         "real arithmetic; J(nu) as a whole: the lemmas dual and back-substitution",
@@ -307,8 +305,8 @@ LEMMAS = (
         "on z = relu(W x) + (12/5, 0) over |x - (1, 0)| <= 1 the margin is bounded by -3/5 (IBP, zero), -1/10 (one, "
         "adaptive) and 3/20 (parallel, dual) exactly, and 3/20 is the optimum of the triangle program: cvxpy's primal "
         "point, made rational, is feasible and attains the dual bound",
-        (DeepPoly.relax, Dual.relax, ReLU.lines, adaptive.rule, one.rule,
-         parallel.rule, zero.rule, ReLU.support),
+        (DeepPoly.relax, Dual.relax, ReLU.lines, adaptive, one, parallel, zero,
+         ReLU.support),
         (worked, optimal, relu_cases, as_by_hand(FANNED, zero), as_by_hand(DEEP, parallel), dual_by_hand(DEEP),
          one_below, shares_where_parallel, over_endless_boxes),
         (Twin("IBP's bound is the optimum", dual_is_loose, {}),),

@@ -100,7 +100,7 @@ def made_from_a_network(world: World) -> None:
     centre = numbers(2, 4)
     spec = Spec(numbers(2, 1, 3), numbers(2, 1, start=4))
     for ball in (L2(centre, 0.5), Linf(centre, 0.25)):
-        rows, constant = DeepPoly().above(DeepPoly().propagate(DEEP, ball, spec).output)
+        rows, constant = DeepPoly().planes(DeepPoly().propagate(DEEP, ball, spec).output)
         for space in (
             ReferenceSpace.of(ball, DEEP, spec, t=-1.0, by=DeepPoly()),
             MatchedSpace.of(ball, DEEP, spec, by=DeepPoly()),

@@ -18,12 +18,12 @@ from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.lemmas.domains import Free, given, unknown
 from absdomain.region import Linf
-from absdomain.relations.slopes import Fixed, Policy, parallel, zero
+from absdomain.relations.slopes import Rule, parallel, zero
 
 
-def half_width(policy: Policy, z: Tensor, v: Tensor) -> Tensor:
+def half_width(rule: Rule, z: Tensor, v: Tensor) -> Tensor:
     """The shipped v' for ReLU."""
-    return SymbolicGap(slopes=policy).relax(ReLU(), (Gap(z, v),), None).v
+    return SymbolicGap(slopes=rule).relax(ReLU(), (Gap(z, v),), None).v
 
 
 def gap(world: World, v: str = "v") -> tuple[Tensor, Tensor]:
@@ -54,7 +54,7 @@ def equation_6_of_two(world: World) -> None:
     gaps = (Gap(torch.tensor([[5.0]]), torch.tensor([[7.0]])), Gap(torch.tensor([[-4.0]]), torch.tensor([[9.0]])))
     for slopes in ((below, above), (below, below), (below, (below[0], above[1]))):
         lines = Free().lines(*slopes, (x, y))
-        found = SymbolicGap(slopes=Fixed(partial(given, *slopes))).relax(Free(), gaps, (x, y))
+        found = SymbolicGap(slopes=partial(given, *slopes)).relax(Free(), gaps, (x, y))
         ends = []
         for line, sign in zip(lines, (-1, 1), strict=True):
             assert line.intercept is not None
@@ -64,7 +64,7 @@ def equation_6_of_two(world: World) -> None:
             ends.append(reach + float(line.intercept))
         world.check(abs(2 * float(found.v) - (ends[1] - ends[0])) < 1e-6, f"eq. (6) of two: {found.v}, {ends}")
         world.check(float(found.z) == -20.0, "the nominal value goes its own way")
-        inside = SymbolicGap(slopes=Fixed(partial(given, *slopes))).relax(Free(), gaps, None)
+        inside = SymbolicGap(slopes=partial(given, *slopes)).relax(Free(), gaps, None)
         world.check(float(inside.v) > float(found.v), "without boxes, over the gaps' own")
     mid = (torch.tensor([[0.5]]),)
     plain = symbolic_gap._half_range(ReLU(), Line(mid, None), Line(mid, None), [(mid[0], 4 * mid[0])])
@@ -150,12 +150,12 @@ def first_layer(world: World) -> None:
     prove_zero(world, found.v - box.radius, "radius")
 
 
-def contains(policy: Policy) -> Check:
+def contains(rule: Rule) -> Check:
     """The twin: the gap holds every value of ReLU over [z - v, z + v]."""
 
     def check(world: World) -> None:
         z, v = gap(world)
-        found = SymbolicGap(slopes=policy).relax(ReLU(), (Gap(z, v),), None)
+        found = SymbolicGap(slopes=rule).relax(ReLU(), (Gap(z, v),), None)
         prove(world, found.z + found.v - (z + v).relu(), "holds the upper end")
 
     return check
@@ -164,7 +164,7 @@ def contains(policy: Policy) -> Check:
 LEMMAS = (
     Lemma(
         "symbolic_gap",
-        "v' is half the distance of eq. (6) for every op and policy; for ReLU that is eq. (7) with parallel and "
+        "v' is half the distance of eq. (6) for every op and rule; for ReLU that is eq. (7) with parallel and "
         "eq. (8) with zero slopes, the latter the radius of the image; the first layer's v is the exact radius; "
         "Zero = FastLin where no neuron is unstable; Zero <= FastLin <= the sound rule; v' grows with v, by at most as "
         "much, from 0. It does not enclose: that is its twin",

@@ -15,7 +15,7 @@ from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.linear import Bounds, Rows, kernel
 from absdomain.ops import Add, Dense, ReLU
-from absdomain.proofs.kernel.abstract import AnyDomain, held
+from absdomain.proofs.kernel.abstract import AnyDomain, apart, held
 from absdomain.proofs.kernel.exact import assume, prove, real, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
@@ -35,7 +35,7 @@ from absdomain.reference import ReferenceSpace
 from absdomain.region import L2, Interval
 from absdomain.relations import backward
 from absdomain.relations.backward import Constant, Relation
-from absdomain.relations.slopes import Fixed, adaptive, parallel, zero
+from absdomain.relations.slopes import Rule, adaptive, parallel, zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,17 +98,17 @@ def substituted(minimum: Callable[[Relation, Rows], Tensor] | None = None, both:
 # --- against another implementation -----------------------------------------------------------------------------------
 
 
-def by_hand(graph: Graph, within: Bounds, policy: Fixed) -> dict[str, Bounds]:
+def by_hand(graph: Graph, within: Bounds, rule: Rule) -> dict[str, Bounds]:
     """Bounds of every node of a graph of Dense, Add and ReLU, by substitution of one row after another."""
     boxes: list[Bounds] = [within]
     for place in range(1, len(graph.nodes)):
         size = graph.nodes[place].shape[0]
-        ends = [least(graph, boxes, place, sign * torch.eye(size, dtype=torch.float64), policy) for sign in (1, -1)]
+        ends = [least(graph, boxes, place, sign * torch.eye(size, dtype=torch.float64), rule) for sign in (1, -1)]
         boxes.append(Bounds(ends[0], -ends[1]))
     return {node.name: b for node, b in zip(graph.nodes, boxes, strict=True)}
 
 
-def least(graph: Graph, boxes: list[Bounds], place: int, rows: Tensor, policy: Fixed) -> Tensor:
+def least(graph: Graph, boxes: list[Bounds], place: int, rows: Tensor, rule: Rule) -> Tensor:
     """Lower bounds (B, K) of <c_k, node> from the boxes of earlier nodes, sample by sample."""
     found = []
     for sample in range(len(boxes[0].lower)):
@@ -124,7 +124,7 @@ def least(graph: Graph, boxes: list[Bounds], place: int, rows: Tensor, policy: F
                     pending[a] = pending[a] + c
             else:
                 low, high = (end[sample] for end in (boxes[args[0]].lower, boxes[args[0]].upper))
-                below, above, intercept = relu_lines(low, high, policy)
+                below, above, intercept = relu_lines(low, high, rule)
                 constant = constant - (-c).relu() @ intercept
                 pending[args[0]] = pending[args[0]] + c.relu() * below - (-c).relu() * above
         low, high = boxes[0].lower[sample], boxes[0].upper[sample]
@@ -132,11 +132,16 @@ def least(graph: Graph, boxes: list[Bounds], place: int, rows: Tensor, policy: F
     return torch.stack(found)
 
 
-def relu_lines(low: Tensor, high: Tensor, policy: Fixed) -> tuple[Tensor, Tensor, Tensor]:
+def relu_lines(low: Tensor, high: Tensor, rule: Rule) -> tuple[Tensor, Tensor, Tensor]:
     """Slope below, slope above and intercept above of ReLU over [low, high]."""
     active, dead = low >= 0, high <= 0
     chord = torch.where(active, 1.0, torch.where(dead, 0.0, high / (high - low + (high == low))))
-    free = {"adaptive": (high > -low).double(), "parallel": chord, "zero": torch.zeros_like(low)}[str(policy)]
+    known: dict[Rule, Tensor] = {
+        adaptive: (high > -low).double(),
+        parallel: chord,
+        zero: torch.zeros_like(low),
+    }
+    free = known[rule]
     below = torch.where(active, 1.0, torch.where(dead, 0.0, free))
     return below, chord, torch.where(active | dead, 0.0, -chord * low)
 
@@ -151,13 +156,13 @@ FANNED = chain(
 )  # fmt: skip
 
 
-def as_by_hand(graph: Graph, policy: Fixed, kind: type[Interval] = Interval) -> Check:
+def as_by_hand(graph: Graph, rule: Rule, kind: type[Interval] = Interval) -> Check:
     """Every way of asking for the bounds of a node gives those of the substitution that is written down above."""
 
     def check(world: World) -> None:
         region = box(graph.input.shape, kind)
-        true = by_hand(graph, region.box(), policy)
-        domain = DeepPoly(slopes=policy)
+        true = by_hand(graph, region.box(), rule)
+        domain = DeepPoly(slopes=rule)
         for place in range(1, len(graph.nodes)):
             name = graph.nodes[place].name
             e = domain.propagate(graph.subgraph(end=name), region).output
@@ -165,8 +170,8 @@ def as_by_hand(graph: Graph, policy: Fixed, kind: type[Interval] = Interval) -> 
             free = replace(e, exact=None)
             for one in (e, free):
                 for found in (
-                    backward.bounds(one), Bounds(backward.lower(one), backward.upper(one)), backward.boxes(one),
-                    domain.bounds(one), Bounds(domain.lower(one), domain.upper(one)), domain.within(one, (ReLU(), 0)),
+                    backward.bounds(one), apart(backward.bounds, one), backward.boxes(one),
+                    domain.bounds(one), apart(domain.bounds, one), *domain.boxes(ReLU(), (one,)),
                 ):  # fmt: skip
                     close(world, found, known, name)
             units = Rows.units(torch.arange(e.shape[0]), e.shape, region.centre)
@@ -174,7 +179,7 @@ def as_by_hand(graph: Graph, policy: Fixed, kind: type[Interval] = Interval) -> 
             close(world, Bounds(ends.lower, -ends.upper), known, f"{name}: minimum")
             low, high = backward.minima(free, units)
             close(world, Bounds(low.t(), -high.t()), known, f"{name}: minima")
-            for rows, constant in (backward.above(free), domain.above(free)):
+            for rows, constant in (backward.above(free), domain.planes(free)):
                 equal(world, (rows.maximum(region.box()) + constant).t(), known.upper, f"{name}: planes above")
 
     return check
@@ -199,10 +204,9 @@ def dual_by_hand(graph: Graph) -> Check:
         for place in range(1, len(graph.nodes)):
             name = graph.nodes[place].name
             e = domain.propagate(graph.subgraph(end=name), region).output
-            ends = Bounds(domain.lower(e), domain.upper(e))
-            for found in (domain.bounds(e), ends, domain.within(e, (ReLU(), 0)), domain.within(e, (ReLU(), 0), None)):
+            for found in (domain.bounds(e), apart(domain.bounds, e), *domain.boxes(ReLU(), (e,))):
                 close(world, found, true[name], name)
-            rows, constant = domain.above(e)
+            rows, constant = domain.planes(e)
             equal(world, (rows.maximum(region.box()) + constant).t(), true[name].upper, f"{name}: planes above")
             world.check(e.sketch is None, "no projections")
 
@@ -216,9 +220,9 @@ def projected(world: World) -> None:
     first = domain.affine(Dense(numbers(5, 4)), domain.lift(region))
     second = domain.affine(Dense(numbers(3, 5)), domain.relax(ReLU(), (first,), None))
     world.check(first.sketch is not None and second.sketch is not None, "estimates are carried")
-    close(world, domain.within(first, (ReLU(), 0)), backward.boxes(first.dual), "the first layer's box is exact")
+    close(world, domain.boxes(ReLU(), (first,))[0], backward.boxes(first.dual), "the first layer's box is exact")
     assert second.sketch is not None
-    close(world, domain.within(second, (ReLU(), 0)), second.sketch.box(), "the second layer's is estimated")
+    close(world, domain.boxes(ReLU(), (second,))[0], second.sketch.box(), "the second layer's is estimated")
 
 
 def exact_hulls(world: World) -> None:
@@ -243,11 +247,11 @@ def constants_forgotten(e: Relation, rows: Rows) -> Tensor:
 
 FUNCTIONS = (
     backward.source, backward.affine, backward.relaxed, backward.mirrored, backward._extent, backward._hull_of,
-    backward.bounds, backward._roots, backward._minima_of, backward.boxes, backward.lower, backward.upper,
+    backward.bounds, backward._roots, backward._minima_of, backward.boxes,
     backward.minimum, backward.minima, backward._minima, backward.to_input, backward._substituted, backward.above,
     backward.known, backward._joined, backward._chunks, backward._end,
 )  # fmt: skip
-GRAPHS = tuple(as_by_hand(graph, policy) for graph in (DEEP, FANNED) for policy in (adaptive, parallel, zero))
+GRAPHS = tuple(as_by_hand(graph, rule) for graph in (DEEP, FANNED) for rule in (adaptive, parallel, zero))
 
 LEMMAS = (
     Lemma(

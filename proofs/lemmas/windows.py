@@ -20,6 +20,7 @@ from absdomain.kinds import Op, Shape
 from absdomain.linear import Bounds, Rows, kernel, patches, roots, rows
 from absdomain.linear.patches import Columns, Frame, _Scatter
 from absdomain.ops import Add, AvgPool, BatchNorm, Concat, Conv, Dense, Pad, ReLU, Reshape, Scale, conv
+from absdomain.proofs.kernel.abstract import apart
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import Check, Lemma, Twin
 from absdomain.region import Interval
@@ -136,7 +137,7 @@ def as_written_out(graph: Graph, domain: DeepPoly) -> Check:
             e = domain.propagate(part, box(shape)).output
             true = backward.bounds(domain.propagate(part, box(shape, Written)).output)
             close(world, backward.bounds(e), true, part.output.name)
-            close(world, Bounds(backward.lower(e), backward.upper(e)), true, part.output.name)
+            close(world, apart(backward.bounds, e), true, part.output.name)
             asked_alone(world, e, true)
 
     return check

@@ -16,7 +16,7 @@ from absdomain.domains import zonotope
 from absdomain.domains.zonotope import Affinity, Noise, Zonotope
 from absdomain.linear import Bounds
 from absdomain.ops import Abs, Add, Dense
-from absdomain.proofs.kernel.abstract import AnyOp, within
+from absdomain.proofs.kernel.abstract import AnyOp, apart, within
 from absdomain.proofs.kernel.exact import assume, prove, prove_zero, real, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
@@ -65,7 +65,7 @@ def reads(domain: Zonotope) -> Check:
     def check(world: World) -> None:
         e, line = element(world, "", object(), [0])
         value = line + (choices(world, 1) * e.noise[0].rays).sum(0) + slackened(world, "", e)
-        for box in (domain.bounds(e), Bounds(domain.lower(e), domain.upper(e))):
+        for box in (domain.bounds(e), apart(domain.bounds, e)):
             prove(world, value - box.lower, "lower end")
             prove(world, box.upper - value, "upper end")
 
@@ -146,9 +146,8 @@ LEMMAS = (
         "a value M x + b + sum_k e_k ray_k + r of an element is, after an affine op, after a sum of branches that "
         "share symbols, and after any nonlinear op whose band encloses, a value of the image for the same x and e_k "
         "and for some fresh |e| <= 1 and |r| <= slack; bounds hold it; dropped symbols go into the slack",
-        (Zonotope.lift, Zonotope.affine, Zonotope.relax, Zonotope.within, Zonotope.bounds, Zonotope.lower,
-         Zonotope.upper,
-         Zonotope.above, Affinity.spread, *(getattr(zonotope, name) for name in HELPERS)),
+        (Zonotope.lift, Zonotope.affine, Zonotope.relax, Zonotope.boxes, Zonotope.bounds, Zonotope.planes,
+         Affinity.spread, *(getattr(zonotope, name) for name in HELPERS)),
         (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0), *ZONOTOPES, endless(Zonotope()), stays_free),
         (Twin("no fresh symbol", relaxes(None, 0),
               {"x": 0, "lx": 0, "ux": 0, "M": 0, "b": 0, "n": 0, "slack": 0, "e": 0, "r": 0, "y": 1, "chord": 0,

@@ -12,6 +12,7 @@ from absdomain.domains.zonotope import Zonotope
 from absdomain.graph import Graph, Node
 from absdomain.linear import Bounds
 from absdomain.ops import Add, Concat, Dense, ReLU
+from absdomain.proofs.kernel.abstract import apart
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import Check
 from absdomain.proofs.lemmas.substitution import DEEP, FANNED
@@ -113,10 +114,10 @@ def as_by_hand(graph: Graph, symbols: int | None) -> Check:
             e = domain.propagate(graph.subgraph(end=name), region).output
             pairs = [s[place].bounds(low, high) for s, low, high in zip(samples, ends.lower, ends.upper, strict=True)]
             true = Bounds(*(torch.stack(side) for side in zip(*pairs, strict=True)))
-            for found in (domain.bounds(e), Bounds(domain.lower(e), domain.upper(e)), domain.within(e, (ReLU(), 0))):
+            for found in (domain.bounds(e), apart(domain.bounds, e), *domain.boxes(ReLU(), (e,))):
                 close(world, found, true, f"{name} with {symbols} symbols")
             where_asked(world, domain, e, true)
-            rows, constant = domain.above(e)
+            rows, constant = domain.planes(e)
             equal(world, (rows.maximum(ends) + constant).t(), true.upper, f"{name}: planes above")
             kept = [sum(bool(ray.any()) for ray in s[place].rays.values()) for s in samples]
             held = sum((block.rays.flatten(2).abs().sum(2) > 0).sum(0) for block in e.noise)

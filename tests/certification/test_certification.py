@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from absdomain import L2, Bounds, Guarantee, Linf, UnsupportedOp, margins, to_graph
+from absdomain import L2, Guarantee, Linf, UnsupportedOp, margins, to_graph
 from absdomain.attack import Pgd, inside, margin
 from absdomain.certification import Reason, Refused, SoundnessError, Status, Summary, Verdict, certify, summarise
 from absdomain.certification.journal import Journal, JournalError, Journals
-from absdomain.domain import parse
+from absdomain.domain import Decision, Traits, parse
 from absdomain.domains import Box, DeepPoly
 from absdomain.rounding import allowance
 from absdomain.runtime.processes import ALONE, World
@@ -204,9 +204,7 @@ def test_overflow_is_unknown_not_verified(net: nn.Module, images: Tensor, labels
 class Guess(Box):
     """A domain that promises nothing."""
 
-    @property
-    def guarantee(self) -> Guarantee:
-        return Guarantee.HEURISTIC
+    traits = Traits(Guarantee.HEURISTIC)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,11 +256,8 @@ def test_a_domain_without_a_rule_is_a_reason_and_the_others_go_on(
 class Liar(Box):
     """A domain whose lower bounds are too high."""
 
-    def lower(self, e: Any) -> Tensor:
-        return super().lower(e) + 10
-
-    def bounds(self, e: Any, where: Tensor | None = None) -> Bounds:
-        return super().bounds(e, where)
+    def decide(self, e: Any) -> Decision:
+        return Decision(super().decide(e).lower + 10)
 
 
 def test_a_bound_above_a_point_is_a_hard_error_that_names_both(net: nn.Module, images: Tensor, labels: Tensor) -> None:

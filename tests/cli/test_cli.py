@@ -13,7 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from typer.testing import CliRunner
 
 from absdomain import Guarantee
@@ -21,7 +21,7 @@ from absdomain.certification import CASCADE
 from absdomain.cli.console import keep_memory
 from absdomain.cli.main import app
 from absdomain.cli.options import Domains
-from absdomain.domain import expression
+from absdomain.domain import Decision, Traits, expression
 from absdomain.domains import Box
 from absdomain.report import study
 
@@ -237,17 +237,15 @@ def test_debug_shows_the_traceback(run: Path) -> None:
 class Guess(Box):
     """A domain that promises nothing."""
 
-    @property
-    def guarantee(self) -> Guarantee:
-        return Guarantee.HEURISTIC
+    traits = Traits(Guarantee.HEURISTIC)
 
 
 @dataclass(frozen=True)
 class Liar(Box):
     """A domain whose lower bounds are too high."""
 
-    def lower(self, e: Any) -> Tensor:
-        return super().lower(e) + 100
+    def decide(self, e: Any) -> Decision:
+        return Decision(super().decide(e).lower + 100)
 
 
 def test_a_heuristic_domain_is_refused_and_marked(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from absdomain.cli.toy import initial
 from absdomain.data import load
 from absdomain.domain import AnyDomain
 from absdomain.domains import Box
-from absdomain.linear import Bounds
+from absdomain.linear import Bounds, Ends
 from absdomain.networks import size
 from absdomain.region import Linf
 from absdomain.registry import find
@@ -98,7 +98,7 @@ def test_the_image_under_a_linear_map_is_a_parallelogram() -> None:
 class Narrow(Box):
     """Box, with an upper bound that is too low."""
 
-    def bounds(self, e: Any, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Any, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         box = e.box()
         return Bounds(box.lower, box.upper - 1e-9)
 

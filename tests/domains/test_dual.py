@@ -206,7 +206,7 @@ def test_planes_above_hold_and_reach_the_upper_bound(domain: AnyDomain) -> None:
     for seed in range(20):
         problem = example(Random(seed))
         trace = domain.propagate(problem.graph, problem.region)
-        rows, constants = domain.above(trace.output)
+        rows, constants = domain.planes(trace.output)
         x = problem.region.sample(20)
         value = problem.graph(x.flatten(0, 1)).flatten(1).view(20, -1, len(constants))
         plane = (rows.data.unsqueeze(0) * x.unsqueeze(1)).flatten(3).sum(-1) + constants

@@ -80,7 +80,7 @@ def test_estimated_relaxations_average_to_the_exact_radius() -> None:
         e = domain.lift(region)
         for step in graph.schedule[:3]:
             e = domain.transfer(step.op, e)
-        ratios.append(domain.within(e, (ReLU(), 0)).radius / exact)
+        ratios.append(domain.boxes(ReLU(), (e,))[0].radius / exact)
     ratio = torch.stack(ratios)
     assert float(ratio.std()) > 0.05
     assert 1.0 < ratio.mean().item() < 1.2  # the median of ten is high by a sixth of the projected part
@@ -105,9 +105,9 @@ def test_the_objective_is_exact_over_the_estimated_boxes() -> None:
     for place, layer in enumerate(layers):
         e = domain.affine(layer, e)
         if place < 2:
-            boxes.append(domain.within(e, (ReLU(), 0)))
+            boxes.append(domain.boxes(ReLU(), (e,))[0])
             e = domain.relax(ReLU(), (e,), None)
-    near(domain.lower(e)[0], objective_of_a_chain(layers, region, boxes, eye(3)))
+    near(domain.bounds(e).lower[0], objective_of_a_chain(layers, region, boxes, eye(3)))
     graph = Graph.of([Node("x", None, (), (30,))]).then(layers[0]).then(ReLU()).then(layers[1])
     exact = Dual().propagate(graph, region)
     assert not torch.allclose(boxes[1].lower, exact.lower)
@@ -165,7 +165,7 @@ def test_gradients_pass_through_the_estimates() -> None:
         e = domain.lift(replace(ball(30), radius=radius))
         for step in graph.schedule[:3]:
             e = domain.transfer(step.op, e)
-        return domain.within(e, (ReLU(), 0)).width.sum()
+        return domain.boxes(ReLU(), (e,))[0].width.sum()
 
     torch.autograd.gradcheck(width, torch.tensor(0.1, dtype=D64, requires_grad=True))
 

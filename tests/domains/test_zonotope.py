@@ -176,7 +176,7 @@ def test_planes_lie_above_the_values_and_touch_the_bounds(region: RegionMaker, s
     for seed in range(15):
         problem, domain = piecewise(seed, region), Zonotope(symbols=symbols)
         trace = domain.propagate(problem.graph, problem.region)
-        rows, constants = domain.above(trace.output)
+        rows, constants = domain.planes(trace.output)
         asked = Example(problem.graph, problem.region)
         assert rows.data.shape == (prod(problem.graph.output.shape), rows.data.shape[1], *problem.graph.input.shape)
         x = witnesses.points(asked, Random(seed))

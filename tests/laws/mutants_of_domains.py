@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from absdomain.domain import Guided, Meet, Mix
+from absdomain.domain import domain as combinators
 from absdomain.domains import Box, DeepPoly
 from absdomain.kinds import Nonlinear
-from absdomain.linear import Bounds, rows
+from absdomain.linear import Bounds, Ends, rows
 from absdomain.linear.kernel import BoxMinimum
 from absdomain.region import L2, Linf
 from absdomain.region.balls import Ball
@@ -31,15 +32,40 @@ def without_d(shipped: Any) -> Any:
 
 
 def the_other_entries(shipped: Any) -> Any:
-    return lambda self, e, where=None: shipped(self, e, None if where is None else ~where)
+    return lambda self, e, where=None, ends=Ends.BOTH: shipped(self, e, None if where is None else ~where, ends)
 
 
 def a_little_smaller(shipped: Any) -> Any:
-    def boxes(self: Guided, drawn: Nonlinear, args: Any) -> tuple[Bounds, ...]:
-        found = shipped(self, drawn, args)
+    def boxes(self: Guided, drawn: Nonlinear, args: Any, asked: Any = None) -> tuple[Bounds, ...]:
+        found = shipped(self, drawn, args, asked)
         return tuple(Bounds(b.centre - 0.8 * b.radius, b.centre + 0.8 * b.radius) for b in found)
 
     return boxes
+
+
+def the_weaker_end(shipped: Any) -> Any:
+    def bounds(self: Meet, e: Any, where: Any = None, ends: Ends = Ends.BOTH) -> Bounds:
+        found = [part.bounds(own, where, ends) for part, own in zip(self.parts, e, strict=True)]
+        lower = torch.stack([f.lower for f in found]).amin(0)
+        return Bounds(lower, shipped(self, e, where, ends).upper)
+
+    return bounds
+
+
+def the_guide_is_dropped(shipped: Any) -> Any:
+    """A guided domain that a meet asks for a few entries answers with the inner domain's own boxes."""
+
+    def boxes(self: Guided, drawn: Nonlinear, args: Any, asked: Any = None) -> tuple[Bounds, ...]:
+        if asked is None:
+            return shipped(self, drawn, args)  # type: ignore[no-any-return]
+        return self.inner.boxes(drawn, tuple(e[0] for e in args), asked)
+
+    return boxes
+
+
+def all_that_is_known(shipped: Any) -> Any:
+    """The entries that are not asked are met as well, and those that are asked are not."""
+    return lambda known, found, asked: shipped(known, found, None if asked is None else ~asked)
 
 
 def extrapolated(shipped: Any) -> Any:
@@ -100,12 +126,33 @@ MUTANTS = [
         extrapolated,
         domain("mix(deeppoly, box, weight=0.5)", "contains"),
     ),
+    Mutant(
+        "guided: dropped inside a meet",
+        Guided,
+        "boxes",
+        the_guide_is_dropped,
+        domain("deeppoly.guided(by=box)", "meets_in_any_order"),
+    ),
+    Mutant(
+        "meet: refined where nobody asks",
+        combinators,
+        "_refined",
+        all_that_is_known,
+        domain("deeppoly", "meets_in_any_order"),
+    ),
+    Mutant(
+        "dual: boxes of the other entries",
+        backward,
+        "boxes",
+        lambda f: lambda e, where=None: f(e, None if where is None else ~where),
+        domain("dual", "boxes_where_asked"),
+    ),
     Mutant("meet: the union", Bounds, "meet", union, domain("box & deeppoly", "reads_one_element")),
     Mutant(
         "meet: the weaker lower bound",
         Meet,
-        "lower",
-        lambda f: lambda self, e: torch.stack([p.lower(o) for p, o in zip(self.parts, e, strict=True)]).amin(0),
+        "bounds",
+        the_weaker_end,
         domain("box & deeppoly", "exact_where_affine"),
     ),
     Mutant("the clip is ignored", Linf, "box", no_clip, domain("deeppoly", "exact_where_affine")),
@@ -135,8 +182,8 @@ MUTANTS = [
     Mutant(
         "not a number becomes 0",
         Box,
-        "lower",
-        lambda f: lambda self, e: e.box().lower.nan_to_num(nan=0.1),
+        "bounds",
+        lambda f: lambda self, e, *_, **__: Bounds(e.box().lower.nan_to_num(nan=0.1), e.box().upper),
         domain("box", "nan_proves_nothing"),
     ),
 ]

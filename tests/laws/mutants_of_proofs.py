@@ -26,19 +26,19 @@ from tests.laws.mutants_of_parts import ends_alone
 
 def optimist(shipped: Any) -> Any:
     """Lower bounds a twentieth of the range too high."""
-    return lambda self, e: Decision(self.lower(e) + 0.05 * (self.upper(e) - self.lower(e)))
+    return lambda self, e: Decision(self.bounds(e).lower + 0.05 * self.bounds(e).width)
 
 
 def pessimist(shipped: Any) -> Any:
-    return lambda self, e: Decision(self.lower(e) - 1e3)
+    return lambda self, e: Decision(self.bounds(e).lower - 1e3)
 
 
 def points_outside(shipped: Any) -> Any:
-    return lambda self, e: Decision(self.lower(e), e.region.box().upper + 1e-9)
+    return lambda self, e: Decision(self.bounds(e).lower, e.region.box().upper + 1e-9)
 
 
 def always_late(shipped: Any) -> Any:
-    return lambda self, e: Decision(self.lower(e), expired=torch.ones(()))
+    return lambda self, e: Decision(self.bounds(e).lower, expired=torch.ones(()))
 
 
 def worst_part(shipped: Any) -> Any:
@@ -81,7 +81,11 @@ def half_range(shipped: Any) -> Any:
 
 
 def in_float64(shipped: Any) -> Any:
-    return lambda self, e: shipped(self, e).double()
+    def bounds(self: Box, *args: Any, **named: Any) -> Bounds:
+        found = shipped(self, *args, **named)
+        return Bounds(found.lower.double(), found.upper)
+
+    return bounds
 
 
 def marks_alone(shipped: Any) -> Any:
@@ -130,7 +134,7 @@ MUTANTS = [
     Mutant("gelu: its left tail is charged as another's", GELU, "forward_error",
            lambda f: lambda self, boxes: f(self, boxes) - 4 * (-boxes[0].lower).relu(), op(GELU(), (3,), seed=11)),
     Mutant("slopes: half the range", Smooth, "slope_range", half_range, op(SiLU(), (3,))),
-    Mutant("float32: a bound in float64", Box, "lower", in_float64, domain("box", "keeps_its_dtype")),
+    Mutant("float32: a bound in float64", Box, "bounds", in_float64, domain("box", "keeps_its_dtype")),
     Mutant("sigmoid: no stationary point, by a domain", Sigmoid, "critical", ends_alone,
            domain("deeppoly", "holds_a_curve", examples=300)),
     Mutant("softplus: no stationary point, by a domain", Softplus, "critical", ends_alone,

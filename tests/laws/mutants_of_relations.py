@@ -1,4 +1,4 @@
-"""What can go wrong in domains that keep relations: zonotopes, duals, optimised slopes, programs, reference spaces."""
+"""What can go wrong in domains that keep relations: zonotopes, duals, searched slopes, programs, reference spaces."""
 
 from __future__ import annotations
 
@@ -57,13 +57,11 @@ def other_slope(shipped: Any) -> Any:
 
 
 def plane_below(shipped: Any) -> Any:
-    def above(self: DeepPoly, e: Any) -> tuple[Rows, Tensor]:
-        like = e.region.centre
+    def planes(self: DeepPoly, e: Any) -> tuple[Rows, Tensor]:
         rows, constants = shipped(self, e)
-        low = backward.lower(e).flatten(1).t()
-        return rows, constants - 0.5 * (backward.upper(e).flatten(1).t() - low).to(like)
+        return rows, constants - 0.5 * backward.bounds(e).width.flatten(1).t()
 
-    return above
+    return planes
 
 
 def without_upper_intercept(shipped: Any) -> Any:
@@ -128,11 +126,11 @@ def half_space() -> object:
 
 
 def ascent_is_never_looser() -> None:
-    """Optimised slopes beside those they start from."""
+    """Searched slopes beside those they start from."""
     makers = (drawing.dense, drawing.dense, *[drawing.relu] * 3)
     for seed in range(8):
         problem = example(Random(seed), makers=makers, size=7)
-        domains = [parse("deeppoly(slopes=optimised(steps=3))"), parse("deeppoly")]
+        domains = [parse("deeppoly(search=ascent(steps=3))"), parse("deeppoly")]
         compare(domains, jittered(problem.graph, Random(seed)), problem.region)
 
 
@@ -147,11 +145,11 @@ MUTANTS = [
            lambda f: property(lambda self: torch.zeros_like(self.constant)), domain("zonotope", "planes_lie_above")),
     Mutant("dual: the sign of the terms l_j", dual, "_relaxed", negated_band, domain("dual", "contains")),
     Mutant("dual: the band of another slope", dual, "_relaxed", other_slope, domain("dual", "contains")),
-    Mutant("deeppoly: a plane through the middle", DeepPoly, "above", plane_below,
+    Mutant("deeppoly: a plane through the middle", DeepPoly, "planes", plane_below,
            domain("deeppoly", "planes_lie_above")),
-    Mutant("optimised: no upper intercept", ascent, "_pull", without_upper_intercept,
-           domain("deeppoly(slopes=optimised(steps=2))", "contains")),
-    Mutant("optimised: the worse slopes", ascent, "_better", the_worse, ascent_is_never_looser),
+    Mutant("ascent: no upper intercept", ascent, "_pull", without_upper_intercept,
+           domain("deeppoly(search=ascent(steps=2))", "contains")),
+    Mutant("ascent: the worse slopes", ascent, "_better", the_worse, ascent_is_never_looser),
     Mutant("lp: bands too narrow", relaxation.OpConstraints, "band", narrower,
            domain("lp.guided(by=box)", "never_beyond_the_optimum", examples=12)),
     Mutant("exact: big-M too small", relaxation.Tied, "_when", half_the_room,

@@ -18,7 +18,7 @@ SOUND = (
     "box", "deeppoly", "deeppoly(slopes=parallel)", "zonotope", "zonotope(symbols=2)", "dual", "box & deeppoly",
     "deeppoly & zonotope", "box & deeppoly & zonotope & dual", "deeppoly.guided(by=box)",
     "mix(deeppoly, box, weight=0.3)",
-    "deeppoly(slopes=optimised(steps=3))",
+    "deeppoly(search=ascent(steps=3))",
 )  # fmt: skip
 
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from absdomain import Graph, Guarantee, Linf, Node, Region, margins, parse
+from absdomain.domain import Traits
 from absdomain.domains import Box, DeepPoly
 from absdomain.laws import Example, LawBroken, compare, drawing
 from absdomain.laws.derivatives import jittered
 from absdomain.laws.examples import example
 from absdomain.laws.orderings import theorem
-from absdomain.linear import Bounds
+from absdomain.linear import Bounds, Ends
 from absdomain.ops import Dense, LeakyReLU, ReLU
 
 MAKERS = (drawing.dense, drawing.dense, drawing.conv2d, drawing.scale, *[drawing.relu] * 4)
@@ -59,7 +60,7 @@ def test_a_theorem_about_relu_is_not_asserted_of_other_ops() -> None:
 class High(Box):
     """Bounds that are nowhere near the values."""
 
-    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         box = e.box()
         return Bounds(box.lower + 3, box.upper + 3)
 
@@ -67,7 +68,7 @@ class High(Box):
 class Guess(High):
     """The same, and honest about it."""
 
-    guarantee = Guarantee.HEURISTIC
+    traits = Traits(Guarantee.HEURISTIC)
 
 
 def test_two_domains_that_cannot_both_be_right_are_told_and_heuristics_are_spared() -> None:
@@ -83,7 +84,7 @@ def test_a_broken_ordering_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         DeepPoly,
         "bounds",
-        lambda self, e, where=None: Bounds(shipped(self, e, where).lower - 9, shipped(self, e).upper),
+        lambda self, e, where=None, ends=Ends.BOTH: Bounds(shipped(self, e, where).lower - 9, shipped(self, e).upper),
     )
     asked = problem(3)
     with pytest.raises(LawBroken, match="zero_slopes"):
@@ -119,7 +120,7 @@ def test_a_domain_that_misses_the_value_at_the_centre_is_told() -> None:
 class Tight(Box):
     """Upper bounds that miss a thousandth of the range: they hold the value at the centre, and overlap with others."""
 
-    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         box = e.box()
         return Bounds(box.lower, box.upper - 1e-3 * box.width)
 

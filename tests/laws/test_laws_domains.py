@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from absdomain import Bounds, Graph, Guarantee, Interval, Linf, Node, parse
-from absdomain.domain import Domain, Trace
+from absdomain.domain import Domain, Traits
 from absdomain.domains import Box, DeepPoly
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.laws import LAWS, DomainLaw, Example, LawBroken, check_domain, drawing, strategies
@@ -21,6 +21,7 @@ from absdomain.laws.examples import example
 from absdomain.laws.growth import branching
 from absdomain.laws.problems import AnyDomain, meeting
 from absdomain.laws.promises import contains
+from absdomain.linear import Ends
 from absdomain.lowering import UnsupportedOp
 from absdomain.ops import Add, Concat, Dense, Product, ReLU, Scale, Sum
 from absdomain.region import Region
@@ -40,7 +41,7 @@ def test_every_domain_keeps_its_laws(domain: AnyDomain, law: DomainLaw) -> None:
 @pytest.mark.parametrize("text", SOLVERS)
 def test_domains_that_ask_a_solver_keep_the_laws(text: str) -> None:
     domain, nightly = parse(text), settings().max_examples > 50
-    assert domain.solved and not domain.differentiable
+    assert domain.traits.solved and not domain.traits.differentiable
     tally = check_domain(domain, examples=500 if nightly else 2, laws=OTHERS)
     assert "differentiable" not in tally.tried
     check_domain(domain, examples=500 if nightly else 1, laws=DEAR)
@@ -138,22 +139,20 @@ class Corners(Domain[Tensor]):
     def relax(self, op: Nonlinear, args: tuple[Tensor, ...], within: tuple[Bounds, ...] | None) -> Tensor:
         return torch.stack([op(*(a[i] for a in args)) for i in (0, 1)])
 
-    def bounds(self, e: Tensor, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Tensor, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         return Bounds(e[0], e[1])
 
 
 class Guess(Corners):
     """The same, and honest about it."""
 
-    @property
-    def guarantee(self) -> Guarantee:
-        return Guarantee.HEURISTIC
+    traits = Traits(Guarantee.HEURISTIC)
 
 
 class Everything(Box):
     """R^n: sound, and of no use."""
 
-    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         box = e.box()
         return Bounds(torch.full_like(box.lower, -torch.inf), torch.full_like(box.lower, torch.inf))
 
@@ -161,7 +160,7 @@ class Everything(Box):
 class Vague(Box):
     """Box, half a unit wider on either side."""
 
-    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         box = e.box()
         return Bounds(box.lower - 0.5, box.upper + 0.5)
 
@@ -169,7 +168,7 @@ class Vague(Box):
 class Broken(Box):
     """A domain that fails where it should answer."""
 
-    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         raise RuntimeError("no bounds today")
 
 
@@ -184,7 +183,7 @@ class Pair(Box):
 class Detached(Box):
     """Box without gradients, which it does not say."""
 
-    def bounds(self, e: Region | Bounds, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Region | Bounds, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         box = e.box()
         return Bounds(box.lower.detach(), box.upper.detach())
 
@@ -194,7 +193,7 @@ def test_what_a_domain_does_wrong_is_named() -> None:
         LawBroken, match=r"'tuple' object.*raised by \w+.*given the tuple that relax\(.*\) at node '\w+' gave"
     ):
         check_domain(Pair(), laws=law("contains"), shrink=False)
-    with pytest.raises(LawBroken, match=r"no gradient; .* or declare differentiable = False"):
+    with pytest.raises(LawBroken, match=r"no gradient; .* or declare traits = Traits\(differentiable=False\)"):
         check_domain(Detached(), laws=law("differentiable"), shrink=False)
 
 
@@ -238,18 +237,18 @@ def test_a_failure_is_shrunk_and_told_as_a_script_that_shows_it(monkeypatch: pyt
 
 
 class Picky(Box):
-    """Box, which refuses every second problem."""
+    """Box, which refuses about every second problem."""
 
-    def propagate(self, graph: Graph, region: Region, *args: Any, **more: Any) -> Trace[Region | Bounds]:
-        if len(graph.schedule) % 2:
-            raise UnsupportedOp("an odd number of ops; take one more")
-        return super().propagate(graph, region, *args, **more)
+    def lift(self, region: Region) -> Region | Bounds:
+        if region.centre[0].numel() % 2:
+            raise UnsupportedOp("an odd number of inputs; take one more")
+        return super().lift(region)
 
 
 class Refusing(Box):
     """Box, which refuses everything."""
 
-    def propagate(self, graph: Graph, region: Region, *args: Any, **more: Any) -> Trace[Region | Bounds]:
+    def lift(self, region: Region) -> Region | Bounds:
         raise UnsupportedOp("no")
 
 
@@ -272,7 +271,7 @@ def test_laws_bind_the_domains_of_which_they_are_theorems() -> None:
 
 
 def test_a_domain_that_is_not_monotone_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DeepPoly, "monotone", True)
+    monkeypatch.setattr(DeepPoly, "traits", Traits(relational=True, monotone=True))
     with pytest.raises(LawBroken, match="monotone"):
         check_domain(DeepPoly(), laws=named("monotone"), examples=200, shrink=False)
 
@@ -317,7 +316,7 @@ def test_half_of_the_graphs_branch() -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "box", "deeppoly", "deeppoly(slopes=optimised(steps=2, intermediate=True))", "dual", "dual(projections=2)",
+    "box", "deeppoly", "deeppoly(search=ascent(steps=2, intermediate=True))", "dual", "dual(projections=2)",
     "dual(projections=9)", "zonotope(symbols=2)", "symbolic_gap", "lp", "exact",
 ])  # fmt: skip
 def test_an_activation_may_have_no_axis(text: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from absdomain import Guarantee
-from absdomain.domain import Guided
+from absdomain.domain import Guided, Traits
 from absdomain.domains import Box, DeepPoly
 from absdomain.laws import LAWS, LawBroken, check_domain
 from absdomain.laws.domains import RAISES
@@ -39,12 +39,12 @@ def test_a_guided_domain_that_forgets_what_its_guide_promises(monkeypatch: pytes
     """Slopes over the boxes of a heuristic domain promise nothing, and a domain that says otherwise is found out."""
 
     class Guess(Box):
-        guarantee = Guarantee.HEURISTIC
+        traits = Traits(Guarantee.HEURISTIC)
         relax = at_the_centre(Box.relax)
 
     contains = tuple(law for law in LAWS if str(law) == "contains")
     check_domain(DeepPoly().guided(by=Guess()), laws=contains)
-    monkeypatch.setattr(Guided, "guarantee", Guarantee.SOUND)
+    monkeypatch.setattr(Guided, "traits", Traits())
     with pytest.raises(LawBroken, match=r"f\(x\)"):
         check_domain(DeepPoly().guided(by=Guess()), laws=contains, shrink=False)
 

@@ -15,7 +15,7 @@ from tests.written import Written, parameter
 
 DOMAINS = (
     "box", "deeppoly", "deeppoly(slopes=zero)", "deeppoly(slopes=one)", "deeppoly(slopes=parallel)", "dual", "zonotope",
-    "deeppoly(slopes=optimised(steps=2))", "box & deeppoly", "deeppoly.guided(by=box)", "deeppoly & zonotope",
+    "deeppoly(search=ascent(steps=2))", "box & deeppoly", "deeppoly.guided(by=box)", "deeppoly & zonotope",
     "mix(deeppoly.guided(by=box), box, weight=0.3)",
 )  # fmt: skip
 DTYPES = (torch.float32, torch.float64)

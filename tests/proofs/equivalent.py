@@ -17,7 +17,7 @@ LINEAR = "the derivative of a linear map does not depend on the place"
 MASKED = "read only where the other factor is 0, or the sign is known"
 ROUND = "an allowance for rounding, of which real arithmetic knows none"
 SAME = "the other branch gives the same there"
-WIDER = "more entries are answered than were asked"
+WIDER = "more is answered than was asked"
 
 EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes without their lines
     ("mirrored", FASTER, ("return nothing",)),
@@ -174,7 +174,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("Nonlinear.steepness", SAME, (
         'r.upper.abs() -> r.upper',
     )),
-    ("Optimised._record", SEARCH, (
+    ("Ascent._record", SEARCH, (
         'choice is None or backward.known(e) is not None -> choice is None and backward.known(e) is not None',
     )),
     ("PiecewiseLinear._slopes", "any place of the first and the last piece serves", (
@@ -229,7 +229,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("Tanh.critical", ORDER, (
         'return negated',
     )),
-    ("Zonotope.above", AXIS, (
+    ("Zonotope.planes", AXIS, (
         '1 -> -1',
     )),
     ("Zonotope.affine", AXIS, (
@@ -410,10 +410,6 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("least", MASKED, (
         'steep.relu() -> steep',
     )),
-    ("lower", SAME, (
-        'bounds(e).lower if known(e) is not None else _end(e, lambda rows: rows) -> _end(e, lambda rows: rows) if known(e) is not None else bounds(e).lower',
-        'known(e) is not None -> known(e) is None',
-    )),
     ("margins", AXIS, (
         '1 -> -1',
     )),
@@ -458,10 +454,6 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("units", f"{FASTER}; {AXIS}", (
         '1 -> -1',
     )),
-    ("upper", SAME, (
-        'bounds(e).upper if known(e) is not None else -_end(e, Rows.negated) -> -_end(e, Rows.negated) if known(e) is not None else bounds(e).upper',
-        'known(e) is not None -> known(e) is None',
-    )),
     ("windows", f"{FASTER}; {AXIS}", (
         '0 -> 1',
         '1 -> -1',
@@ -486,6 +478,6 @@ def reason(f: FunctionType, mistake: str) -> str:
     _, _, what = mistake.partition(": ")
     if what == "return in reverse order" and f.__qualname__.endswith((".critical", ".stationary")):
         return ORDER
-    if what == "return without where":
+    if what in ("return without where", "return without asked", "return without ends"):
         return WIDER
     return next((why for name, why, whats in EQUIVALENT if name == f.__qualname__ and what in whats), "")

@@ -17,7 +17,7 @@ from absdomain.domains.dual import Dual
 from absdomain.domains.symbolic_gap import Gap, SymbolicGap
 from absdomain.graph import Graph
 from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Piece, PiecewiseLinear, smooth, stationary
-from absdomain.linear import Bounds, Rows, bounds
+from absdomain.linear import Bounds, Ends, Rows, bounds
 from absdomain.ops import (  # fmt: skip
     ELU,
     GELU,
@@ -131,11 +131,13 @@ def scaled(factor: float) -> Patch:
 
 
 def first_part(shipped: Any) -> Any:
-    return lambda self, e, where=None: Bounds(self.parts[0].bounds(e[0], where).upper, shipped(self, e, where).upper)
+    return lambda self, e, where=None, ends=Ends.BOTH: Bounds(
+        self.parts[0].bounds(e[0], where).upper, shipped(self, e, where).upper
+    )
 
 
 def halved(shipped: Any) -> Any:
-    return lambda self, op, args: tuple(Bounds(b.centre, b.upper) for b in shipped(self, op, args))
+    return lambda self, op, args, asked=None: tuple(Bounds(b.centre, b.upper) for b in shipped(self, op, args, asked))
 
 
 def extrapolated(shipped: Any) -> Any:

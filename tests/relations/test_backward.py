@@ -55,7 +55,7 @@ def chain(length: int) -> Graph:
     return Graph.of(nodes)
 
 
-@pytest.mark.parametrize("text", ["deeppoly", "deeppoly(slopes=optimised(steps=1))"])
+@pytest.mark.parametrize("text", ["deeppoly", "deeppoly(search=ascent(steps=1))"])
 def test_a_graph_may_be_deeper_than_the_interpreters_stack(text: str) -> None:
     """The relaxations are found, and their lines exchanged, without recursion."""
     region = Linf(tensor([[1.0, -1.0]]), 0.5)

@@ -15,7 +15,7 @@ from absdomain.ops import GELU, Conv, Dense, Exp, Product, Reciprocal, ReLU, Sca
 
 D64 = torch.float64
 AROUND_THE_POLE = Linf(torch.tensor([[0.0, 2.0]], dtype=D64), 1.0)  # of 1 / x in its first entry
-RELATIONAL = ("deeppoly", "deeppoly(slopes=parallel)", "deeppoly(slopes=optimised(steps=3))", "dual", "zonotope",
+RELATIONAL = ("deeppoly", "deeppoly(slopes=parallel)", "deeppoly(search=ascent(steps=3))", "dual", "zonotope",
               "zonotope(symbols=2)")  # fmt: skip
 FEW = ("deeppoly", "zonotope", "dual", "box", "box & deeppoly")
 SOUND = (*RELATIONAL, *FEW[3:], "box & zonotope", "deeppoly.guided(by=box)", "mix(deeppoly, zonotope)")
@@ -144,7 +144,7 @@ def test_a_layer_reads_an_infinite_end_by_the_signs_of_its_weights(text: str, la
 def test_planes_above_what_is_not_known_are_infinite(text: str) -> None:
     domain = parse(text)
     trace = domain.propagate(beside(Reciprocal()), AROUND_THE_POLE)
-    rows, constants = domain.above(trace.output)
+    rows, constants = domain.planes(trace.output)
     assert isinstance(rows, Rows)
     assert constants[0].item() == torch.inf
     assert bool(constants[1].isfinite())

@@ -17,15 +17,15 @@ from absdomain.laws.drawing import normal
 from absdomain.laws.examples import Example, example, linf
 from absdomain.ops import Dense, ReLU, Sum
 from absdomain.relations import slopes
-from absdomain.relations.search import Optimised, Table
+from absdomain.relations.search import Ascent, Table
 from tests.domain.test_orderings import MAKERS, assert_inside, bounds, relu_problem, room
 from tests.domains.test_oracles import BALL_1, EXAMPLE_1, LABEL
 
 SEARCHED = (
-    "deeppoly(slopes=optimised(steps=3))",
-    "deeppoly(slopes=optimised(steps=2, intermediate=True, start=zero))",
-    "deeppoly(slopes=optimised(steps=3)).guided(by=box)",
-    "box & deeppoly(slopes=optimised(steps=3))",
+    "deeppoly(search=ascent(steps=3))",
+    "deeppoly(slopes=zero, search=ascent(steps=2, intermediate=True))",
+    "deeppoly(search=ascent(steps=3)).guided(by=box)",
+    "box & deeppoly(search=ascent(steps=3))",
 )
 
 
@@ -38,7 +38,7 @@ def test_searched_slopes_keep_every_law(text: str) -> None:
 def test_example_1_reaches_the_optimum_of_the_triangle() -> None:
     """Adaptive slopes give -0.1; the best, 3/4 for both, 0.15: Adam comes near it, and nearer with more steps."""
     few, many = (
-        parse(f"deeppoly(slopes=optimised(steps={steps}))").propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)).lower.item()
+        parse(f"deeppoly(search=ascent(steps={steps}))").propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)).lower.item()
         for steps in (20, 60)
     )
     assert 0.14 < few < many < 0.15
@@ -49,7 +49,7 @@ def test_example_1_reaches_the_optimum_of_the_triangle() -> None:
 def test_the_search_is_never_looser_than_its_start(start: str) -> None:
     for seed in range(20):
         problem = relu_problem(seed)
-        searched = bounds(f"deeppoly(slopes=optimised(steps=4, start={start}))", problem)
+        searched = bounds(f"deeppoly(slopes={start}, search=ascent(steps=4))", problem)
         assert_inside(searched, bounds(f"deeppoly(slopes={start})", problem), room(problem))
 
 
@@ -57,17 +57,17 @@ def test_the_search_improves_bounds() -> None:
     better = []
     for seed in range(20):
         problem = relu_problem(seed)
-        plain, searched = (bounds(text, problem) for text in ("deeppoly", "deeppoly(slopes=optimised)"))
+        plain, searched = (bounds(text, problem) for text in ("deeppoly", "deeppoly(search=ascent)"))
         better.append((searched.width < 0.999 * plain.width)[plain.width > 0])
     assert float(torch.cat(better).double().mean()) > 0.2  # of all bounds; many are exact before
 
 
-@pytest.mark.parametrize("text", ["optimised(steps=5)", "optimised(steps=3, intermediate=True)"])
+@pytest.mark.parametrize("text", ["ascent(steps=5)", "ascent(steps=3, intermediate=True)"])
 def test_a_table_gives_the_same_bounds_again(text: str) -> None:
     for seed in range(8):
         problem = relu_problem(seed)
-        trace = parse(f"deeppoly(slopes={text})").propagate(problem.graph, problem.region)
-        again = DeepPoly(slopes=_table(trace)).propagate(problem.graph, problem.region)
+        trace = parse(f"deeppoly(search={text})").propagate(problem.graph, problem.region)
+        again = DeepPoly(search=_table(trace)).propagate(problem.graph, problem.region)
         assert torch.equal(again.lower, trace.lower)
         assert torch.equal(again.upper, trace.upper)
 
@@ -75,14 +75,14 @@ def test_a_table_gives_the_same_bounds_again(text: str) -> None:
 def test_a_table_of_another_graph_is_refused() -> None:
     table = _table(parse("alpha-crown").propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)))
     with pytest.raises(ValueError, match="another graph, batch or spec"):
-        _ = DeepPoly(slopes=table).propagate(EXAMPLE_1, BALL_1).lower
+        _ = DeepPoly(search=table).propagate(EXAMPLE_1, BALL_1).lower
 
 
 def test_a_table_of_intermediate_slopes_needs_an_op_for_each_place() -> None:
     relu = ReLU()
     w = torch.eye(2, dtype=torch.float64)
     graph = Graph.of([Node("x", None, (), (2,))]).then(Dense(w)).then(relu).then(Dense(w - 1)).then(relu).then(Dense(w))
-    trace = parse("deeppoly(slopes=optimised(steps=2, intermediate=True))").propagate(graph, BALL_1)
+    trace = parse("deeppoly(search=ascent(steps=2, intermediate=True))").propagate(graph, BALL_1)
     with pytest.raises(ValueError, match="stands in two places"):
         _table(trace)
 
@@ -100,9 +100,9 @@ def test_bounds_have_the_gradients_of_the_slopes_found() -> None:
             return domain.propagate(graph.then(Dense(w)).then(ReLU()).then(Dense(w[:, :1].t() + 1)), region)
 
         moving = w.clone().requires_grad_()
-        trace = searched(parse("deeppoly(slopes=optimised(steps=3))"), moving)
+        trace = searched(parse("deeppoly(search=ascent(steps=3))"), moving)
         (gradient,) = torch.autograd.grad(trace.lower.sum(), moving)
-        table = DeepPoly(slopes=_table(trace))
+        table = DeepPoly(search=_table(trace))
         ahead, behind = (searched(table, w + h * way).lower.sum() for h in (1e-6, -1e-6))
         assert ((ahead - behind) / 2e-6).item() == pytest.approx((gradient * way).sum().item(), rel=1e-4, abs=1e-4)
 
@@ -127,7 +127,7 @@ def test_the_search_is_never_looser_on_other_ops(make: Maker) -> None:
     for seed in range(12):
         problem = example(Random(seed), makers=(*MAKERS, *[make] * 6), size=6, region=linf)
         problem = Example(jittered(problem.graph, Random(seed)), problem.region)
-        searched = bounds("deeppoly(slopes=optimised(steps=3))", problem)
+        searched = bounds("deeppoly(search=ascent(steps=3))", problem)
         assert_inside(searched, bounds("deeppoly", problem), room(problem))
 
 
@@ -143,10 +143,10 @@ def test_inner_boxes_are_searched_over_the_whole_of_a_part() -> None:
     """Over a part that is empty the bounds are +inf, and the boxes over which ops are relaxed are those of the ball."""
     q = torch.tensor([[1.0, 3.0]], dtype=torch.float64)
     part = ReferenceSpace(BALL_1, q, torch.zeros(1).double(), torch.full((1,), 100.0).double())
-    domain = parse("deeppoly(slopes=optimised(steps=2, intermediate=True))")
+    domain = parse("deeppoly(search=ascent(steps=2, intermediate=True))")
     trace = domain.propagate(EXAMPLE_1, part, margins(LABEL, 2))
     assert trace.lower.item() == torch.inf
-    again = DeepPoly(slopes=_table(trace)).propagate(EXAMPLE_1, part, margins(LABEL, 2))
+    again = DeepPoly(search=_table(trace)).propagate(EXAMPLE_1, part, margins(LABEL, 2))
     assert again.lower.item() == torch.inf
 
 
@@ -166,29 +166,48 @@ def test_the_search_runs_where_gradients_are_off() -> None:
 ])  # fmt: skip
 def test_a_search_of_no_sense_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"{name} is .*; give"):
-        Optimised(**{name: value})
+        Ascent(**{name: value})
 
 
 @pytest.mark.parametrize("text", [
-    "deeppoly(slopes=optimised())", "deeppoly(slopes=optimised(steps=7, rate=0.1, intermediate=True))",
-    "deeppoly(slopes=optimised(start=parallel))", "box & deeppoly(slopes=optimised(decay=0.5)).guided(by=box)",
+    "deeppoly(search=ascent)", "deeppoly(search=ascent(steps=7, rate=0.1, intermediate=True))",
+    "deeppoly(slopes=parallel, search=ascent)", "box & deeppoly(search=ascent(decay=0.5)).guided(by=box)",
 ])  # fmt: skip
 def test_the_text_form_is_read_back(text: str) -> None:
     assert str(parse(text)) == text
     assert parse(str(parse(text))) == parse(text)
 
 
-def test_a_plain_function_is_no_policy_until_it_is_fixed() -> None:
+@pytest.mark.parametrize(("former", "text"), [
+    ("deeppoly(slopes=optimised)", "deeppoly(search=ascent)"),
+    ("deeppoly(slopes=optimised())", "deeppoly(search=ascent)"),
+    ("box & deeppoly(slopes=Optimised(steps=7, start=zero)).guided(by=box)",
+     "box & deeppoly(slopes=zero, search=ascent(steps=7)).guided(by=box)"),
+])  # fmt: skip
+def test_the_former_text_of_a_search_is_read_with_a_warning(former: str, text: str) -> None:
+    with pytest.warns(DeprecationWarning, match=r"search=ascent"):
+        assert str(parse(former)) == text
+
+
+def test_a_function_is_a_rule() -> None:
     def half(op: Nonlinear, boxes: tuple[Any, ...]) -> tuple[Slopes, Slopes]:
         return tuple(torch.full_like(b.lower, 0.5) for b in boxes), op.chord(boxes)
 
-    with pytest.raises(TypeError, match="no policy"):
-        DeepPoly(slopes=half)  # type: ignore[arg-type]
-    fixed = DeepPoly(slopes=slopes.Fixed(half))
-    assert fixed.propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)).lower.item() == pytest.approx(2.4 + 0.5 - 3)
-    assert str(fixed) == "deeppoly(slopes=half)"
+    domain = DeepPoly(slopes=half)
+    assert domain.propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)).lower.item() == pytest.approx(2.4 + 0.5 - 3)
+    assert str(domain) == "deeppoly(slopes=half)"
+    searched = DeepPoly(slopes=half, search=Ascent(steps=3))
+    assert str(searched) == "deeppoly(slopes=half, search=ascent(steps=3))"
+    assert searched.propagate(EXAMPLE_1, BALL_1, margins(LABEL, 2)).lower.item() >= 2.4 + 0.5 - 3
+
+
+def test_what_is_no_rule_or_no_search_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"slopes is ascent, which is no function .*; give one of"):
+        DeepPoly(slopes=Ascent())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"search is <function zero.*; give one of"):
+        DeepPoly(search=slopes.zero)  # type: ignore[arg-type]
 
 
 def _table(trace: Any) -> Table:
-    table: Table = trace.domain.slopes.table(trace.output)
+    table: Table = trace.domain.search.table(trace.output)
     return table

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from absdomain.domain import AnyDomain, Domain
+from absdomain.domain import AnyDomain
 from absdomain.graph import Graph
 from absdomain.linear import Rows
 from absdomain.lowering import to_graph
-from absdomain.reference import MatchedSpace, ReferenceSpace, State
+from absdomain.reference import MatchedSpace, ReferenceSpace, State, planes_above
+from absdomain.region import Linf
 from absdomain.runtime.modes import copied
 from absdomain.spec import Spec, margins
 from absdomain.trainers import certified, randomness
@@ -160,7 +161,7 @@ class Robustra(Certified):
         """Rows c (1, K B) and constants d (K, B): z_j - z_y <= d - <c, x> on the ball; K = classes - 1."""
         own = margins(y, self.classes)
         domain = self.domain if domain is None else domain
-        rows, constants = domain.above(domain.propagate(graph, self.region(x), Spec(-own.C, -own.d)).output)
+        rows, constants = planes_above(domain, graph, self.region(x), Spec(-own.C, -own.d))
         data = rows.data.expand(-1, *x.shape)
         return Rows.of(-data.reshape(1, -1, *x.shape[1:])), constants.expand(-1, len(x))
 
@@ -226,7 +227,7 @@ def objective(setup: Setup[Settings]) -> Objective:
         raise recipe.refuse("l1", "robustra's loss has no such term; leave it 0")
     if recipe.epochs % 2:
         raise recipe.refuse("epochs", "each epoch trains one of the two networks; give an even number")
-    if type(domain).above is Domain.above:
+    if domain.planes(domain.lift(Linf(torch.zeros(1, 1), 0.0))) is None:
         raise recipe.refuse("domain", "it keeps no relation to the input, which gives the half-space; take dual")
     return Robustra(
         setup.network,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from absdomain.domains.symbolic_gap import Gap
 from absdomain.graph import Graph
 from absdomain.trainers.certified import MNIST as CERTIFIED
 from absdomain.trainers.certified import Certified, Settings, worst_margins
@@ -28,10 +29,11 @@ class SingleProp(Certified):
         if self.settings.elision or self.tracks or not (self.with_nominal and self.with_bound):
             return super().parts(x, y)
         trace = self.domain.propagate(self.graph, self.region(x))
-        logits = self.domain.nominal(trace.output)
+        e: object = trace.output
+        logits = e.z if isinstance(e, Gap) else self.network(x)
         bound = worst_margins(trace.lower, trace.upper, y)
         step = Step(self.settings.loss(bound), self.proved(bound))
-        return self.network(x) if logits is None else logits, step, self.graph
+        return logits, step, self.graph
 
 
 # 100 epochs of batch 100; the radius stays 0 for 2000 steps and grows for 10,000, the learning rate falls to a tenth

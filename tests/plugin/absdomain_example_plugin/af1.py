@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from absdomain.domain import Domain
+from absdomain.domain import Domain, Traits
 from absdomain.kinds import Affine, Nonlinear
-from absdomain.linear import Bounds, Rows
+from absdomain.linear import Bounds, Ends, Rows
 from absdomain.region import Region
 
 
@@ -31,7 +31,7 @@ class AF1(Domain[Form]):
     Messine, "Extensions of affine arithmetic" (2002), with the region in place of the input's symbols.
     """
 
-    relational = True
+    traits = Traits(relational=True)
 
     def lift(self, region: Region) -> Form:
         x = region.centre
@@ -51,7 +51,7 @@ class AF1(Domain[Form]):
         r = op.inner(tuple(s.abs() for s in slopes), *(e.r for e in args)) + band.radius
         return Form(args[0].region, A, b, r)
 
-    def bounds(self, e: Form, where: Tensor | None = None) -> Bounds:
+    def bounds(self, e: Form, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         coefficients = e.A.reshape(*e.A.shape[:2], -1).permute(2, 1, 0)  # (K, B, n): one functional for each entry
         rows = Rows.of(coefficients.unflatten(-1, e.region.centre.shape[1:]))
         lower, upper = e.region.minimum(rows).t(), -e.region.minimum(rows.negated()).t()
