@@ -8,7 +8,7 @@ from math import prod
 import torch
 
 from absdomain.domain import Decision, Traits
-from absdomain.domains.program.activation import Activation
+from absdomain.domains.program.activation import Unevaluated
 from absdomain.domains.program.programmed import Programmed
 from absdomain.domains.program.search import Search
 from absdomain.domains.program.solver import Minima
@@ -41,10 +41,10 @@ class Exact(Programmed):
         """Minima over less are larger; what is proved by the end of a time limit need not be."""
         return replace(super().traits, monotone=self.timeout is None)
 
-    def solve(self, e: Activation, sample: int) -> Minima:
+    def solve(self, e: Unevaluated, sample: int) -> Minima:
         return Search(e, sample, self.timeout).minima
 
-    def decide(self, e: Activation) -> Decision:
+    def decide(self, e: Unevaluated) -> Decision:
         like = e.region.centre
         lower, points, expired = like.new_zeros(len(like), prod(e.shape)), e.region.project(like), []
         for sample in range(len(like)):

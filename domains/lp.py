@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from absdomain.domains.program.activation import Activation
+from absdomain.domains.program.activation import Unevaluated
 from absdomain.domains.program.programmed import Programmed
 from absdomain.domains.program.solver import Minima, relaxed
 
@@ -21,5 +21,5 @@ class LP(Programmed):
 
     lemma = "lp"
 
-    def solve(self, e: Activation, sample: int) -> Minima:
+    def solve(self, e: Unevaluated, sample: int) -> Minima:
         return relaxed(e, sample)

@@ -21,8 +21,7 @@ HOOKS: dict[type, set[str]] = {
         "support", "tame",
     },
     Region: {
-        "any_columns", "box", "centre", "constraints", "guarantee", "hull", "lowest", "minimum", "moved",
-        "project", "sample", "select", "steepest", "through", "whole",
+        "any_columns", "argmin", "box", "constraints", "image", "minimum", "project", "sample", "whole",
     },
 }  # fmt: skip
 

@@ -36,7 +36,7 @@ from absdomain.laws.drawing import normal
 from absdomain.laws.examples import REGIONS
 from absdomain.linear.patches import Columns, Frame
 from absdomain.ops.formula import from_sympy
-from absdomain.relations.slopes import Fixed, Pair, adaptive
+from absdomain.relations.slopes import Pair, adaptive
 from absdomain.values import digest, leaves, mapped, moved, rebuild
 from tests.subjects import ESTIMATES, EXPRESSIONS, NESTED, SOLVERS
 
@@ -75,7 +75,7 @@ SPEC = Spec(normal(Random(8), 2, 2, 3), normal(Random(9), 1, 2), torch.tensor([0
 DOMAINS = {text: parse(text) for text in (*EXPRESSIONS, *NESTED, *SOLVERS, *ESTIMATES, *registry.names("domains"))} | {
     "a weight that is a tensor": Mix(Box(), DeepPoly(), torch.tensor(0.25, dtype=D64)),
     "a searched slope": parse("deeppoly(slopes=optimised(steps=3))"),
-    "a rule of a user's own": DeepPoly(slopes=Fixed(steep)),
+    "a rule of a user's own": DeepPoly(slopes=steep),
 }
 VALUES: dict[str, object] = {
     **OPS,
@@ -179,7 +179,7 @@ def test_a_lowered_network_is_pickled_with_its_present_weights() -> None:
 
 
 def test_a_slope_rule_is_known_by_its_name() -> None:
-    for policy in (adaptive, Fixed(steep)):
+    for policy in (adaptive, steep):
         assert pickle.loads(pickle.dumps(policy)) == policy
     with pytest.raises(TypeError, match=r"<lambda> is known to this process alone; define it"):
         digest(lambda op, boxes: steep(op, boxes))

@@ -18,30 +18,30 @@ from absdomain.region import Region
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
+class Unevaluated:
     """An activation of a batch by the op that makes it and what the op reads; nothing is computed yet."""
 
     shape: Shape
     region: Region
     matrices: Matrices
     op: Op | None = None  # None: the input
-    args: tuple[Activation, ...] = ()
+    args: tuple[Unevaluated, ...] = ()
     boxes: tuple[Bounds, ...] = ()  # of the arguments of a nonlinear op
 
     @staticmethod
-    def input(region: Region) -> Activation:
+    def input(region: Region) -> Unevaluated:
         """The region's points."""
-        return Activation(tuple(region.centre.shape[1:]), region, Matrices())
+        return Unevaluated(tuple(region.centre.shape[1:]), region, Matrices())
 
     @staticmethod
-    def of(op: Op, args: tuple[Activation, ...], boxes: tuple[Bounds, ...] = ()) -> Activation:
+    def of(op: Op, args: tuple[Unevaluated, ...], boxes: tuple[Bounds, ...] = ()) -> Unevaluated:
         """op of these arguments, within these boxes."""
         first = args[0]
-        return Activation(op.shape(*(e.shape for e in args)), first.region, first.matrices, op, args, boxes)
+        return Unevaluated(op.shape(*(e.shape for e in args)), first.region, first.matrices, op, args, boxes)
 
-    def order(self) -> list[Activation]:
+    def order(self) -> list[Unevaluated]:
         """All that it is made of, arguments first, itself last."""
-        found: dict[Activation, None] = {}
+        found: dict[Unevaluated, None] = {}
         pending = [self]
         while pending:
             missing = [arg for arg in pending[-1].args if arg not in found]
@@ -52,7 +52,7 @@ class Activation:
 
     def value(self, x: Tensor) -> Tensor:
         """The activation at inputs x, (B, *input shape)."""
-        values: dict[Activation, Tensor] = {}
+        values: dict[Unevaluated, Tensor] = {}
         for e in self.order():
             values[e] = x if e.op is None else e.op(*(values[arg] for arg in e.args))
         return values[self]
@@ -62,7 +62,7 @@ class Activation:
 
         And a value that a binary chooses by the width of its box more, (B, *shape): a binary is whole to a tolerance.
         """
-        off: dict[Activation, Tensor] = {}
+        off: dict[Unevaluated, Tensor] = {}
         for e in self.order():
             args = [off[arg] for arg in e.args]
             match e.op:
@@ -79,11 +79,11 @@ class Activation:
         return off[self]
 
 
-def build(e: Activation, sample: int, *, pieces: bool) -> tuple[Program, Expression]:
+def build(e: Unevaluated, sample: int, *, pieces: bool) -> tuple[Program, Expression]:
     """One sample's program and e in its variables: exact by the ops' pieces, or relaxed by their facets alone."""
     from scipy import sparse
 
-    built, found = Program(), dict[Activation, Expression]()
+    built, found = Program(), dict[Unevaluated, Expression]()
     for part in e.order():
         args = [found[arg] for arg in part.args]
         match part.op:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from absdomain.domains.program.activation import Activation
+from absdomain.domains.program.activation import Unevaluated
 from absdomain.domains.program.matrices import Array, Columns
 from absdomain.domains.program.solver import UNIT, Objectives, quietly
 
@@ -41,7 +41,7 @@ class Found:
 class Search:
     """The exact minima of one sample's entries, with at most `seconds` for all that are asked."""
 
-    def __init__(self, e: Activation, sample: int, seconds: float | None) -> None:
+    def __init__(self, e: Unevaluated, sample: int, seconds: float | None) -> None:
         self.e, self.sample = e, sample
         self.end = inf if seconds is None else monotonic() + seconds
         self.exact = Objectives.of(e, sample, pieces=True)
@@ -161,7 +161,7 @@ def _largest_dropped(rows: csr_array, reach: Array) -> float:
     return float((small @ reach).max(initial=0.0))
 
 
-def _refused(e: Activation) -> Exception:
+def _refused(e: Unevaluated) -> Exception:
     from absdomain.lowering import UnsupportedOp  # loads torch.export
 
     return UnsupportedOp(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from absdomain.domains.program.activation import Activation, build
+from absdomain.domains.program.activation import Unevaluated, build
 from absdomain.domains.program.inputs import constrained
 from absdomain.domains.program.matrices import Array, Columns, flat, widened
 from absdomain.domains.program.program import Block
@@ -32,7 +32,7 @@ quietly = np.errstate(invalid="ignore", over="ignore")  # numbers that are not f
 class Objectives:
     """{ <M_k, v> + k_k : lower <= v <= upper, E v = f, A v <= b }: the entries of an activation, for one sample."""
 
-    e: Activation
+    e: Unevaluated
     sample: int
     M: csr_array
     k: Array
@@ -45,7 +45,7 @@ class Objectives:
 
     @staticmethod
     @quietly
-    def of(e: Activation, sample: int, *, pieces: bool = False) -> Objectives:
+    def of(e: Unevaluated, sample: int, *, pieces: bool = False) -> Objectives:
         """Those of e; exact with `pieces`, relaxed without."""
         built, value = build(e, sample, pieces=pieces)
         ends = np.concatenate(built.lower), np.concatenate(built.upper)
@@ -178,19 +178,19 @@ class Posed:
 Minima = Callable[[Columns, float], Array]  # (entries, sign) -> lower bounds of sign * entry
 
 
-def boxed(e: Activation, where: Tensor | None = None) -> Bounds:
+def boxed(e: Unevaluated, where: Tensor | None = None) -> Bounds:
     """Bounds of the relaxation over the whole of which the region may be a part, as intermediate bounds are taken."""
     least, most = minima(replace(e, region=e.region.whole), (1.0, -1.0), relaxed, where)
     return Bounds(least, -most)
 
 
-def relaxed(e: Activation, sample: int) -> Minima:
+def relaxed(e: Unevaluated, sample: int) -> Minima:
     """Bounds of one sample's entries over the linear relaxation."""
     return Objectives.of(e, sample).minima
 
 
 def minima(
-    e: Activation, signs: tuple[float, ...], of: Callable[[Activation, int], Minima], where: Tensor | None = None
+    e: Unevaluated, signs: tuple[float, ...], of: Callable[[Unevaluated, int], Minima], where: Tensor | None = None
 ) -> list[Tensor]:
     """Lower bounds of sign * e for each sign, (B, *shape), sample by sample; -inf where they are not asked for."""
     like = e.region.centre
