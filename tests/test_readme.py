@@ -134,7 +134,7 @@ def test_the_table_of_domains_is_the_registry_s() -> None:
         assert name.lower().replace("-", "_") in written, f"{name} is missing in the table"
     rules = re.search(r"`slopes` is one of (.*?\(the default\))", README, re.DOTALL)
     assert rules is not None
-    assert re.findall(r"`(.*?)`", rules[1]) == list(RULES)
+    assert re.findall(r"`(.*?)`", rules[1]) == list(SLOPES)
 
 
 def signatures() -> list[str]:

@@ -53,7 +53,8 @@ def assert_inside(inner: Bounds, outer: Bounds, allowed: Tensor) -> None:
 @pytest.mark.parametrize(("tighter", "looser"), [
     ("deeppoly(slopes=zero).guided(by=box)", "box"),  # CROWN-IBP with zero slopes >= IBP with elision
     ("deeppoly(slopes=zero)", "box"),
-    ("deeppoly(slopes=zero)", "deeppoly(slopes=zero).guided(by=box)"),
+    # alone, rounding may put the lower bound of what is 0 just below 0, where the slope of the line below jumps
+    ("box & deeppoly(slopes=zero)", "deeppoly(slopes=zero).guided(by=box)"),
     ("box & deeppoly", "box"),
     ("box & deeppoly(slopes=parallel)", "box"),
 ])  # fmt: skip
