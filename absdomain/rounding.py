@@ -74,9 +74,9 @@ def nonlinear(op: Nonlinear, args: Sequence[Rounded], boxes: tuple[Bounds, ...],
     A relaxation is meant that is taken over these boxes. Over bounds that may miss x by e_i, a line may miss f by more.
     """
     image = op.image(boxes)
-    steep = op.steepness(boxes)
-    moved = op.inner(steep, *(e.error for e in args))
-    size = _largest(image) + 2 * op.inner(steep, *(_largest(box) for box in boxes))
+    steep = op.linearised(op.steepness(boxes))
+    moved = steep(*(e.error for e in args))
+    size = _largest(image) + 2 * steep(*(_largest(box) for box in boxes))
     own = _SUMS * _gamma(terms, size) * size + 2 * _unit(size) * op.forward_error(boxes)
     lost = _lost(image, terms) + sum(_lost(box, terms) for box in boxes)  # a gate that underflows is missing from x
     return _rounded(image, moved + own, lost + sum(e.lost for e in args))

@@ -37,7 +37,8 @@ class Box(Domain[Region | Bounds]):
     ) -> Region | Bounds:
         boxes = within if within is not None else self.boxes(op, args)
         image = op.image(boxes)
-        return image if within is None and op.tame and all(b.bounded for b in boxes) else endless(image)
+        bounded = within is None and op.curvature.piecewise_linear and all(b.bounded for b in boxes)
+        return image if bounded else endless(image)
 
     def bounds(self, e: Region | Bounds, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         return e.box()

@@ -48,14 +48,14 @@ class DeepPoly(Domain[Relation]):
         boxes = within if within is not None else self.boxes(op, args)
         slopes = self.slopes(op, boxes)
         below, above, marks = levels.lines(op, slopes, boxes)
-        shape = op.shape(*(e.shape for e in args))
-        share = None
+        shapes, share = tuple(e.shape for e in args), None
         if all(b is a for b, a in zip(below.slopes, above.slopes, strict=True)):
-            share = backward.parallel(op, below.slopes, below.intercept, above.intercept)
+            share = backward.parallel(op.linearised(below.slopes), shapes, below.intercept, above.intercept)
 
         def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
             return op.split(rows, below, above)
 
+        shape = op.shape(*shapes)
         if marks is None:
             return backward.relaxed(args, shape, pull, share, Relaxation(op, boxes, *slopes))
         return backward.relaxed(

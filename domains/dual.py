@@ -94,11 +94,13 @@ def _relaxed(
 ) -> Relation:
     """f(x) = <slopes, x> + w with w in the band: rows c = -nu over f(x) become s c over x, and min <c, w> is paid."""
 
-    def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
-        return op.adjoint(rows, slopes), rows.minimum(band)
+    line, shapes = op.linearised(slopes), tuple(e.shape for e in args)
 
-    share = backward.parallel(op, slopes, band.lower, band.upper)
-    shape = op.shape(*(e.shape for e in args))
+    def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
+        return line.adjoint(rows, *shapes), rows.minimum(band)
+
+    share = backward.parallel(line, shapes, band.lower, band.upper)
+    shape = op.shape(*shapes)
     if marks is None:
         return backward.relaxed(args, shape, pull, share)
     return backward.relaxed(args, shape, levels.marked(pull, marks), levels.marked_share(share, marks))

@@ -125,8 +125,8 @@ def affine(op: Affine, args: tuple[Sketch, ...]) -> Sketch:
 
 def relax(op: Nonlinear, slopes: Slopes, band: Bounds, args: tuple[Sketch, ...]) -> Sketch:
     """The image under a nonlinear op whose f - <slopes, x> lies in the band."""
-    linear = partial(op.inner, slopes)
-    return _image(linear(*(e.centre for e in args)) + band.centre, linear, args).with_box(band.radius)
+    line = op.linearised(slopes)
+    return _image(line(*(e.centre for e in args)) + band.centre, line, args).with_box(band.radius)
 
 
 def _image(centre: Tensor, linear: Callable[..., Tensor], args: tuple[Sketch, ...]) -> Sketch:

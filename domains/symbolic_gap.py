@@ -52,7 +52,7 @@ class SymbolicGap(Domain[Gap]):
     def relax(self, op: Nonlinear, args: tuple[Gap, ...], within: tuple[Bounds, ...] | None) -> Gap:
         boxes = within if within is not None else self.boxes(op, args)
         z = op(*(e.z for e in args))
-        if self.slopes is zero and op.convex:  # the range between a level line and the chord is the image: no slopes
+        if self.slopes is zero and op.curvature.convex:  # between a level line and the chord lies the image: no slopes
             return Gap(z, op.image(boxes).radius)
         spans = [(e.z, e.v) for e in args] if within is None else [(b.centre, b.radius) for b in within]
         return Gap(z, _half_range(op, *op.lines(*self.slopes(op, boxes), boxes), spans))
@@ -66,10 +66,10 @@ def _half_range(op: Nonlinear, below: Line, above: Line, spans: Sequence[tuple[T
     pairs = list(zip(below.slopes, above.slopes, strict=True))
     z, v = zip(*spans, strict=True)
     if all(low is up for low, up in pairs):
-        half = op.inner(tuple(up.abs() for _, up in pairs), *v)
+        half = op.linearised(tuple(up.abs() for _, up in pairs))(*v)
     else:
-        half = op.inner(tuple(torch.lerp(low.abs(), up.abs(), 0.5) for low, up in pairs), *v)
-        half = half + op.inner(tuple((up - low) / 2 for low, up in pairs), *z)
+        half = op.linearised(tuple(torch.lerp(low.abs(), up.abs(), 0.5) for low, up in pairs))(*v)
+        half = half + op.linearised(tuple((up - low) / 2 for low, up in pairs))(*z)
     if above.intercept is not None:
         half = torch.add(half, above.intercept, alpha=0.5)
     return half if below.intercept is None else torch.sub(half, below.intercept, alpha=0.5)

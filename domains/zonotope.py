@@ -93,14 +93,9 @@ class Zonotope(Domain[Affinity]):
     def relax(self, op: Nonlinear, args: tuple[Affinity, ...], within: tuple[Bounds, ...] | None) -> Affinity:
         boxes = within if within is not None else self.boxes(op, args)
         slopes, band, marks = levels.band(op, op.chord(boxes), boxes)
-        sizes = tuple(slope.abs() for slope in slopes)
-        held = _image(
-            args,
-            lambda *xs: op.inner(slopes, *xs),
-            lambda *rs: op.inner(sizes, *rs),
-            lambda *xs: op.inner(slopes, *xs) + band.centre,
-        )
-        reach = op.inner(sizes, *(torch.maximum(b.lower.abs(), b.upper.abs()) for b in boxes))
+        line = op.linearised(slopes)
+        held = _image(args, line, line.modulus, lambda *xs: line(*xs) + band.centre)
+        reach = line.modulus(*(torch.maximum(b.lower.abs(), b.upper.abs()) for b in boxes))
         reach = torch.where(reach == reach, reach, 0.0).detach()  # 0 times an infinite box
         rounding = _NARROW * torch.finfo(reach.dtype).eps * reach
         if marks is not None:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import cached_property, reduce
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
+from absdomain.kinds.curvature import Curvature
 from absdomain.kinds.nonlinear import Line, Nonlinear, Piece, Slopes
 from absdomain.kinds.op import Shape
-from absdomain.linear import Bounds, Rows
-
-if TYPE_CHECKING:
-    pass
-
+from absdomain.linear import Bounds
 
 # How an op whose derivative is not known is asked for its steepest slope.
 _APART = 2.0**-20  # of a box's place: differences over less are mostly rounding
@@ -30,12 +26,9 @@ class Elementwise(Nonlinear):
     Law: over a box that leaves the domain the band is (-inf, inf).
     """
 
-    increasing: ClassVar[bool] = False  # f is nondecreasing, so that its image is that of the two ends
-    domain: ClassVar[tuple[float, float]] = (-torch.inf, torch.inf)  # f is finite between these, and perhaps at them
-
     def defined(self, box: Bounds) -> Tensor | None:
         """Where f is finite over the whole box, boolean (B, *shape); None: everywhere."""
-        low, high = self.domain
+        low, high = self.curvature.domain
         if (low, high) == (-torch.inf, torch.inf):
             return None
         ends = self(box.lower).isfinite() & self(box.upper).isfinite()
@@ -53,20 +46,6 @@ class Elementwise(Nonlinear):
         A point outside the box is moved to its nearest end, so that an op need not say which points lie inside.
         """
 
-    def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
-        return slopes[0] * xs[0]
-
-    def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
-        return (c * slopes[0],)
-
-    def adjoint(self, rows: Rows, slopes: Slopes) -> tuple[Rows, ...]:
-        return (rows.times(slopes[0]),)
-
-    def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
-        high = torch.zeros_like(above.slopes[0]) if above.intercept is None else above.intercept
-        pulled, const = rows.split(below.slopes[0], above.slopes[0], below.intercept, high)
-        return (pulled,), const
-
     def _gaps(self, slope: Tensor, box: Bounds) -> list[Tensor]:
         """f(p) - slope p at the ends and at the critical points."""
         # not clamp, which passes no gradient to a box of width 0
@@ -80,7 +59,7 @@ class Elementwise(Nonlinear):
         return self._known(reduce(torch.maximum, self._gaps(slopes[0], boxes[0])), boxes[0], torch.inf)
 
     def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
-        if not self.increasing:
+        if not self.curvature.increasing:
             return super().image(boxes)
         (box,) = boxes
         return Bounds(self._known(self(box.lower), box, -torch.inf), self._known(self(box.upper), box, torch.inf))
@@ -131,8 +110,20 @@ class Elementwise(Nonlinear):
 class PiecewiseLinear(Elementwise):
     """f affine between its kinks; it declares f and `kinks`, from which everything else follows."""
 
-    tame = True
-    kinks: ClassVar[tuple[float, ...]] = ()  # in increasing order
+    @property
+    @abstractmethod
+    def kinks(self) -> tuple[float, ...]:
+        """Where the slope changes, in increasing order."""
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        """Every piece is affine; where the slope jumps, and whether one is negative, f itself says."""
+        slopes = self._slopes
+        jumps = tuple((b > a) - (b < a) for a, b in pairwise(slopes))
+        return Curvature(self.kinks, (0,) * len(slopes), jumps, increasing=min(slopes) >= 0)
+
+    def defined(self, box: Bounds) -> Tensor | None:
+        return None
 
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
         return tuple(torch.full_like(slope, kink) for kink in self.kinks)
@@ -146,11 +137,11 @@ class PiecewiseLinear(Elementwise):
         return tuple((self(x).diff() / x.diff()).tolist())
 
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
-        """The least and the greatest slope of the pieces that meet the box."""
+        """The least and the greatest slope of the pieces of which the box has more than an end; a point has one."""
         (box,) = boxes
         least, most = torch.full_like(box.lower, torch.inf), torch.full_like(box.lower, -torch.inf)
         for slope, (start, end) in zip(self._slopes, pairwise((-torch.inf, *self.kinks, torch.inf)), strict=True):
-            met = (box.lower <= end) & (box.upper >= start)
+            met = (box.lower < end) & ((box.upper > start) | (box.lower >= start))
             least = torch.where(met, least.clamp(max=slope), least)
             most = torch.where(met, most.clamp(min=slope), most)
         return (Bounds(least, most),)
@@ -158,13 +149,6 @@ class PiecewiseLinear(Elementwise):
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
         """In a box as narrow as rounding a difference quotient may be anything: the slopes of the pieces bound it."""
         return self.clamped(super().chord(boxes), boxes)
-
-    def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
-        (box,) = boxes
-        stable = torch.ones_like(box.lower, dtype=torch.bool)
-        for kink in self.kinks:
-            stable = stable & ((box.lower >= kink) | (box.upper <= kink))
-        return (stable,)
 
     def _corners(self, box: Bounds) -> list[Tensor]:
         """The ends and the kinks between them, in order; a kink outside the box is its nearest end."""

@@ -48,6 +48,11 @@ class LiveField:
         object.__setattr__(op, self.slot, value)
 
 
+def derived(read: Callable[[Any], Tensor | None]) -> Any:
+    """A property that stands for a field of the base class: computed at each use, and typed as that field is."""
+    return property(read)
+
+
 def live(*, required: bool = False) -> Any:
     """A LiveField, typed so that the annotation beside it stands for what reading it gives."""
     return LiveField(required=required)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from absdomain.kinds.op import Op, Shape, metas
+from absdomain.kinds.curvature import Curvature
+from absdomain.kinds.linearised import Linearised, entrywise
+from absdomain.kinds.op import Op
 from absdomain.linear import Bounds, Rows
 
 Slot = tuple["Nonlinear", int]  # where an activation is read: by which op, as which of its arguments
@@ -32,28 +34,17 @@ class Piece(NamedTuple):
 class Nonlinear(Op):
     """f with `inf` and `sup` of f(x) - <s, x> over a box, for any slopes s: an enclosure, so that every slope is sound.
 
-    Law: for x in the boxes, inf(s, boxes) <= f(x) - inner(s, x) <= sup(s, boxes).
+    Law: for x in the boxes, inf(s, boxes) <= f(x) - linearised(s)(x) <= sup(s, boxes).
     """
 
-    tame: ClassVar[bool] = False  # the image of a bounded box is bounded: f has no pole and does not overflow
-    convex: ClassVar[bool] = False  # f of one variable is convex: over any box the chord's is the best line above it
-    concave: ClassVar[bool] = False  # and so below it, where f is concave
+    @property
+    def curvature(self) -> Curvature:
+        """Where f of one variable is convex, concave, increasing and defined; nothing is said here."""
+        return Curvature()
 
-    def shape(self, *shapes: Shape) -> Shape:
-        return tuple(self(*metas(shapes)).shape[1:])
-
-    @abstractmethod
-    def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
-        """<s, x>, of the output's shape."""
-
-    @abstractmethod
-    def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
-        """The adjoint of `inner` in x: c (K, N, *output shape) -> (K, N, *argument shape), one per argument."""
-
-    def adjoint(self, rows: Rows, slopes: Slopes) -> tuple[Rows, ...]:
-        """<c, inner(s, x)>, as rows over the arguments."""
-        rows = rows.dense()
-        return tuple(rows.with_data(part) for part in self.outer(tuple(map(rows.seen, slopes)), rows.data))
+    def linearised(self, slopes: Slopes) -> Linearised:
+        """x -> <s, x>, of the output's shape; here entry by entry, for arguments that all have that shape."""
+        return entrywise(slopes)
 
     @abstractmethod
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
@@ -63,6 +54,7 @@ class Nonlinear(Op):
     def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         """An upper bound of sup over the boxes of f(x) - <s, x>, (B, *output shape)."""
 
+    @final
     def band(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Bounds:
         """[inf, sup] of f(x) - <s, x> over the boxes."""
         return Bounds(self.inf(slopes, boxes), self.sup(slopes, boxes))
@@ -95,6 +87,7 @@ class Nonlinear(Op):
         """
         return None
 
+    @final
     def steepness(self, boxes: tuple[Bounds, ...]) -> Slopes:
         """The largest absolute partial derivatives over the boxes, inf where they are not known."""
         ranges = self.slope_range(boxes)
@@ -110,14 +103,16 @@ class Nonlinear(Op):
         """
         image, steep = self.image(boxes), self.steepness(boxes)
         sizes = tuple(torch.maximum(b.lower.abs(), b.upper.abs()) for b in boxes)
-        return 8 * (torch.maximum(image.lower.abs(), image.upper.abs()) + self.inner(steep, *sizes))
+        return 8 * (torch.maximum(image.lower.abs(), image.upper.abs()) + self.linearised(steep)(*sizes))
 
+    @final
     def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
-        """Per argument, where f is affine over its box (boolean, (B, *shape)); None: nowhere that one can say.
+        """Per argument, where f is affine over its box (boolean, (B, *shape)): its slope is one; None: not known.
 
         Law: there, the band of the chord has width 0, so that tighter boxes could not improve the relaxation.
         """
-        return None
+        ranges = self.slope_range(boxes)
+        return None if ranges is None else tuple(r.lower == r.upper for r in ranges)
 
     @abstractmethod
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
@@ -140,6 +135,7 @@ class Nonlinear(Op):
         """
         return None
 
+    @final
     def clamped(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
         """The slopes, those outside `slope_range` moved to its nearest end; as given where that is not known.
 
@@ -157,32 +153,18 @@ class Nonlinear(Op):
     def lines(self, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> tuple[Line, Line]:
         """Two lines that enclose f over the boxes, with these slopes or with slopes that are never looser.
 
-        Each side asks for its own end of the band alone. A settled entry takes the chord, which is exact there.
+        Each side asks for its own end of the band alone. Where f is affine its slope is the only one that is left.
         """
         parallel = all(b is a for b, a in zip(below, above, strict=True))
         below = self.clamped(below, boxes)
         above = below if parallel else self.clamped(above, boxes)
-        settled = self.settled(boxes)
-        if settled is not None:
-            chord = self.chord(boxes)
-            below = tuple(torch.where(w, c, s) for w, c, s in zip(settled, chord, below, strict=True))
-            exact = zip(settled, chord, above, strict=True)
-            above = below if parallel else tuple(torch.where(w, c, s) for w, c, s in exact)
         return Line(below, self.inf(below, boxes)), Line(above, self.sup(above, boxes))
 
+    @final
     def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
         """<c, f(x)> >= <c+ below.slopes + c- above.slopes, x> + <c+, below.intercept> + <c-, above.intercept>.
 
         Gives the rows over the arguments and the constants (K, N).
         """
-        rows = rows.dense()
-        data = rows.data
-        positive = rows.with_data(data.relu())
-        negative = rows.with_data(data - positive.data)
-        pairs = zip(self.adjoint(positive, below.slopes), self.adjoint(negative, above.slopes), strict=True)
-        const = torch.zeros((), dtype=data.dtype, device=data.device)
-        if below.intercept is not None:
-            const = const + positive.dot(below.intercept)
-        if above.intercept is not None:
-            const = const + negative.dot(above.intercept)
-        return tuple(lower + upper for lower, upper in pairs), const
+        low, high = self.linearised(below.slopes), self.linearised(above.slopes)
+        return low.split(high, rows, below.intercept, above.intercept, *(s.shape[1:] for s in below.slopes))

@@ -23,9 +23,9 @@ class Op(ABC):
     def __call__(self, *xs: Tensor) -> Tensor:
         """f(xs), batched: (B, *shape) each."""
 
-    @abstractmethod
     def shape(self, *shapes: Shape) -> Shape:
         """The output's shape without the batch, from those of the arguments."""
+        return tuple(self(*metas(shapes)).shape[1:])
 
     def followed_by(self, C: Tensor, d: Tensor) -> Op | None:
         """x -> C f(x) + d as one op, or None where that takes two; C (..., K, n), d (..., K)."""

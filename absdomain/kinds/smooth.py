@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import reduce
-from typing import ClassVar
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain.kinds.elementwise import Elementwise
-from absdomain.kinds.nonlinear import Slopes
+from absdomain.kinds.nonlinear import Line, Slopes
 from absdomain.kinds.stationary import bracket, least
 from absdomain.linear import Bounds
 
@@ -22,12 +22,10 @@ _STEEP = 1e6  # a slope instead of an infinite derivative
 
 
 class Smooth(Elementwise):
-    """f with f' monotone between two `breaks`, its kinks and inflection points.
+    """f with f' monotone between two breaks of its curvature, the kinks and inflection points.
 
-    It declares f, `derivative`, `critical` and `breaks`; slopes for policies follow, tangents among them.
+    It declares f, `derivative`, `critical` and `curvature`; slopes for policies follow, tangents among them.
     """
-
-    breaks: ClassVar[tuple[float, ...]] = ()  # in increasing order
 
     @abstractmethod
     def derivative(self, x: Tensor) -> Tensor:
@@ -39,7 +37,7 @@ class Smooth(Elementwise):
 
     def _narrow(self, box: Bounds) -> Tensor:
         """Whether the box is so narrow that f(u) - f(l) is mostly rounding."""
-        low, high = self.domain
+        low, high = self.curvature.domain
         scale = torch.minimum(1 + box.centre.abs(), torch.minimum(box.centre - low, high - box.centre))
         return box.width <= _NARROW * scale
 
@@ -48,7 +46,7 @@ class Smooth(Elementwise):
         narrow = self._narrow(box)
         run = torch.where(narrow, 1.0, box.width)  # masked before dividing: 0 * inf has a NaN gradient
         rise = self(box.upper) - self(box.lower)
-        return self.clamped((torch.where(narrow, self._tangent(box.centre), rise / run),), boxes)
+        return (self._moved(torch.where(narrow, self._tangent(box.centre), rise / run), box),)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         return self._known(_finite(self._bound(slopes[0], boxes[0], 1), slopes[0]), boxes[0], -torch.inf)
@@ -68,9 +66,10 @@ class Smooth(Elementwise):
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Slopes of the convex and of the concave hull over the middle of the box: the least area between two lines."""
         (box,) = boxes
-        if self.convex or self.concave:
+        convex, concave = self.curvature.convex, self.curvature.concave
+        if convex or concave:
             tangent, chord = (self._tangent(box.centre),), self.chord(boxes)
-            return (tangent, chord) if self.convex else (chord, tangent)
+            return (tangent, chord) if convex else (chord, tangent)
         return self._hull(box)
 
     def _hull(self, box: Bounds) -> tuple[Slopes, Slopes]:
@@ -97,9 +96,16 @@ class Smooth(Elementwise):
         steep = self.derivative(self._sides(boxes[0]))
         return (Bounds(steep.amin(0), steep.amax(0)),)
 
-    def clamped(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
-        """Between the least and the greatest f' over the box; a slope that is moved there moves on with the box."""
-        (slope,), sides = slopes, self._sides(boxes[0])
+    def lines(self, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> tuple[Line, Line]:
+        """As of any op, but that a slope which is moved to an end of the range moves on with the box."""
+        (box,) = boxes
+        low = (self._moved(below[0], box),)
+        high = low if below[0] is above[0] else (self._moved(above[0], box),)
+        return Line(low, self.inf(low, boxes)), Line(high, self.sup(high, boxes))
+
+    def _moved(self, slope: Tensor, box: Bounds) -> Tensor:
+        """The slope between the least and the greatest f' over the box, as `clamped`, with its gradient to the box."""
+        sides = self._sides(box)
         with torch.no_grad():
             steep = self.derivative(sides)
             (least, low), (most, high) = steep.min(0), steep.max(0)
@@ -107,12 +113,12 @@ class Smooth(Elementwise):
             outside, index = flat | steeper, torch.where(flat, low, high).unsqueeze(0)
         at = sides.gather(0, index).squeeze(0)
         at = torch.where(outside, at, at.detach())  # or 0 times an infinite f'' would reach the box where s stays
-        return (torch.where(outside, self.derivative(at), slope),)
+        return torch.where(outside, self.derivative(at), slope)
 
     def _sides(self, box: Bounds) -> Tensor:
         """The ends, and the breaks between them from both sides: f' is extreme there; (points, B, *shape)."""
         ends = [box.lower, box.upper]
-        for b in self.breaks:
+        for b in self.curvature.breaks:
             place = torch.full_like(box.lower, b)
             near = (torch.nextafter(place, torch.full_like(place, way)) for way in (-torch.inf, torch.inf))
             ends += [torch.maximum(torch.minimum(p, box.upper), box.lower) for p in near]
@@ -120,34 +126,21 @@ class Smooth(Elementwise):
 
     def _marks(self, box: Bounds) -> list[Tensor]:
         """The ends and the breaks between them; a break outside the box is its nearest end."""
-        ends = [torch.full_like(box.lower, b) for b in self.breaks]
+        ends = [torch.full_like(box.lower, b) for b in self.curvature.breaks]
         return [box.lower, *(torch.maximum(torch.minimum(b, box.upper), box.lower) for b in ends), box.upper]
 
 
 class Bracketed(Smooth):
-    """A smooth f whose f'(x) = s has no closed form; it declares f, `derivative`, `breaks` and `bends`.
+    """A smooth f whose f'(x) = s has no closed form; it declares f, `derivative` and `curvature`, bends among it.
 
     On a piece where f is convex, f - s x is greatest at an end, and least at a stationary point that is bracketed and
-    closed by tangents (kinds.stationary); where f is concave, the other way round. Law: on the piece before the
-    first break bends[0] f is convex, and so on: 1 for a convex piece, -1 for a concave one, 0 for an affine one.
+    closed by tangents (kinds.stationary); where f is concave, the other way round.
     """
-
-    bends: ClassVar[tuple[int, ...]] = (1,)  # one more than breaks
-
-    @property
-    def convex(self) -> bool:  # type: ignore[override]
-        """Whether f is one convex piece."""
-        return not self.breaks and self.bends[0] > 0
-
-    @property
-    def concave(self) -> bool:  # type: ignore[override]
-        """Whether f is one concave piece."""
-        return not self.breaks and self.bends[0] < 0
 
     def _pieces(self, box: Bounds, bends: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor] | None:
         """The parts of the box where f bends so: their ends, and how, (pieces, B, *shape) each; None: nowhere."""
-        marks = self._marks(box)
-        parts = [(a, b, bend) for a, b, bend in zip(marks[:-1], marks[1:], self.bends, strict=True) if bend in bends]
+        ends = zip(pairwise(self._marks(box)), self.curvature.bends, strict=True)
+        parts = [(low, high, bend) for (low, high), bend in ends if bend in bends]
         if not parts:
             return None
         lows, highs, ways = zip(*parts, strict=True)

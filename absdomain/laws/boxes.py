@@ -20,7 +20,7 @@ _LEVELS = 500
 
 def defined(op: Op) -> Range:
     """Where an op can be tried: the domain of an elementwise one, less MARGIN at its ends, across which laws step."""
-    low, high = op.domain if isinstance(op, Elementwise) else EVERYWHERE
+    low, high = op.curvature.domain if isinstance(op, Elementwise) else EVERYWHERE
     return low + MARGIN, high - MARGIN
 
 

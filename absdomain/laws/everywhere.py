@@ -109,7 +109,7 @@ class _Laws:
 
     def room(self, *many: Slopes) -> Tensor:
         """The rounding allowed where f and <s, x> are added up, (B, *output shape)."""
-        sizes = [self.op.inner(tuple(s.abs().double() for s in slopes), *self.far) for slopes in many]
+        sizes = [self.op.linearised(tuple(s.abs().double() for s in slopes))(*self.far) for slopes in many]
         told = 4 * self.loss  # f is computed for a bound and for a value
         return (self.unit * (1 + sum(sizes, start=self.size)) + told).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
@@ -117,7 +117,7 @@ class _Laws:
         """<s, x> at the points."""
         wide = [(s.double().expand(x.shape).flatten(0, 1), x.double()) for s, x in zip(slopes, self.xs, strict=True)]
         many, xs = tuple(s for s, _ in wide), [x.flatten(0, 1) for _, x in wide]
-        return self.op.inner(many, *xs).unflatten(0, self.xs[0].shape[:2])
+        return self.op.linearised(many)(*xs).unflatten(0, self.xs[0].shape[:2])
 
     def value(self) -> None:
         """f in this dtype is f in float64; of a sample, of the sample alone; the arguments stay as they are."""
@@ -177,7 +177,7 @@ class _Laws:
                 for r, d in zip(ranges, steps, strict=True)
             ]
             many = tuple(s.flatten(0, 1) for s in slopes)
-            ends.append(self.op.inner(many, *(d.flatten(0, 1) for d in steps)).unflatten(0, steps[0].shape[:2]))
+            ends.append(self.op.linearised(many)(*(d.flatten(0, 1) for d in steps)).unflatten(0, steps[0].shape[:2]))
         return ends[0], ends[1]
 
     def _near(self, y: Tensor, exact: Tensor, fits: Tensor, law: str, sample: int | None = None) -> None:

@@ -8,7 +8,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Elementwise, Line, Nonlinear, Shape, Slopes
+from absdomain.kinds import Elementwise, Line, Linearised, Nonlinear, Shape, Slopes
 from absdomain.laws import boxes as trial
 from absdomain.laws.boxes import EVERYWHERE, Range
 from absdomain.laws.broken import at_most, equal, finite, holds, slack
@@ -46,6 +46,7 @@ def check_nonlinear(op: Nonlinear, *shapes: Shape, rng: Random, exact: bool = Tr
         below, above = rng.choice(trial.slopes(op, boxes, rng)), rng.choice(trial.slopes(op, boxes, rng))
         laws.lines(below, above)
         laws.lines(above, above)
+    laws.linearised()
     laws.adjoint()
     _gradients(op, shapes, rng, within)
 
@@ -70,7 +71,7 @@ class _Laws:
     def inner(self, slopes: Slopes, xs: list[Tensor]) -> Tensor:
         """<s, x> at points."""
         many = tuple(s.expand(x.shape).flatten(0, 1) for s, x in zip(slopes, xs, strict=True))
-        return self.op.inner(many, *(x.flatten(0, 1) for x in xs)).unflatten(0, xs[0].shape[:2])
+        return self.op.linearised(many)(*(x.flatten(0, 1) for x in xs)).unflatten(0, xs[0].shape[:2])
 
     def at(self, slopes: Slopes) -> str:
         ends = [(_text((b.lower,)), _text((b.upper,))) for b in self.boxes]
@@ -111,23 +112,14 @@ class _Laws:
         equal(slope * box.width, rise, room, "the chord goes through the ends of f", self.at((slope,)))
 
     def derived(self) -> None:
-        """`image` is the band at slope 0, `inner` is linear in x, and `outer` is its adjoint; f knows no neighbours."""
+        """`image` is the band at slope 0, and f knows no neighbours."""
         op, boxes, rng = self.op, self.boxes, self.rng
         zero = tuple(torch.zeros_like(b.lower) for b in boxes)
         image, band, room = op.image(boxes), op.band(zero, boxes), self.allowed()
         equal(image.lower, band.lower, room, "image is the band at slope 0", self.at(zero))
         equal(image.upper, band.upper, room, "image is the band at slope 0", self.at(zero))
         slopes = tuple(normal(rng, *b.lower.shape) for b in boxes)
-        xs = [normal(rng, *b.lower.shape) for b in boxes]
-        ys = [normal(rng, *b.lower.shape) for b in boxes]
-        joint = op.inner(slopes, *(x + 0.5 * y for x, y in zip(xs, ys, strict=True)))
-        equal(joint, op.inner(slopes, *xs) + 0.5 * op.inner(slopes, *ys), 1e-9, "inner is linear in x", repr(op))
         xs = [trial.inside(box, rng) for box in boxes]
-        c = normal(rng, 2, *joint.shape)
-        back = op.outer(slopes, c)
-        through = sum(((b * x).flatten(2).sum(-1) for b, x in zip(back, xs, strict=True)), start=torch.zeros(()))
-        direct = (c * op.inner(slopes, *xs)).flatten(2).sum(-1)
-        equal(through, direct, 1e-9, "outer is the adjoint of inner", repr(op))
         one = op(*(x[:1] for x in xs))
         equal(op(*xs)[:1], one, 1e-12 * (1 + one.abs().max()), "f of a sample knows no neighbour", repr(op))
         alone = op.band(tuple(s[:1] for s in slopes), tuple(Bounds(b.lower[:1], b.upper[:1]) for b in boxes))
@@ -135,16 +127,45 @@ class _Laws:
         equal(together.lower[:1], alone.lower, room, "the band of a sample knows no neighbour", repr(op))
         equal(together.upper[:1], alone.upper, room, "the band of a sample knows no neighbour", repr(op))
 
+    def linearised(self) -> None:
+        """x -> <s, x> is linear in x and in s, |s| gives its modulus, and `transpose` its adjoint, row by row, too."""
+        op, rng, detail = self.op, self.rng, repr(self.op)
+        slopes, xs, ys = (tuple(normal(rng, *b.lower.shape) for b in self.boxes) for _ in range(3))
+        line = op.linearised(slopes)
+        value = line(*xs)
+        shaped = tuple(value.shape[1:]) == op.shape(*self.shapes) == line.shape(*self.shapes)
+        holds(shaped, "<s, x> has the shape of f(x)", detail)
+        equal(line(*_moved(xs, ys)), value + 0.5 * line(*ys), 1e-9, "linearised(s) is linear in x", detail)
+        both = value + 0.5 * op.linearised(ys)(*xs)
+        equal(op.linearised(_moved(slopes, ys))(*xs), both, 1e-9, "linearised(s) is linear in s", detail)
+        sizes = [x.abs() for x in xs]
+        largest = op.linearised(tuple(s.abs() for s in slopes))(*sizes)
+        equal(line.modulus(*sizes), largest, 1e-9, "the modulus of linearised(s) is that of |s|", detail)
+        self.transposed(line, xs, value)
+        many = tuple(normal(rng, 2, *s.shape) for s in slopes)  # each of two rows has slopes of its own
+        flat = op.linearised(tuple(s.flatten(0, 1) for s in many))(*(torch.cat([x, x]) for x in xs))
+        wide = tuple(x.expand(2, *x.shape) for x in xs)
+        self.transposed(op.linearised(many), wide, flat.unflatten(0, (2, -1)))
+
+    def transposed(self, line: Linearised, xs: Slopes, value: Tensor) -> None:
+        """<A^T c, x> = <c, A x>, for each entry of the axes before those of the activation."""
+        axes, c = value.dim() - len(self.op.shape(*self.shapes)), normal(self.rng, *value.shape)
+        back = line.transpose(line.weight, c, *self.shapes)
+        through = sum(((b * x).flatten(axes).sum(-1) for b, x in zip(back, xs, strict=True)), start=torch.zeros(()))
+        equal(through, (c * value).flatten(axes).sum(-1), 1e-9, "transpose is the adjoint of linearised", repr(self.op))
+
     def adjoint(self) -> None:
-        """`adjoint` is <c, inner(s, x)> as rows over the arguments, however the rows are kept."""
+        """<c, linearised(s)(x)> as rows over the arguments, however the rows are kept."""
         op, rng, batch = self.op, self.rng, len(self.boxes[0].lower)
         slopes = tuple(normal(rng, *b.lower.shape) for b in self.boxes)
         for c in bundles(rng, batch, op.shape(*self.shapes)):
-            got, whole = op.adjoint(c, slopes), c.dense()
-            exact = op.outer(tuple(seen(whole, s) for s in slopes), whole.data)
+            got, whole = op.linearised(slopes).adjoint(c, *self.shapes), c.dense()
+            line = op.linearised(tuple(seen(whole, s).unsqueeze(0) for s in slopes))
+            exact = line.transpose(line.weight, whole.data, *self.shapes)
             holds(len(got) == len(self.boxes), "adjoint gives one bundle per argument", repr(op))
             for mine, part in zip(got, exact, strict=True):
-                equal(mine.dense().data, part, slack(10 * part.abs().max()), "adjoint(c, s) = outer(s, c)", repr(op))
+                law = "the rows of linearised are those of its transpose"
+                equal(mine.dense().data, part, slack(10 * part.abs().max()), law, repr(op))
                 check_rows(mine, rng=rng, batch=batch)
 
     def pieces(self) -> None:
@@ -166,7 +187,8 @@ class _Laws:
         # the law speaks of outputs that read settled entries only
         band = self.op.band(chord, self.boxes)
         loose = (~torch.cat([at.flatten(1) for at in settled], 1)).to(torch.float64)
-        touched = self.op.inner(tuple(torch.ones_like(b.lower) for b in self.boxes), *self._split(loose)) > 0
+        read = self.op.linearised(tuple(torch.ones_like(b.lower) for b in self.boxes))
+        touched = read(*self._split(loose)) > 0
         width = torch.where(touched, 0.0, band.upper - band.lower)
         law = "where an op is settled, the chord's band has width 0"
         equal(width, torch.zeros_like(width), self.allowed(chord), law, self.at(chord))
@@ -241,6 +263,11 @@ def _gradients(op: Nonlinear, shapes: tuple[Shape, ...], rng: Random, within: Ra
         total = sum((p.sum() for p in parts), start=torch.zeros((), dtype=torch.float64, requires_grad=True))
         for gradient in torch.autograd.grad(total, ends, allow_unused=True, materialize_grads=True):
             finite(gradient, "gradients of the lines are finite at degenerate boxes", repr(op))
+
+
+def _moved(xs: Slopes, ys: Slopes) -> Slopes:
+    """x + y / 2."""
+    return tuple(x + 0.5 * y for x, y in zip(xs, ys, strict=True))
 
 
 def _text(tensors: tuple[Tensor, ...]) -> str:

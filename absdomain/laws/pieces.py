@@ -46,7 +46,7 @@ def _at(op: Nonlinear, xs: Sequence[Tensor]) -> Tensor:
 
 def _inner(op: Nonlinear, slopes: Slopes, xs: Sequence[Tensor]) -> Tensor:
     many = tuple(s.expand(x.shape).flatten(0, 1) for s, x in zip(slopes, xs, strict=True))
-    return op.inner(many, *(x.flatten(0, 1) for x in xs)).unflatten(0, xs[0].shape[:2])
+    return op.linearised(many)(*(x.flatten(0, 1) for x in xs)).unflatten(0, xs[0].shape[:2])
 
 
 def _on(op: Nonlinear, piece: Piece, xs: Sequence[Tensor]) -> Tensor:

@@ -20,8 +20,8 @@ _SEEN = 1e-9  # of f: a smaller bend is its rounding
 
 
 def declared(op: Nonlinear) -> list[float]:
-    """The finite kinks, breaks and ends of the domain of an elementwise op, and 0."""
-    named = (*getattr(op, "kinks", ()), *getattr(op, "breaks", ()), *getattr(op, "domain", ()))
+    """The finite breaks and ends of the domain that an op declares, and 0."""
+    named = (*op.curvature.breaks, *op.curvature.domain)
     return sorted({0.0, *(float(place) for place in named if abs(place) < torch.inf)})
 
 

@@ -92,7 +92,7 @@ def magnitudes(example: Example) -> list[Tensor]:
                 largest.append(size if offset is None else size + offset.abs())
             case Nonlinear() as op:
                 ends = torch.maximum(hulls[-1].lower.abs(), hulls[-1].upper.abs())
-                largest.append(ends + op.inner(tuple(torch.ones_like(a) for a in args), *args))
+                largest.append(ends + op.linearised(tuple(torch.ones_like(a) for a in args))(*args))
     tops = [m.max() for m in largest]
     if example.spec is not None:
         C, d = example.spec.C.to(largest[-1]).abs(), example.spec.d.to(largest[-1]).abs()

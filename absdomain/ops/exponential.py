@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import exp, inf, log, log1p
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.kinds import Smooth
+from absdomain.kinds import Curvature, Smooth
 from absdomain.linear import Bounds
 
 
@@ -23,17 +24,13 @@ class Exp(Smooth):
 
     ceiling: float | None = None
     lemma = "exp"
-    increasing = True
 
-    @property
-    def breaks(self) -> tuple[float, ...]:  # type: ignore[override]
-        """The ceiling."""
-        return () if self.ceiling is None else (self.ceiling,)
-
-    @property
-    def convex(self) -> bool:  # type: ignore[override]
-        """With a ceiling it is flat after it has risen."""
-        return self.ceiling is None
+    @cached_property
+    def curvature(self) -> Curvature:
+        """Convex; with a ceiling flat after it has risen."""
+        if self.ceiling is None:
+            return Curvature(bends=(1,), increasing=True)
+        return Curvature((self.ceiling,), (1, 0), (-1,), increasing=True)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return (xs[0] if self.ceiling is None else xs[0].clamp(max=self.ceiling)).exp()
@@ -44,7 +41,7 @@ class Exp(Smooth):
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
         """log s, for s <= 0 none, and the ceiling."""
         x = slope.detach().relu().log()
-        return (x, *(torch.full_like(x, b) for b in self.breaks))
+        return (x, *(torch.full_like(x, b) for b in self.curvature.breaks))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,25 +54,16 @@ class Log(Smooth):
 
     floor: float | None = None
     lemma = "log"
-    increasing = True
 
     def __post_init__(self) -> None:
         _check_floor(self.floor, "Log")
 
-    @property
-    def domain(self) -> tuple[float, float]:  # type: ignore[override]
-        """x > 0, or every x where there is a floor."""
-        return (0.0, inf) if self.floor is None else (-inf, inf)
-
-    @property
-    def breaks(self) -> tuple[float, ...]:  # type: ignore[override]
-        """The floor."""
-        return () if self.floor is None else (self.floor,)
-
-    @property
-    def concave(self) -> bool:  # type: ignore[override]
-        """With a floor it is flat before it rises."""
-        return self.floor is None
+    @cached_property
+    def curvature(self) -> Curvature:
+        """Concave for x > 0; with a floor flat before it rises, and defined everywhere."""
+        if self.floor is None:
+            return Curvature(bends=(-1,), domain=(0.0, inf), increasing=True)
+        return Curvature((self.floor,), (0, -1), (1,), increasing=True)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].log() if self.floor is None else xs[0].clamp(min=self.floor).log()
@@ -86,7 +74,7 @@ class Log(Smooth):
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
         """1 / s for s > 0, and the floor."""
         x = slope.detach().relu().reciprocal()
-        return (x, *(torch.full_like(x, b) for b in self.breaks))
+        return (x, *(torch.full_like(x, b) for b in self.curvature.breaks))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +87,7 @@ class Softplus(Smooth):
     beta: float = 1.0
     threshold: float = 20.0
     lemma = "softplus"
-    convex = True  # but for the drop
+    curvature = Curvature(bends=(1,))  # but for the drop, by which it does not increase
 
     def __post_init__(self) -> None:
         if not self.beta > 0:
@@ -142,17 +130,15 @@ class ELU(Smooth):
     alpha: float = 1.0
     scale: float = 1.0
     lemma = "elu"
-    increasing = True
-    breaks = (0.0,)
 
     def __post_init__(self) -> None:
         if not (self.alpha > 0 and self.scale > 0):
             raise ValueError(f"ELU: alpha is {self.alpha} and scale is {self.scale}; both must be positive")
 
-    @property
-    def convex(self) -> bool:  # type: ignore[override]
-        """Whether f' does not fall at 0."""
-        return self.alpha <= 1
+    @cached_property
+    def curvature(self) -> Curvature:
+        """Convex below 0 and affine above; there f' jumps from scale alpha to scale."""
+        return Curvature((0.0,), (1, 0), ((self.alpha < 1) - (self.alpha > 1),), increasing=True)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return torch.ops.aten.elu(xs[0], self.alpha, self.scale)

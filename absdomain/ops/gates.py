@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.kinds import Bracketed, Smooth
+from absdomain.kinds import Bracketed, Curvature, Smooth
 from absdomain.linear import Bounds
 
 _SILU_FLAT = 2.3993572805154668  # x tanh(x / 2) = 2
@@ -22,8 +22,7 @@ class SiLU(Bracketed):
     """x / (1 + exp(-x)), also called swish (Elfwing et al. 2018); it bends where x tanh(x / 2) = 2."""
 
     lemma = "silu"
-    breaks = (-_SILU_FLAT, _SILU_FLAT)
-    bends = (-1, 1, -1)
+    curvature = Curvature((-_SILU_FLAT, _SILU_FLAT), (-1, 1, -1))
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return F.silu(xs[0])
@@ -38,8 +37,7 @@ class GELU(Bracketed):
     """x Phi(x), with Phi the standard normal distribution function (Hendrycks and Gimpel 2016); f'' = phi (2 - x^2)."""
 
     lemma = "gelu"
-    breaks = (-sqrt(2), sqrt(2))
-    bends = (-1, 1, -1)
+    curvature = Curvature((-sqrt(2), sqrt(2)), (-1, 1, -1))
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return F.gelu(xs[0])
@@ -57,8 +55,7 @@ class GELUTanh(Bracketed):
     """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2: the approximation of GELU that many models use."""
 
     lemma = "gelu_tanh"
-    breaks = (-_TANH_FLAT, _TANH_FLAT)
-    bends = (-1, 1, -1)
+    curvature = Curvature((-_TANH_FLAT, _TANH_FLAT), (-1, 1, -1))
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return F.gelu(xs[0], approximate="tanh")
@@ -78,7 +75,7 @@ class HardSwish(Smooth):
     """x min(max(x + 3, 0), 6) / 6 (Howard et al. 2019)."""
 
     lemma = "hard_swish"
-    breaks = (-3.0, 3.0)
+    curvature = Curvature((-3.0, 3.0), (0, 1, 0), (-1, -1))
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return F.hardswish(xs[0])
@@ -89,7 +86,7 @@ class HardSwish(Smooth):
 
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
         """The kinks, and (6 s - 3) / 2 between them."""
-        ends = [torch.full_like(slope, b) for b in self.breaks]
+        ends = [torch.full_like(slope, b) for b in self.curvature.breaks]
         return *ends, (3 * slope.detach() - 1.5).clamp(-3, 3)
 
 

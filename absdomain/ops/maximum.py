@@ -5,11 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.kinds import Line, Nonlinear, Piece, Shape, Slopes
+from absdomain.kinds import Line, Linearised, Nonlinear, Piece, Shape, Slopes
 from absdomain.linear import Bounds
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSum(Linearised):
+    """x -> the sum of w x over one axis, counted from the right (negative)."""
+
+    weight: Tensor
+    axis: int = -1
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        assert w is not None
+        return (w * xs[0]).sum(self.axis)
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        assert w is not None
+        return (y.unsqueeze(self.axis) * w,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +37,8 @@ class Max(Nonlinear):
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].amax(self.axis)
 
-    def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
-        return (slopes[0] * xs[0]).sum(self.axis)
-
-    def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
-        return (c.unsqueeze(self.axis) * slopes[0],)
+    def linearised(self, slopes: Slopes) -> WeightedSum:
+        return WeightedSum(slopes[0], self.axis)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         """min over t in {max l} and {max(u_i, max l)} of t - sum_{a>0} a_i min(u_i, t) - sum_{a<0} a_i l_i."""
@@ -70,20 +82,15 @@ class Max(Nonlinear):
         others = box.upper.masked_fill(leader.bool(), -torch.inf).amax(self.axis, keepdim=True)
         return leader, box.lower.amax(self.axis, keepdim=True) >= others
 
-    def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
-        return (self._leader(boxes[0])[1].expand_as(boxes[0].lower),)
-
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
         leader, wins = self._leader(boxes[0])
         return (leader * wins,)
 
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
-        """[0, 1]: the maximum moves no faster than any entry."""
-        zero = torch.zeros_like(boxes[0].lower)
-        return (Bounds(zero, zero + 1),)
-
-    def clamped(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
-        return (F.hardtanh(slopes[0], 0.0, 1.0),)
+        """[0, 1], since the maximum moves no faster than any entry; of an entry that always leads it is that entry."""
+        leader, wins = self._leader(boxes[0])
+        own = leader * wins
+        return (Bounds(own, torch.maximum(own, (~wins).to(own))),)
 
     def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         leader, wins = self._leader(boxes[0])

@@ -38,8 +38,8 @@ class _Wave(Smooth):
         one = torch.ones_like(boxes[0].lower)
         return (Bounds(-one, one),)
 
-    def clamped(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
-        return (F.hardtanh(slopes[0]),)
+    def _moved(self, slope: Tensor, box: Bounds) -> Tensor:
+        return F.hardtanh(slope)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         (slope,), (box,) = slopes, boxes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +18,16 @@ class ReLU(PiecewiseLinear):
     """max(x, 0)."""
 
     lemma = "relu"
-    increasing = True
-    convex = True
     kinks = (0.0,)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].relu()
+
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """[0, 0] for a neuron that is never active, [1, 1] for one that always is, and [0, 1]."""
+        (box,) = boxes
+        active = (box.lower >= 0).to(box.lower)
+        return (Bounds(active, torch.maximum(active, (box.upper > 0).to(active))),)
 
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
         """u+ / (u+ - l-), and exactly 1 for an active neuron; widths below 1e-8 count as 1e-8 (finite derivative)."""
@@ -60,20 +65,9 @@ class LeakyReLU(PiecewiseLinear):
     lemma = "leaky_relu"
     kinks = (0.0,)
 
-    @property
-    def convex(self) -> bool:  # type: ignore[override]
-        """Whether the slope grows at 0."""
-        return self.slope <= 1
-
-    @property
-    def concave(self) -> bool:  # type: ignore[override]
-        """Whether the slope shrinks at 0."""
-        return self.slope >= 1
-
-    @property
-    def increasing(self) -> bool:  # type: ignore[override]
-        """Whether f is nondecreasing: slope >= 0."""
-        return self.slope >= 0
+    @cached_property
+    def _slopes(self) -> tuple[float, ...]:
+        return self.slope, 1.0
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return F.leaky_relu(xs[0], self.slope)
@@ -91,7 +85,6 @@ class Abs(PiecewiseLinear):
     """max(x, -x)."""
 
     lemma = "abs"
-    convex = True
     kinks = (0.0,)
 
     def __call__(self, *xs: Tensor) -> Tensor:
@@ -109,16 +102,19 @@ class Clamp(PiecewiseLinear):
     low: float = -torch.inf
     high: float = torch.inf
     lemma = "clamp"
-    increasing = True
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(f"{type(self).__name__}: low is {self.low} and high is {self.high}; low < high is needed")
 
     @property
-    def kinks(self) -> tuple[float, ...]:  # type: ignore[override]
+    def kinks(self) -> tuple[float, ...]:
         """The finite ends."""
         return tuple(end for end in (self.low, self.high) if abs(end) < torch.inf)
+
+    @cached_property
+    def _slopes(self) -> tuple[float, ...]:
+        return (*(0.0,) * (self.low > -torch.inf), 1.0, *(0.0,) * (self.high < torch.inf))
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].clamp(self.low, self.high)

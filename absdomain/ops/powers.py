@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Smooth
+from absdomain.kinds import Curvature, Smooth
 from absdomain.linear import Bounds
 
 
@@ -37,33 +38,28 @@ class Pow(Smooth):
     def _whole(self) -> bool:
         return float(self.exponent).is_integer()
 
-    @property
-    def domain(self) -> tuple[float, float]:  # type: ignore[override]
-        """Every x, or x >= 0."""
-        total = self.floor is not None or (self._whole and self.exponent > 0)
-        return (-inf, inf) if total else (0.0, inf)
+    @cached_property
+    def curvature(self) -> Curvature:
+        """For x > 0 concave where 0 < exponent < 1, else convex; for x < 0 the same, or of odd powers the opposite.
+
+        At a pole f' falls from the largest to the least, of odd powers it is the same on both sides. Below a floor f is
+        level.
+        """
+        e = self.exponent
+        right = -1 if 0 < e < 1 else 1
+        if self.floor is not None:
+            return Curvature((self.floor,), (0, right), (1 if e > 0 else -1,))
+        if not self._whole:
+            return Curvature(bends=(right,), domain=(0.0, inf))
+        if e > 0:
+            return Curvature((0.0,), (-1, 1), (0,)) if e % 2 == 1 else Curvature(bends=(1,))
+        odd = e % 2 == 1
+        return Curvature((0.0,), (-1 if odd else 1, 1), (0 if odd else -1,), domain=(0.0, inf))
 
     def defined(self, box: Bounds) -> Tensor | None:
         """On either side of a pole, too."""
         inside = super().defined(box)
         return inside | (box.upper < 0) if inside is not None and self._whole else inside
-
-    @property
-    def breaks(self) -> tuple[float, ...]:  # type: ignore[override]
-        """The floor, or the inflection point of an odd power."""
-        if self.floor is not None:
-            return (self.floor,)
-        return (0.0,) if self._whole and (self.exponent % 2 == 1 or self.exponent < 0) else ()
-
-    @property
-    def convex(self) -> bool:  # type: ignore[override]
-        """Whether f is convex on all of its domain."""
-        return not self.breaks and not 0 < self.exponent < 1
-
-    @property
-    def concave(self) -> bool:  # type: ignore[override]
-        """Whether f is concave on all of its domain."""
-        return not self.breaks and 0 < self.exponent < 1
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return (xs[0] if self.floor is None else xs[0].clamp(min=self.floor)).pow(self.exponent)
@@ -76,7 +72,7 @@ class Pow(Smooth):
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
         """+-|s / exponent|^(1 / (exponent - 1)), of which one, both or none is stationary, and the floor."""
         x = (slope.detach() / self.exponent).abs().pow(1 / (self.exponent - 1))
-        return (x, -x, *(torch.full_like(x, b) for b in self.breaks))
+        return (x, -x, *(torch.full_like(x, b) for b in self.curvature.breaks))
 
 
 @dataclass(frozen=True, eq=False)

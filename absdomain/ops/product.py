@@ -28,12 +28,6 @@ class Product(Nonlinear):
     def shape(self, *shapes: Shape) -> Shape:
         return common(self, shapes)
 
-    def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
-        return slopes[0] * xs[0] + slopes[1] * xs[1]
-
-    def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
-        return c * slopes[0], c * slopes[1]
-
     def _corners(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> list[Tensor]:
         """x y - <s, (x, y)> at the corners, where a function that is affine in x and in y is extreme."""
         (a, b), (p, q) = slopes, boxes

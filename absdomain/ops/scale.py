@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds import Affine, Op, Shape
-from absdomain.kinds.live import live
+from absdomain.kinds.live import derived, live
 from absdomain.linear import Rows
 
 
@@ -60,14 +60,14 @@ class BatchNorm(Affine):
     diagonal = True
     local = True
 
-    @property
-    def weight(self) -> Tensor:  # type: ignore[override]  # read-only here
+    @derived
+    def weight(self) -> Tensor:
         """gain / sqrt(variance + eps), (C, 1, ...)."""
         scale = torch.rsqrt(self.variance + self.eps)
         return self._channels(scale if self.gain is None else scale * self.gain)
 
-    @property
-    def bias(self) -> Tensor:  # type: ignore[override]
+    @derived
+    def bias(self) -> Tensor:
         """shift - mean weight, (C, 1, ...)."""
         offset = -self._channels(self.mean) * self.weight
         return offset if self.shift is None else offset + self._channels(self.shift)

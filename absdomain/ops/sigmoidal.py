@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from absdomain.kinds import Smooth
+from absdomain.kinds import Curvature, Smooth
 from absdomain.linear import Bounds
 
 
@@ -15,8 +15,7 @@ class Sigmoid(Smooth):
     """1 / (1 + exp(-x))."""
 
     lemma = "sigmoid"
-    increasing = True
-    breaks = (0.0,)
+    curvature = Curvature((0.0,), (1, -1), (0,), increasing=True)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].sigmoid()
@@ -35,8 +34,7 @@ class Tanh(Smooth):
     """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
 
     lemma = "tanh"
-    increasing = True
-    breaks = (0.0,)
+    curvature = Curvature((0.0,), (1, -1), (0,), increasing=True)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].tanh()

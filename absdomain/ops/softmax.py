@@ -8,13 +8,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.kinds import Nonlinear, Shape, Slopes
+from absdomain.kinds import Diagonal, Joint, Line, Linearised, Nonlinear, Shape, Slopes
 from absdomain.kinds.op import common
 from absdomain.linear import Bounds
 
 _LEVELS = (0.25, 0.5, 0.75, 1.0)  # places in the box whose log-sum-exp is tried as a level: every level gives a bound
 _STEEP = 50.0  # the exponential is still a float
 _NARROW = 1e-6  # a box for whose chord the derivative is as good: slopes are hints
+
+
+@dataclass(frozen=True, eq=False)
+class Others(Linearised):
+    """x -> sum over j != i of w_j x_j along the last axis, for each entry i."""
+
+    weight: Tensor
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        assert w is not None
+        return others(w * xs[0])
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return shapes[0]
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        assert w is not None
+        return (others(y) * w,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +58,8 @@ class LogSoftmax(Nonlinear):
     def shape(self, *shapes: Shape) -> Shape:
         return common(self, shapes)
 
-    def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
-        return slopes[0] * xs[0] + others(slopes[1] * xs[1])
-
-    def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
-        return c * slopes[0], others(c) * slopes[1]
+    def linearised(self, slopes: Slopes) -> Joint:
+        return Joint((Diagonal(slopes[0]), Others(slopes[1])))
 
     def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
         """f grows in a and falls in x."""
@@ -52,7 +67,7 @@ class LogSoftmax(Nonlinear):
         return Bounds(self(a.lower, x.upper), self(a.upper, x.lower))
 
     def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        inside, beyond = self._split_off(slopes)
+        inside, beyond = _split_off(slopes)
         best = self.image(boxes).upper - lowest(inside, boxes)
         for p in _distributions(inside[1], boxes[1]):
             bound = by_tangent(inside, boxes, p, torch.special.entr(p).sum(-1, keepdim=True))
@@ -60,7 +75,7 @@ class LogSoftmax(Nonlinear):
         return best - lowest(beyond, boxes)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        inside, beyond = self._split_off(slopes)
+        inside, beyond = _split_off(slopes)
         a, x = boxes
         best = self.image(boxes).lower + lowest(_negated(inside), boxes)
         for place in _LEVELS:
@@ -70,14 +85,10 @@ class LogSoftmax(Nonlinear):
             best = torch.maximum(best, bound.nan_to_num(nan=-torch.inf))
         return best + lowest(_negated(beyond), boxes)
 
-    def _split_off(self, slopes: Slopes) -> tuple[Slopes, Slopes]:
-        """Slopes as `clamped` gives them, and the rest, of which a bound is added: such lines are never tighter."""
-        inside = self.clamped(slopes, ())
-        return inside, tuple(given - kept for given, kept in zip(slopes, inside, strict=True))
-
-    def clamped(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Slopes:
-        """s in [0, 1] and r in [-1, 0], as the derivatives are anywhere."""
-        return F.hardtanh(slopes[0], 0.0, 1.0), F.hardtanh(slopes[1], -1.0, 0.0)
+    def lines(self, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> tuple[Line, Line]:
+        """With slopes between the ends that the derivatives have anywhere, for which the band is made."""
+        low, high = _anywhere(below), _anywhere(above)
+        return Line(low, self.inf(low, boxes)), Line(high, self.sup(high, boxes))
 
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
         """1 - q_i and -q_j, for the softmax q of numbers of which each may lie in either box."""
@@ -101,6 +112,17 @@ class LogSoftmax(Nonlinear):
         """f is concave: the chords below, and the tangent at the centre above."""
         p = boxes[1].centre.softmax(-1)
         return self.chord(boxes), (1 - p, -p)
+
+
+def _anywhere(slopes: Slopes) -> Slopes:
+    """s in [0, 1] and r in [-1, 0], as the derivatives are anywhere."""
+    return F.hardtanh(slopes[0], 0.0, 1.0), F.hardtanh(slopes[1], -1.0, 0.0)
+
+
+def _split_off(slopes: Slopes) -> tuple[Slopes, Slopes]:
+    """Slopes as `_anywhere` gives them, and the rest, of which a bound is added: such lines are never tighter."""
+    inside = _anywhere(slopes)
+    return inside, tuple(given - kept for given, kept in zip(slopes, inside, strict=True))
 
 
 def by_tangent(slopes: Slopes, boxes: tuple[Bounds, ...], p: Tensor, entropy: Tensor) -> Tensor:

@@ -120,7 +120,8 @@ def _settled(relaxation: Relaxation) -> bool:
 
 def _sides(relaxation: Relaxation, below: Slopes, above: Slopes) -> Slopes:
     """The slopes of the sides on which the chord is not the best line anyway."""
-    return (*(() if relaxation.op.concave else below), *(() if relaxation.op.convex else above))
+    curvature = relaxation.op.curvature
+    return (*(() if curvature.concave else below), *(() if curvature.convex else above))
 
 
 def _kept(node: Relation) -> Slopes:
@@ -150,12 +151,13 @@ def _lines(node: Relation, slopes: Slopes, *, detached: bool) -> tuple[Line, Lin
     boxes = tuple(Bounds(repeated(b.lower), repeated(b.upper)) for b in found.boxes)
     count = len(found.below)
     given = tuple(s.flatten(0, 1) for s in slopes)
-    below = tuple(map(repeated, found.below)) if found.op.concave else given[:count]
-    above = tuple(map(repeated, found.above)) if found.op.convex else given[-count:]
+    convex, concave = found.op.curvature.convex, found.op.curvature.concave
+    below = tuple(map(repeated, found.below)) if concave else given[:count]
+    above = tuple(map(repeated, found.above)) if convex else given[-count:]
     low, high = found.op.lines(below, above, boxes)
     return (
-        _per_row(low, below, rows, batch, searched=not found.op.concave),
-        _per_row(high, above, rows, batch, searched=not found.op.convex),
+        _per_row(low, below, rows, batch, searched=not concave),
+        _per_row(high, above, rows, batch, searched=not convex),
     )
 
 
@@ -174,18 +176,20 @@ def _substituted(e: Relation, rows: Rows, nodes: list[Relation], lines: list[tup
 
 def _pull(node: Relation, below: Line, above: Line) -> Pull:
     """<c_k, f(x)> >= <c_k+ below_k.slopes + c_k- above_k.slopes, x> + <c_k+, below_k.intercept> + ..."""
-    op = _relaxation(node).op
+    op, shapes = _relaxation(node).op, tuple(arg.shape for arg in node.args)
+    low, high = op.linearised(below.slopes), op.linearised(above.slopes)
 
     def pull(rows: Rows) -> tuple[tuple[Rows, ...], Tensor]:
         data = rows.data
         positive = data.relu()
         negative = data - positive
-        parts = zip(op.outer(below.slopes, positive), op.outer(above.slopes, negative), strict=True)
+        ends = ((low, positive), (high, negative))
+        parts = zip(*(line.transpose(line.weight, c, *shapes) for line, c in ends), strict=True)
         constant = data.new_zeros(len(data), below.slopes[0].shape[1])
         for c, line in ((positive, below), (negative, above)):
             if line.intercept is not None:
                 constant = constant + (c * line.intercept).reshape(*constant.shape, -1).sum(-1)
-        return tuple(Rows.of(low + high) for low, high in parts), constant
+        return tuple(Rows.of(one + other) for one, other in parts), constant
 
     return pull
 

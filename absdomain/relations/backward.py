@@ -14,7 +14,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Affine, Nonlinear, Shape, Slopes
+from absdomain.kinds import Affine, Linearised, Nonlinear, Shape, Slopes
 from absdomain.linear import Bounds, Ends, Rows
 from absdomain.linear.bounds import ordered
 from absdomain.linear.roots import Roots, pairs, units, windows
@@ -134,14 +134,16 @@ def mirrored(pull: Pull) -> Share:
     return share
 
 
-def parallel(op: Nonlinear, slopes: Slopes, low: Tensor | None, high: Tensor | None) -> Share:
-    """The `share` of f(x) = <slopes, x> + w, w in [low, high]: c s serves both signs of c; an end that is None is 0.
+def parallel(line: Linearised, shapes: tuple[Shape, ...], low: Tensor | None, high: Tensor | None) -> Share:
+    """The `share` of f(x) = A x + w, w in [low, high]: A^T c serves both signs of c; an end that is None is 0.
+
+    A, the line's, is of arguments of these shapes.
 
     Each sign pays its own ends, (B, *output shape): of a sum with both, a small one would be lost beside a large one.
     """
 
     def share(rows: Rows) -> tuple[tuple[Rows, ...], Constant, Constant]:
-        return op.adjoint(rows, slopes), *rows.minima(low, high)
+        return line.adjoint(rows, *shapes), *rows.minima(low, high)
 
     return share
 

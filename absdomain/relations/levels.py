@@ -97,15 +97,16 @@ def _usable(slopes: Slopes, intercepts: list[Tensor]) -> bool:
 def _level(op: Nonlinear, slopes: tuple[Slopes, ...], intercepts: list[Tensor]) -> Tensor:
     """The outputs with a number that is too large, or NaN."""
     ones = tuple(torch.ones_like(s) for s in slopes[0])
-    steep = [op.inner(ones, *(_beyond(s, _SLOPE).to(s) for s in each)) > 0 for each in slopes]
+    read = op.linearised(ones)
+    steep = [read(*(_beyond(s, _SLOPE).to(s) for s in each)) > 0 for each in slopes]
     return torch.stack([*steep, *(_beyond(t, _INTERCEPT) for t in intercepts)]).any(0)
 
 
 def _without(op: Nonlinear, slopes: Slopes, level: Tensor) -> Slopes:
     """The slopes, 0 at what the level outputs read."""
-    ones = tuple(torch.ones_like(s) for s in slopes)
-    read = op.outer(tuple(one.unsqueeze(0) for one in ones), level.to(slopes[0]).unsqueeze(0))
-    return tuple(torch.where(r.squeeze(0) != 0, 0.0, s) for r, s in zip(read, slopes, strict=True))
+    ones = op.linearised(tuple(torch.ones_like(s) for s in slopes))
+    read = ones.transpose(ones.weight, level.to(slopes[0]), *(s.shape[1:] for s in slopes))
+    return tuple(torch.where(r != 0, 0.0, s) for r, s in zip(read, slopes, strict=True))
 
 
 def _held(op: Nonlinear, level: Tensor, found: Bounds, boxes: tuple[Bounds, ...]) -> tuple[Bounds, Marks]:

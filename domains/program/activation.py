@@ -72,7 +72,7 @@ class Unevaluated:
                     spread = [b.width.nan_to_num(nan=torch.inf) + arg for b, arg in zip(e.boxes, args, strict=True)]
                     pieces = op.pieces(e.boxes)
                     lines = op.facets(e.boxes) if pieces is None else [piece.line.slopes for piece in pieces]
-                    ways = [op.inner(tuple(s.abs() for s in slopes), *spread) for slopes in lines]
+                    ways = [op.linearised(slopes).modulus(*spread) for slopes in lines]
                     off[e] = torch.stack(ways).amax(0) + 1
                 case _:
                     off[e] = torch.ones_like(self.region.centre)

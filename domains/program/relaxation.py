@@ -34,6 +34,10 @@ class OpConstraints:
         """Slopes of 1."""
         return tuple(torch.ones_like(b.lower) for b in self.boxes)
 
+    def read(self, *xs: Tensor) -> Array:
+        """The sums of what each entry of y reads of z, one number per entry of y."""
+        return flat(self.op.linearised(self.ones)(*xs), 0)
+
     @property
     def lower(self) -> Array:
         """The lower ends of z."""
@@ -47,7 +51,8 @@ class OpConstraints:
     def rows(self, slopes: Slopes, index: Columns) -> csr_array:
         """The matrix of z -> <slopes, z>, for the entries `index` of y."""
         shapes = tuple(b.shape for b in self.boxes)
-        return written(lambda c: self.op.adjoint(c, slopes), index, self.shape, shapes, self.boxes[0].lower)[0]
+        line = self.op.linearised(slopes)
+        return written(lambda c: line.adjoint(c, *shapes), index, self.shape, shapes, self.boxes[0].lower)[0]
 
     def band(self, slopes: Slopes) -> tuple[Array, Array]:
         """Both ends of the op's band, one each per entry of y."""
@@ -59,8 +64,8 @@ class OpConstraints:
         settled = self.op.settled(self.boxes)
         if settled is None:
             return low == high
-        unsettled = self.op.inner(self.ones, *(1.0 - s.to(b.lower) for s, b in zip(settled, self.boxes, strict=True)))
-        return (low == high) | (flat(unsettled, 0) == 0)
+        unsettled = self.read(*(1.0 - s.to(b.lower) for s, b in zip(settled, self.boxes, strict=True)))
+        return (low == high) | (unsettled == 0)
 
     def narrow(self, low: Array, high: Array) -> Mask:
         """Where this band's width is next to nothing beside 1 and the sizes of y."""
@@ -127,10 +132,10 @@ class Tied:
         lost = [((p.width <= 0) & (b.width > 0)).to(p.lower) for p, b in zip(domain, boxes, strict=True)]
         slopes = piece.line.slopes
         top = [torch.maximum(s * p.lower, s * p.upper) for s, p in zip(slopes, domain, strict=True)]
-        ones = self.relaxation.ones
-        reached = flat(op.inner(ones, *top), 0)[self.outputs] + self._level(piece)
+        read = self.relaxation.read
+        reached = read(*top)[self.outputs] + self._level(piece)
         image = flat(op.image(boxes).lower, 0)[self.outputs]
-        return (flat(op.inner(ones, *lost), 0)[self.outputs] == 0) & ~(reached < image)
+        return (read(*lost)[self.outputs] == 0) & ~(reached < image)
 
     def _choices(self, possible: Mask) -> list[tuple[csr_array, Array]]:
         """Per piece, D v + d: 1 where that piece is chosen and 0 elsewhere; one binary does for two pieces."""

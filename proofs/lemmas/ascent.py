@@ -165,9 +165,9 @@ def which_are_searched(world: World) -> None:
         sides = ascent._sides(relaxation, relaxation.below, relaxation.above)
         want: Slopes = (
             relaxation.below
-            if op.convex
+            if op.curvature.convex
             else relaxation.above
-            if op.concave
+            if op.curvature.concave
             else (*relaxation.below, *relaxation.above)
         )
         same = len(sides) == count and all(a is b for a, b in zip(sides, want, strict=True))

@@ -70,8 +70,8 @@ class Planar(Part):
 class HalfSettled(AnyOp):
     """An op that is affine over the box of its first entry."""
 
-    def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
-        return (torch.tensor([[True, False]]),)
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        return (Bounds(torch.tensor([[0.5, 0.0]]), torch.tensor([[0.5, 1.0]])),)
 
 
 def pair(world: World, value: Tensor, make: type[Part] = Part) -> tuple[Part, Part, tuple[Any, Any]]:

@@ -61,12 +61,6 @@ class Glyph(Nonlinear):
     def _nothing(self, *_: Any) -> Any:
         raise NotImplementedError("a letter has no band")
 
-    def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
-        return self._nothing()
-
-    def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
-        return self._nothing()
-
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         return self._nothing()
 

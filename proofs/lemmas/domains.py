@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from absdomain.domains import dual as dual_network
 from absdomain.domains.box import Box
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
-from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Slopes
+from absdomain.kinds import Affine, Diagonal, Line, Linearised, Nonlinear, Slopes
 from absdomain.linear import Bounds, Rows, bounds
 from absdomain.ops import Abs, Add, Dense, Exp, Product, Scale
 from absdomain.proofs.kernel.abstract import AnyDomain, AnyOp, apart, held, unknown_op, within
@@ -112,20 +113,26 @@ def unknown_parallel(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
 
 
 class _Settled(AnyOp):
-    """An op that is affine over the box of its first entry, so that its chord's band is a point there."""
+    """An op that is affine over the box of its first entry, of the chord's slope."""
 
-    def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
-        return (torch.tensor([[True, False]]),)
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        (chord,), settled = self.chord(boxes), torch.tensor([[True, False]])
+        return (Bounds(torch.where(settled, chord, -torch.inf), torch.where(settled, chord, torch.inf)),)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plain(Diagonal):
+    """A diagonal map that splits and pulls rows as others do."""
+
+    adjoint = Linearised.adjoint
+    split = Linearised.split
 
 
 class _Coupled(AnyOp):
-    """An op that splits and pulls rows as those do that are not elementwise."""
+    """An op of which is not used that it acts on every entry alone."""
 
-    def adjoint(self, rows: Rows, slopes: Slopes) -> tuple[Rows, ...]:
-        return Nonlinear.adjoint(self, rows, slopes)
-
-    def split(self, rows: Rows, below: Line, above: Line) -> tuple[tuple[Rows, ...], Tensor]:
-        return Nonlinear.split(self, rows, below, above)
+    def linearised(self, slopes: Slopes) -> Linearised:
+        return _Plain(slopes[0])
 
 
 def pulled(
@@ -357,8 +364,8 @@ LEMMAS = (
         "<c, f(x)> >= <c', x> + d for every c, every op whose band encloses and every two slopes, and in both signs "
         "where two parallel lines share c'; for affine ops with equality",
         (DeepPoly.lift, DeepPoly.affine, DeepPoly.relax, DeepPoly.boxes, DeepPoly.bounds, DeepPoly.planes,
-         backward.parallel, argumentwise, Nonlinear.lines, Nonlinear.split, Nonlinear.adjoint,
-         Elementwise.split),
+         backward.parallel, argumentwise, Nonlinear.lines, Nonlinear.split, Nonlinear.clamped,
+         Linearised.split, Linearised.adjoint, Diagonal.split, Diagonal.transpose),
         (
             *GRAPHS, as_asked(AnyOp), as_asked(_Settled), shares_where_parallel, over_endless_boxes, searched,
             pulled(DeepPoly(slopes=unknown), own, itself, _Settled),
@@ -378,7 +385,7 @@ LEMMAS = (
         "<c, f(x)> >= <s c, x> + min <c, w> over the band w, for every c and every slope s, in both signs at once; for "
         "affine ops with equality: every step of J(nu) keeps a lower bound",
         (Dual.lift, Dual.affine, Dual.relax, Dual.boxes, Dual.bounds, Dual.planes, Dual.traits,
-         dual_network._box, dual_network._relaxed, dual_network._sketches, Elementwise.adjoint),
+         dual_network._box, dual_network._relaxed, dual_network._sketches, Diagonal.adjoint),
         (pulled(Dual(), own, dual), mapped(Dual(), own, dual), *map(dual_by_hand, (DEEP, FANNED)), projected,
          endless(Dual())),
         (Twin("the conjugate term is forgotten", pulled(_ConjugateForgotten(), own, dual),

@@ -20,7 +20,7 @@ BELL = sympy.exp(-(X**2) / 2) / sympy.sqrt(2 * sympy.pi)
 
 def silu_turns(world: World) -> None:
     """2 - x tanh(x / 2) falls for x > 0, from 2 through 0 at the break; it is even."""
-    edge = SiLU.breaks[1]
+    edge = SiLU.curvature.breaks[1]
     intervals.falls_once(world, intervals.silu_factor, intervals.silu_factor_slope, edge, 2 * edge)
     falling = sympy.diff(X * sympy.tanh(X / 2), X).rewrite(sympy.cosh).subs(X, POSITIVE)
     rate = sympy.tanh(POSITIVE / 2) + POSITIVE / (2 * sympy.cosh(POSITIVE / 2) ** 2)
@@ -30,7 +30,7 @@ def silu_turns(world: World) -> None:
 
 def tanh_gelu_turns(world: World) -> None:
     """The factor of f'' changes its sign once for x > 0, at the break; it is even."""
-    edge = GELUTanh.breaks[1]
+    edge = GELUTanh.curvature.breaks[1]
     turned_at(edge)(world)
     intervals.far_out(world, 2 * edge)
     c, k = sympy.Rational(44715, 10**6), sympy.sqrt(2 / sympy.pi)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Elementwise, Line, Nonlinear, PiecewiseLinear, Slopes
+from absdomain.kinds import (
+    Diagonal,
+    Elementwise,
+    Joint,
+    Line,
+    Nonlinear,
+    PiecewiseLinear,
+    Slopes,
+    entrywise,
+    linearised,
+)
 from absdomain.linear import Bounds
 from absdomain.ops import Abs, Clamp, LeakyReLU, Max, Product, ReLU
+from absdomain.ops.maximum import WeightedSum
 from absdomain.proofs.kernel.exact import assume, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Lemma, Twin
@@ -29,7 +39,7 @@ def boxed(world: World, name: str, *shape: int) -> tuple[Tensor, Bounds]:
 
 def encloses(world: World, op: Nonlinear, xs: tuple[Tensor, ...], boxes: tuple[Bounds, ...], slopes: Slopes) -> None:
     """inf(s, boxes) <= f(x) - <s, x> <= sup(s, boxes)."""
-    gap = op(*xs) - op.inner(slopes, *xs)
+    gap = op(*xs) - op.linearised(slopes)(*xs)
     prove(world, gap - op.inf(slopes, boxes), "inf")
     prove(world, op.sup(slopes, boxes) - gap, "sup")
 
@@ -97,12 +107,18 @@ def relu_lines(op: ReLU) -> Callable[[World], None]:
     return check
 
 
-class _NoKink(ReLU):
-    kinks: ClassVar[tuple[float, ...]] = ()  # type: ignore[assignment]
+class _NoKink(PiecewiseLinear):
+    kinks = ()
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].relu()
 
 
-class _NoFold(Abs):
-    kinks: ClassVar[tuple[float, ...]] = ()  # type: ignore[assignment]
+class _NoFold(PiecewiseLinear):
+    kinks = ()
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].abs()
 
 
 class _TrustedSlope(ReLU):
@@ -120,7 +136,7 @@ class _PrintedSign(ReLU):
 @dataclass(frozen=True, eq=False)
 class _LowerKinkAlone(Clamp):
     @property
-    def kinks(self) -> tuple[float, ...]:  # type: ignore[override]
+    def kinks(self) -> tuple[float, ...]:
         return (self.low,)
 
 
@@ -155,7 +171,7 @@ def max_at_its_level(world: World) -> None:
     x, box = boxed(world, "x", 1, 2)
     t = op(x)
     world.split(*numbers(a))
-    prove(world, t - op.inner((a,), x) - levels(a, t, box), "at its level")
+    prove(world, t - op.linearised((a,))(x) - levels(a, t, box), "at its level")
 
 
 def max_least_level(op: Max) -> Callable[[World], None]:
@@ -182,7 +198,7 @@ def max_sup(op: Max) -> Callable[[World], None]:
         a = reals(world, "a", 1, 2)
         x, box = boxed(world, "x", 1, 2)
         world.split(*numbers(a), *numbers(1 - a), numbers(x)[0] - numbers(x)[1])
-        prove(world, op.sup((a,), (box,)) - op(x) + op.inner((a,), x), "sup")
+        prove(world, op.sup((a,), (box,)) - op(x) + op.linearised((a,))(x), "sup")
 
     return check
 
@@ -222,7 +238,15 @@ class _EqualCorners(Product):
         return [corners[0], corners[-1]]
 
 
-BAND = (Elementwise.inf, Elementwise.sup, Elementwise._gaps, Elementwise.inner, PiecewiseLinear.critical)
+BAND = (
+    Elementwise.inf,
+    Elementwise.sup,
+    Elementwise._gaps,
+    Nonlinear.linearised,
+    entrywise,
+    Diagonal.linear,
+    PiecewiseLinear.critical,
+)
 AT_ZERO: dict[str, str | int] = {"x": 0, "lx": -1, "ux": 1, "s": "1/2"}
 
 LEMMAS = (
@@ -230,8 +254,8 @@ LEMMAS = (
         "relu",
         "inf <= relu(x) - s x <= sup for all l <= x <= u and all s; relu's two lines enclose it for all asked slopes; "
         "its pieces cover it; a settled entry's chord is exact",
-        (ReLU.__call__, ReLU.lines, ReLU.chord, *BAND, PiecewiseLinear.settled, PiecewiseLinear.pieces,
-         PiecewiseLinear._corners),
+        (ReLU.__call__, ReLU.lines, ReLU.chord, *BAND, Nonlinear.settled, ReLU.slope_range,
+         PiecewiseLinear.pieces, PiecewiseLinear._corners),
         (band(lambda _: ReLU()), relu_lines(ReLU()), settled(lambda _: ReLU()), pieces(lambda _: ReLU()), *RELU),
         (
             Twin("no critical point at the kink", band(lambda _: _NoKink()), AT_ZERO),
@@ -247,11 +271,11 @@ LEMMAS = (
     Lemma(
         "leaky_relu",
         "inf <= f(x) - s x <= sup for f(x) = max(x, 0) + k min(x, 0), all boxes, slopes s and parameters k",
-        (LeakyReLU.__call__, LeakyReLU.increasing, *BAND),
+        (LeakyReLU.__call__, LeakyReLU._slopes, PiecewiseLinear.curvature, *BAND),
         (band(leaky), *LEAKY),
         (Twin("no critical point at the kink", band(lambda _: _NoKink()), AT_ZERO),),
         SYMBOLS,
-        leaves="`support` and `convex`, hints; rounding",
+        leaves="`support`, a hint; rounding",
     ),
     Lemma(
         "abs",
@@ -265,7 +289,7 @@ LEMMAS = (
     Lemma(
         "clamp",
         "inf <= min(max(x, low), high) - s x <= sup for all boxes, slopes and low < high",
-        (Clamp.__call__, Clamp.kinks, *BAND),
+        (Clamp.__call__, Clamp.kinks, Clamp._slopes, PiecewiseLinear.curvature, *BAND),
         (band(clamp(Clamp)), *CLAMP),
         (Twin("the upper end is no critical point", band(clamp(_LowerKinkAlone)),
               {"x": 1, "lx": 0, "ux": 2, "low": 0, "high": 1, "s": "1/2"}),),
@@ -277,7 +301,7 @@ LEMMAS = (
         "max",
         "inf <= max(x) - <a, x> <= sup over every box and for all a: f(x) - <a, x> is at least a level function of "
         "t = max x, which is least at one of the t in {max l, max(u_i, max l)}",
-        (Max.__call__, Max.inner, Max.inf, Max.sup, Max.image),
+        (Max.__call__, Max.linearised, WeightedSum.linear, Max.inf, Max.sup, Max.image),
         (max_at_its_level, max_least_level(Max(-1)), max_sup(Max(-1)), *MAX),
         (
             Twin("inf over the two ends alone", max_least_level(_CornersAlone(-1)),
@@ -293,7 +317,7 @@ LEMMAS = (
     Lemma(
         "product",
         "inf <= x y - a x - b y <= sup over every pair of boxes and for all a, b",
-        (Product.__call__, Product.inner, Product.inf, Product.sup, Product._corners),
+        (Product.__call__, Joint.linear, linearised._total, Product.inf, Product.sup, Product._corners),
         (product(Product()), *PRODUCT),
         (Twin("the corners of equal ends alone", product(_EqualCorners()),
               {"x": 1, "lx": -1, "ux": 1, "y": -1, "ly": -1, "uy": 1, "a": 0, "b": 0}),),

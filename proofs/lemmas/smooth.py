@@ -98,14 +98,15 @@ def of_formula(text: str, curvature: Callable[[Any], Any] = lambda f: f) -> Chec
         formula = sympy.sympify(text, locals={"x": X})
         op = from_sympy(formula)
         assert isinstance(op, Formula)
-        for side, bend in ((NEGATIVE, op.bends[0]), (POSITIVE, op.bends[-1])):
+        for side, bend in ((NEGATIVE, op.curvature.bends[0]), (POSITIVE, op.curvature.bends[-1])):
             value, rate = derived(op, side)
             expected = formula.subs(X, side)
             equal(world, value, expected, f"{text}: the value")
             equal(world, rate, sympy.diff(expected, side), f"{text}: the derivative")
             second = sympy.simplify(curvature(sympy.diff(expected, side, 2)) * bend)
             world.check(bend != 0 and second.is_positive is True, f"{text}: f'' = {second} times {bend} for {side}")
-        world.check(op.breaks in ((), (0.0,)), f"{text}: breaks {op.breaks}")
+        breaks = op.curvature.breaks
+        world.check(breaks in ((), (0.0,)), f"{text}: breaks {breaks}")
 
     return check
 
@@ -173,7 +174,7 @@ LEMMAS = (
         leaves="float32; rounding near saturation",
     ),
     Lemma(
-        "exp", "exp'(log s) = s, and f' grows", (Exp.critical, Exp.derivative, Exp.__call__, Exp.breaks),
+        "exp", "exp'(log s) = s, and f' grows", (Exp.critical, Exp.derivative, Exp.__call__, Exp.curvature),
         (derivative_is_true(Exp()), bends(Exp(), 1, sympy.exp(X)), solves(Exp(), sympy.exp(X), X, S, 1),
          *EXTREMA["exp"]),
         (Twin("another derivative", solves(Exp(), 2 * sympy.exp(X), X, S, 1), {}),), FORMULAS, GENERIC,
@@ -181,7 +182,7 @@ LEMMAS = (
     ),
     Lemma(
         "log", "log'(1 / s) = s, and f' falls for x > 0",
-        (Log.critical, Log.derivative, Log.__call__, Log.domain, Log.breaks),
+        (Log.critical, Log.derivative, Log.__call__, Log.curvature),
         (derivative_is_true(Log(), POSITIVE), bends(Log(), -1, 1 / POSITIVE**2, POSITIVE),
          solves(Log(), 1 / POSITIVE, POSITIVE, S, 1), *EXTREMA["log"]),
         (Twin("another derivative", derivative_is_true(_Cubed(), POSITIVE), {}),), FORMULAS,
@@ -213,7 +214,7 @@ LEMMAS = (
     ),
     Lemma(
         "pow", "f'(p) = s at p = +-|s / e|^(1 / (e - 1)), and f' is monotone on either side of 0",
-        (Pow.critical, Pow.derivative, Pow.__call__, Pow.domain, Pow.defined, Pow._whole),
+        (Pow.critical, Pow.derivative, Pow.__call__, Pow.curvature, Pow.defined, Pow._whole),
         (*map(power_solves, POWERS), *EXTREMA["pow"]),
         (Twin("the exponent's root instead of that of one less", power_solves(2.0, _RootOfTheExponent), {}),), FORMULAS,
         GENERIC + "; exponents 2, 3, 5, -1, -2 and 1/2; negative x by symmetry",

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from absdomain.graph import Graph, Node
 from absdomain.graph.rewrite import unshifted
-from absdomain.kinds import Slopes
+from absdomain.kinds import Diagonal, Joint, Slopes
 from absdomain.linear import Bounds
 from absdomain.ops import LogSoftmax
-from absdomain.ops.softmax import by_level, by_tangent, most, others
+from absdomain.ops.softmax import Others, by_level, by_tangent, most, others
 from absdomain.proofs.kernel.exact import Exact, assume, aten, exact, handles, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.kernel.formulas import Formulas
 from absdomain.proofs.kernel.world import World
@@ -47,7 +47,7 @@ def tangent(i: int, sign: int = 1) -> Check:
         p, entropy, total = reals(world, "p", 1, 2), reals(world, "h", 1, 1), reals(world, "g", 1, 2)
         assume(world, total - p * a - others(p * x) - entropy)
         world.split(numbers(slopes[0] + p - 1)[i], numbers(slopes[1] + p)[1 - i])
-        gap = a - total - LogSoftmax().inner(slopes, a, x)
+        gap = a - total - LogSoftmax().linearised(slopes)(a, x)
         prove(world, (by_tangent(slopes, boxes, p, sign * entropy) - gap)[:, i], "above")
 
     return check
@@ -75,18 +75,18 @@ def level(sign: int = 1) -> Check:
             ends.append(Bounds(low, high))
             values.append(value)
         assume(world, t - 1 + values[0] + others(values[1]) - total)
-        gap = a - total - LogSoftmax().inner(slopes, a, x)
+        gap = a - total - LogSoftmax().linearised(slopes)(a, x)
         prove(world, gap - by_level(slopes, boxes, sign * t, *ends), "below")
 
     return check
 
 
 def adjoint(world: World) -> None:
-    """<c, inner(s, a, x)> = <outer(s, c), (a, x)>."""
-    op, slopes = LogSoftmax(), (reals(world, "s", 1, 3), reals(world, "r", 1, 3))
+    """<c, A (a, x)> = <A^T c, (a, x)>, for the map A of any slopes."""
+    line = LogSoftmax().linearised((reals(world, "s", 1, 3), reals(world, "r", 1, 3)))
     a, x, c = (reals(world, name, 1, 3) for name in "axc")
-    back = op.outer(slopes, c)
-    prove_zero(world, (c * op.inner(slopes, a, x)).sum() - (back[0] * a + back[1] * x).sum(), "adjoint")
+    back = line.transpose(None, c, (3,), (3,))
+    prove_zero(world, (c * line(a, x)).sum() - (back[0] * a + back[1] * x).sum(), "adjoint")
 
 
 def one_logarithm(world: World) -> None:
@@ -140,7 +140,20 @@ LEMMAS = (
         "log_softmax",
         "f(a, x)_i = a_i - log(exp(a_i) + sum over j != i of exp(x_j)) is enclosed for all slopes and boxes, every "
         "distribution and every level; C f(x, x) = C x where C 1 = 0",
-        (LogSoftmax.__call__, LogSoftmax.inner, LogSoftmax.outer, by_tangent, by_level, most, others, unshifted),
+        (
+            LogSoftmax.__call__,
+            LogSoftmax.linearised,
+            Joint.linear,
+            Joint.transpose,
+            Diagonal.transpose,
+            Others.linear,
+            Others.transpose,
+            by_tangent,
+            by_level,
+            most,
+            others,
+            unshifted,
+        ),
         (tangent(0), tangent(1), level(), convex, adjoint, one_logarithm, the_value, differences),
         (
             Twin("the entropy with the other sign", tangent(0, -1), TANGENT),

@@ -125,7 +125,7 @@ class Below(Abs):
 def windows_apart(world: World) -> None:
     """<a, x> of a maximum is taken window by window, sample by sample."""
     a, x = (torch.arange(start, start + 12, dtype=torch.float64).view(2, 3, 2) for start in (1, 5))
-    found = Max(-1).inner((a,), x)
+    found = Max(-1).linearised((a,))(x)
     world.check(torch.equal(found, a[..., 0] * x[..., 0] + a[..., 1] * x[..., 1]), f"<a, x> is {found.tolist()}")
 
 

@@ -32,7 +32,6 @@ CLOSE = 1e-5  # HiGHS's tolerances, times the ranges of the variables
 class Clip(PiecewiseLinear):
     """min(max(x, -1), 2): three pieces."""
 
-    increasing = True
     kinks = (-1.0, 2.0)
 
     def __call__(self, *xs: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ CONVEX: tuple[Elementwise, ...] = (ReLU(), LeakyReLU(0.1), LeakyReLU(-0.5), Abs(
 
 @pytest.mark.parametrize("op", CONVEX, ids=lambda op: type(op).__name__)
 def test_the_short_way_of_zero_slopes_is_the_rule_of_the_lines(op: Elementwise) -> None:
-    assert op.convex
+    assert op.curvature.convex
     z, v = 2 * normal(Random(0), 2, 200), normal(Random(1), 2, 200).abs() * 1.5
     one, other = (SymbolicGap(slopes=policy).relax(op, (Gap(z, v),), None) for policy in (slopes.zero, level))
     close(one.z, op(z))

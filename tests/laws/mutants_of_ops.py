@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.kinds import Affine, Elementwise, Line
+from absdomain.kinds import Affine, Diagonal, Elementwise, Line
 from absdomain.linear import Bounds, Rows
 from absdomain.linear.kernel import SignSplit
 from absdomain.ops import Add, BatchNorm, Concat, Conv, Dense, Gather, LeakyReLU, Max, ReLU
@@ -86,8 +86,12 @@ def no_constant(shipped: Any) -> Any:
     return lambda self, bundle, *shapes: (shipped(self, bundle, *shapes)[0], None)
 
 
-def lines_swapped_by_sign(shipped: Any) -> Any:
-    return lambda self, bundle, below, above: shipped(self, bundle, above, below)
+def other_line(shipped: Any) -> Any:
+    return lambda self, above, *given: shipped(above, self, *given)
+
+
+def tolerant(shipped: Any) -> Any:
+    return lambda self, boxes: shipped(self, (Bounds(F.hardshrink(boxes[0].lower, 0.01), boxes[0].upper),))
 
 
 def own_bias_forgotten(shipped: Any) -> Any:
@@ -109,17 +113,11 @@ MUTANTS = [
     Mutant("the sup is taken at the ends", Elementwise, "sup", ends_only, op(LeakyReLU(2.0), (3,))),
     Mutant("max: inf over the corners alone", Max, "inf", corners_only, op(Max(-1), (2, 3))),
     Mutant("max: settled by the lower ends", Max, "_leader", leads_at_its_lower_end, op(Max(-1), (2, 3))),
-    Mutant(
-        "relu: settled with a tolerance",
-        ReLU,
-        "settled",
-        lambda f: lambda self, boxes: (boxes[0].lower >= -0.01,),
-        op(ReLU(), (3,)),
-    ),
+    Mutant("relu: settled with a tolerance", ReLU, "slope_range", tolerant, op(ReLU(), (3,))),
     Mutant("relu: lower and upper line swapped", ReLU, "lines", swapped_lines, op(ReLU(), (3,))),
     Mutant("relu: the lower slope is trusted", ReLU, "lines", unclamped_lower_line, op(ReLU(), (3,))),
     Mutant("relu: no upper intercept", ReLU, "lines", upper_line_through_the_origin, op(ReLU(), (3,))),
-    Mutant("the sign split takes the other line", Elementwise, "split", lines_swapped_by_sign, op(LEAKY, (3,))),
+    Mutant("the sign split takes the other line", Diagonal, "split", other_line, op(LEAKY, (3,))),
     Mutant("the sign split's gradient is negated", SignSplit, "backward", negated_first_gradient, op(ReLU(), (3,))),
     Mutant("pull forgets the bias", Affine, "pull", no_constant, op(Dense(normal(2, 3), normal(2)), (3,))),
     Mutant(

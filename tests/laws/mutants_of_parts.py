@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from absdomain.kinds import Elementwise, Line, Piece, PiecewiseLinear
+from absdomain.kinds import Curvature, Diagonal, Elementwise, Joint, Line, Piece, PiecewiseLinear
 from absdomain.linear import Bounds, Rows
 from absdomain.linear.patches import Columns, Frame
 from absdomain.ops import GELU, Abs, Conv, HardTanh, Max, Pow, Product, Reciprocal, ReLU, Sigmoid, Sin, Sqrt
@@ -55,8 +54,8 @@ MUTANTS = [
     Mutant("rows: the maximum is the minimum", Rows, "maximum", lambda f: lambda self, box: self.minimum(box),
            op(ReLU(), (3,))),
     Mutant("rows: a sum keeps the first", Rows, "__add__", lambda f: lambda self, other: self, op(ReLU(), (3,))),
-    Mutant("elementwise: the adjoint's sign", Elementwise, "adjoint",
-           lambda f: lambda self, rows, slopes: f(self, rows.negated(), slopes), op(ReLU(), (3,))),
+    Mutant("elementwise: the adjoint's sign", Diagonal, "adjoint",
+           lambda f: lambda self, rows, *shapes: f(self, rows.negated(), *shapes), op(ReLU(), (3,))),
     Mutant("windows: cleaning skipped", Rows, "cleaned", lambda f: lambda self: self, op(CONV, (2, 7, 7))),
     *[Mutant(f"windows: cleaning skipped, small plane {seed}", Rows, "cleaned", lambda f: lambda self: self,
              op(CONV, (2, 5, 5), seed=seed)) for seed in range(4)],
@@ -64,13 +63,16 @@ MUTANTS = [
            lambda f: lambda self, stride, padding: f(self, stride, (0,) * len(padding)), op(CONV, (2, 7, 7))),
     Mutant("windows: of the first sample", Columns, "own", first_sample_only, op(ReLU(), (2, 4, 4))),
     Mutant("product: three corners", Product, "_corners", three_corners, op(Product(), (3,), (3,))),
-    Mutant("product: the chord's arguments swapped", Product, "outer",
-           lambda f: lambda self, slopes, c: f(self, slopes, c)[::-1], op(Product(), (3,), (3,))),
+    Mutant("product: the transpose's arguments swapped", Joint, "transpose",
+           lambda f: lambda self, w, y, *shapes: f(self, w, y, *shapes)[::-1], op(Product(), (3,), (3,))),
+    Mutant("product: the modulus keeps the signs", Joint, "modulus", lambda f: lambda self, *rs: self(*rs),
+           op(Product(), (3,), (3,))),
     Mutant("sigmoid: no stationary point", Sigmoid, "critical", ends_alone, op(Sigmoid(), (3,))),
     Mutant("gelu: one stationary point", GELU, "critical", one_side, op(GELU(), (3,))),
-    Mutant("gelu: inflection points in the wrong place", GELU, "breaks", lambda f: (-0.5, 0.5), op(GELU(), (3,))),
+    Mutant("gelu: inflection points in the wrong place", GELU, "curvature",
+           lambda f: Curvature((-0.5, 0.5), f.bends), op(GELU(), (3,))),
     Mutant("sine: no stationary point", Sin, "critical", ends_alone, op(Sin(), (3,))),
     Mutant("power: a pole counts as defined", Pow, "defined", ends_finite, op(Reciprocal(), (3,))),
-    Mutant("square root: its domain has no end", Pow, "domain", lambda f: (-torch.inf, torch.inf), op(Sqrt(), (3,))),
+    Mutant("square root: its domain has no end", Pow, "curvature", lambda f: Curvature(bends=(-1,)), op(Sqrt(), (3,))),
     Mutant("power: no stationary point", Pow, "critical", ends_alone, op(Pow(3.0), (3,))),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from absdomain import rounding
 from absdomain.certification.question import Question
 from absdomain.domain import Decision, Domain, Meet
 from absdomain.domains import Box
-from absdomain.kinds import Bracketed, Nonlinear, Smooth
+from absdomain.kinds import Bracketed, Curvature, Nonlinear, Smooth
 from absdomain.laws import check_region
 from absdomain.laws.examples import REGIONS
 from absdomain.linear import Bounds
@@ -143,8 +143,8 @@ MUTANTS = [
            domain("box", "holds_a_curve", examples=300)),
     Mutant("gates: marks alone, by a domain", Bracketed, "_bound", marks_alone,
            domain("deeppoly", "holds_a_curve", examples=300)),
-    Mutant("gelu: inflection points in the wrong place, by a domain", GELU, "breaks", lambda f: (-0.5, 0.5),
-           domain("deeppoly", "holds_a_curve", examples=300)),
+    Mutant("gelu: inflection points in the wrong place, by a domain", GELU, "curvature",
+           lambda f: Curvature((-0.5, 0.5), f.bends), domain("deeppoly", "holds_a_curve", examples=300)),
     Mutant("smooth: the image of two ends, by a domain", Smooth, "_bound",
            lambda f: lambda self, s, box, side: torch.minimum(*(side * (self(p) - s * p) for p in
                                                                (box.lower, box.upper))),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from absdomain import ops
-from absdomain.kinds import Affine, Elementwise, Op, Slopes
+from absdomain.kinds import Affine, Curvature, Elementwise, Op, Slopes
 from absdomain.laws import LawBroken, check_op, drawing, strategies
 from absdomain.linear import Bounds
 
@@ -140,7 +140,7 @@ def test_a_max_is_settled_just_where_an_entry_always_wins() -> None:
 class HardTanh(Elementwise):
     """clamp(x, -1, 1), as a plug-in would write it."""
 
-    increasing = True
+    curvature = Curvature(increasing=True)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].clamp(-1, 1)

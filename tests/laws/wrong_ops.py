@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.kinds import Affine, Elementwise, Nonlinear, Op, PiecewiseLinear, Shape, Slopes, Smooth
+from absdomain.kinds import Affine, Curvature, Elementwise, Nonlinear, Op, PiecewiseLinear, Shape, Slopes, Smooth
 from absdomain.linear import Bounds, Rows
 from absdomain.ops import Conv
 
@@ -20,10 +20,9 @@ class Kinked(PiecewiseLinear):
 
     place: float = 1000.0
     told: float = 1000.0
-    increasing = True
 
     @property
-    def kinks(self) -> tuple[float, ...]:  # type: ignore[override]
+    def kinks(self) -> tuple[float, ...]:
         return (self.told,)
 
     def __call__(self, *xs: Tensor) -> Tensor:
@@ -63,7 +62,7 @@ class Pole(Elementwise):
     """1 / x, on either side of 0."""
 
     honest: bool = True
-    domain = (0.0, torch.inf)
+    curvature = Curvature(domain=(0.0, torch.inf))
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return 1 / xs[0]
@@ -81,7 +80,7 @@ class Pole(Elementwise):
 class Root(Elementwise):
     """sqrt(x), which is defined for x >= 0, and should say so."""
 
-    increasing = True
+    curvature = Curvature(increasing=True)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].sqrt()
@@ -91,7 +90,7 @@ class Root(Elementwise):
 
 
 class HonestRoot(Root):
-    domain = (0.0, torch.inf)
+    curvature = Curvature(domain=(0.0, torch.inf), increasing=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,12 +170,8 @@ class Ripple(Smooth):
     claims: bool = True
 
     @property
-    def increasing(self) -> bool:  # type: ignore[override]
-        return self.claims
-
-    @property
-    def breaks(self) -> tuple[float, ...]:  # type: ignore[override]
-        return (self.end,)
+    def curvature(self) -> Curvature:
+        return Curvature((self.end,), (0, 0), (-1,), increasing=self.claims)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return torch.where(xs[0] < self.end, xs[0], 2 * self.end - xs[0])
@@ -194,10 +189,9 @@ class Steep(PiecewiseLinear):
 
     k: float = 1e4
     honest: bool = True
-    increasing = True
 
     @property
-    def kinks(self) -> tuple[float, ...]:  # type: ignore[override]
+    def kinks(self) -> tuple[float, ...]:
         return (1 - 1 / self.k, 1 + 1 / self.k)
 
     def __call__(self, *xs: Tensor) -> Tensor:
@@ -223,16 +217,16 @@ class Slow(Squared):
 
 
 class Tolerant(PiecewiseLinear):
-    """|x|, settled within a thousandth of its kink."""
+    """|x|, whose slope within a thousandth of its kink counts as that of the other end."""
 
     kinks = (0.0,)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].abs()
 
-    def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
         (box,) = boxes
-        return ((box.lower >= -1e-3) | (box.upper <= 1e-3),)
+        return super().slope_range((Bounds(F.hardshrink(box.lower, 1e-3), F.hardshrink(box.upper, 1e-3)),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,16 +236,10 @@ class Smaller(Nonlinear):
     def __call__(self, *xs: Tensor) -> Tensor:
         return torch.minimum(*xs)
 
-    def inner(self, slopes: Slopes, *xs: Tensor) -> Tensor:
-        return slopes[0] * xs[0] + slopes[1] * xs[1]
-
-    def outer(self, slopes: Slopes, c: Tensor) -> tuple[Tensor, ...]:
-        return c * slopes[0], c * slopes[1]
-
     def _corners(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         p, q = boxes
         pairs = [(x, y) for x in (p.lower, p.upper) for y in (q.lower, q.upper)]
-        return torch.stack([self(x, y) - self.inner(slopes, x, y) for x, y in pairs])
+        return torch.stack([self(x, y) - self.linearised(slopes)(x, y) for x, y in pairs])
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
         return self._corners(slopes, boxes).amin(0)

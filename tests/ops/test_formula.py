@@ -68,7 +68,7 @@ def test_a_formula_is_an_op(name: str) -> None:
     expression, reference, bends = FORMULAS[name]
     op = from_sympy(expression)
     assert isinstance(op, Bracketed)
-    assert op.bends == bends
+    assert op.curvature.bends == bends
     check_op(op, (2, 3), reference=reference)
 
 
@@ -113,8 +113,8 @@ def test_the_inflection_points_written_by_hand_are_those_of_the_formula(op: Brac
     given = {"SiLU": FORMULAS["SiLU"][0], "GELU": FORMULAS["GELU"][0], "GELUTanh": x / (1 + sympy.exp(-2 * inner))}
     derived = from_sympy(given[type(op).__name__])
     assert isinstance(derived, Bracketed)
-    assert derived.bends == op.bends
-    assert derived.breaks == pytest.approx(op.breaks, rel=1e-15)
+    assert derived.curvature.bends == op.curvature.bends
+    assert derived.curvature.breaks == pytest.approx(op.curvature.breaks, rel=1e-15)
 
 
 WAVE = x**2 / 10**5 + sympy.sin(2 * sympy.pi * 2001 * x + 1) / 1000  # convex, if one looks at points 1 / 2001 apart
@@ -165,8 +165,8 @@ def test_inflections_that_are_given_are_used() -> None:
     places = [k * sympy.pi for k in range(-5, 6)]
     given = from_sympy(sympy.sin(x), inflections=places, domain=(-17, 17))
     assert isinstance(given, Bracketed)
-    assert given.breaks == tuple(float(p) for p in places)
-    assert given.bends == (-1, 1) * 6
+    assert given.curvature.breaks == tuple(float(p) for p in places)
+    assert given.curvature.bends == (-1, 1) * 6
     check_op(given, (3,), reference=torch.sin, within=(-16.9, 16.9))
 
 
@@ -184,9 +184,9 @@ def test_inflections_are_shown_whoever_gives_them(
     make: Callable[..., Op] = from_sympy
     op = make(expression, **options)
     assert isinstance(op, Bracketed)
-    assert op.breaks == breaks
-    again = eval(repr(op), {"Elementwise": Elementwise, "sympy": sympy, "inf": math.inf})
-    assert again.breaks == breaks
+    assert op.curvature.breaks == breaks
+    again = eval(repr(op), {"from_sympy": from_sympy, "sympy": sympy, "inf": math.inf})
+    assert again.curvature.breaks == breaks
 
 
 y = sympy.Symbol("y", real=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from absdomain import Linf, certify, freeze, ops, to_graph
 from absdomain.certification import Status
 from absdomain.certification.verdict import Reason
 from absdomain.domains import Box, DeepPoly
-from absdomain.kinds import Bracketed, Elementwise, Smooth
+from absdomain.kinds import Curvature, Elementwise, PiecewiseLinear, Smooth
 from absdomain.laws import check_op
 from absdomain.linear import Bounds
 from absdomain.lowering import UnsupportedOp
@@ -55,7 +57,7 @@ IDS: dict[str, object] = {"ids": lambda value: repr(value) if isinstance(value, 
 @pytest.mark.parametrize(("op", "reference"), [*ACTIVATIONS, *RESTRICTED], ids=IDS["ids"])
 def test_the_laws_and_the_value(op: Elementwise, reference: Callable[[Tensor], Tensor]) -> None:
     # at 0 a root stands upright, and so does the derivative of x^1.5: its gradient is infinite, as PyTorch's is
-    upright = op.domain[0] == 0 and bool(op(torch.zeros(())).isfinite())
+    upright = op.curvature.domain[0] == 0 and bool(op(torch.zeros(())).isfinite())
     check_op(op, (2, 3), reference=reference, within=(1e-3, torch.inf) if upright else None)
 
 
@@ -178,19 +180,49 @@ def smooth() -> list[Smooth]:
 @pytest.mark.parametrize("op", smooth(), ids=repr)
 def test_derivatives_are_those_of_the_value(op: Smooth) -> None:
     x = torch.linspace(0.11, 7.3, 500, dtype=torch.float64)
-    x = torch.cat([x, -x]) if op.domain[0] < 0 else x
+    x = torch.cat([x, -x]) if op.curvature.domain[0] < 0 else x
     x.requires_grad_()
     (gradient,) = torch.autograd.grad(op(x).sum(), x)
     torch.testing.assert_close(op.derivative(x.detach()), gradient, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("op", [op for op in smooth() if isinstance(op, Bracketed)], ids=repr)
-def test_between_its_breaks_an_op_bends_as_it_says(op: Bracketed) -> None:
-    marks = [-12.0, *op.breaks, 12.0]
-    for a, b, bend in zip(marks[:-1], marks[1:], op.bends, strict=True):
-        slopes = op.derivative(torch.linspace(a, b, 2001, dtype=torch.float64))
-        assert (bend * slopes.diff() >= -1e-14).all()
-        assert (bend * slopes.diff()).max() > 1e-7
+@pytest.mark.parametrize("op", [op for op in smooth() if op.curvature.bends], ids=repr)
+def test_between_its_breaks_an_op_bends_as_it_says(op: Smooth) -> None:
+    told = op.curvature
+    low, high = max(-12.0, told.domain[0]), 12.0
+    for (a, b), bend in zip(pairwise([low, *told.breaks, high]), told.bends, strict=True):
+        slopes = op.derivative(torch.linspace(a, b, 2001, dtype=torch.float64)[1:-1])
+        steep = 1 + slopes.abs().amax()
+        assert (bend * slopes.diff() >= -1e-14 * steep).all()
+        assert (slopes.diff().abs().max() > 1e-7) == (bend != 0)
+
+
+@pytest.mark.parametrize("op", [op for op in smooth() if op.curvature.jumps], ids=repr)
+def test_at_its_breaks_the_derivative_of_an_op_jumps_as_it_says(op: Smooth) -> None:
+    for place, jump in zip(op.curvature.breaks, op.curvature.jumps, strict=True):
+        before, after = op.derivative(torch.tensor([place - 1e-9, place + 1e-9], dtype=torch.float64)).tolist()
+        assert jump == (0 if abs(after - before) < 1e-6 * (1 + abs(before)) else 1 if after > before else -1)
+
+
+@pytest.mark.parametrize(("op", "convex", "concave", "increasing"), [
+    (ops.ReLU(), True, False, True), (ops.LeakyReLU(0.1), True, False, True), (ops.LeakyReLU(2.0), False, True, True),
+    (ops.LeakyReLU(-0.5), True, False, False), (ops.LeakyReLU(1.0), True, True, True), (ops.Abs(), True, False, False),
+    (ops.HardTanh(), False, False, True), (ops.Clamp(low=0.0), True, False, True),
+    (ops.Clamp(high=1.0), False, True, True),
+    (ops.Clamp(), True, True, True), (ops.ELU(), True, False, True), (ops.ELU(2.0), False, False, True),
+    (ops.Log(), False, True, True), (ops.Exp(), True, False, True), (ops.Exp(0.0), False, False, True),
+    (ops.Pow(-2), False, False, False), (ops.Sqrt(), False, True, False),
+], ids=repr)  # fmt: skip
+def test_what_follows_from_the_curvature(op: Elementwise, convex: bool, concave: bool, increasing: bool) -> None:
+    told = op.curvature
+    assert (told.convex, told.concave, told.increasing) == (convex, concave, increasing)
+    assert told.piecewise_linear == isinstance(op, PiecewiseLinear)
+
+
+@pytest.mark.parametrize("given", [{"breaks": (0.0,), "bends": (1,)}, {"breaks": (0.0,), "jumps": (1, 1)}])
+def test_a_curvature_whose_numbers_do_not_match_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"1 breaks and . (bends|jumps); give one"):
+        Curvature(**given)
 
 
 @pytest.mark.parametrize(("make", "message"), [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -188,7 +188,7 @@ def swapped(shipped: Any) -> Any:
 
 
 def another_break(shipped: Any) -> Any:
-    return tuple(1.1 * place for place in shipped)
+    return replace(shipped, breaks=tuple(1.1 * place for place in shipped.breaks))
 
 
 def always(value: Any) -> Patch:
@@ -200,7 +200,7 @@ MUTANTS = (
     Mutant("the lower slope is trusted", "relu", ReLU, "lines", without_the_clamp),
     Mutant("no intercept", "relu", ReLU, "lines", upper_line_through_the_origin),
     Mutant("relu upside down", "relu", ReLU, "__call__", negated),
-    Mutant("settled always", "relu", PiecewiseLinear, "settled",
+    Mutant("settled always", "relu", Nonlinear, "settled",
            always(lambda self, boxes: (torch.ones(1, 1, dtype=torch.bool),))),
     Mutant("no kink", "leaky_relu", LeakyReLU, "kinks", always(())),
     Mutant("the slope is forgotten", "leaky_relu", PiecewiseLinear, "critical", ends_only),
@@ -226,9 +226,9 @@ MUTANTS = (
     Mutant("the other wave", "sin", Sin, "stationary", always(lambda self, s: Cos().stationary(s))),
     Mutant("the other wave", "cos", Cos, "stationary", always(lambda self, s: Sin().stationary(s))),
     Mutant("another derivative", "silu", SiLU, "derivative", scaled(2)),
-    Mutant("another break", "silu", SiLU, "breaks", another_break),
+    Mutant("another break", "silu", SiLU, "curvature", another_break),
     Mutant("another derivative", "gelu", GELU, "derivative", scaled(2)),
-    Mutant("another break", "gelu_tanh", GELUTanh, "breaks", another_break),
+    Mutant("another break", "gelu_tanh", GELUTanh, "curvature", another_break),
     Mutant("another derivative", "formula", Formula, "derivative", scaled(2)),
     Mutant("another vertex", "hard_swish", HardSwish, "critical",
            lambda f: lambda self, s, box: f(self, s + 1, box)),

@@ -11,7 +11,7 @@ import sympy
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Bracketed, Slopes
+from absdomain.kinds import Bracketed, Curvature, Slopes
 from absdomain.kinds.stationary import bracket
 from absdomain.linear import Bounds
 from absdomain.ops.formula.branches import Branch, branches
@@ -51,11 +51,14 @@ class Formula(Bracketed):
 
     expression: sympy.Expr
     arcs: tuple[Arc, ...]
-    breaks: tuple[float, ...]  # type: ignore[misc]
-    bends: tuple[int, ...]  # type: ignore[misc]
-    domain: tuple[float, float]  # type: ignore[misc]
+    bent: Curvature
     inflections: tuple[sympy.Expr, ...] | None = None  # as they were given
     lemma = "formula"
+
+    @property
+    def curvature(self) -> Curvature:
+        """The breaks are the ends of the branches, and the points where f'' changes its sign."""
+        return self.bent
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return self._joined(xs[0], [arc.value for arc in self.arcs])
@@ -72,7 +75,7 @@ class Formula(Bracketed):
 
     def defined(self, box: Bounds) -> Tensor | None:
         """Where the box lies in the domain; where f is infinite there, its enclosure says so."""
-        low, high = self.domain
+        low, high = self.bent.domain
         return None if (low, high) == (-torch.inf, torch.inf) else (box.lower >= low) & (box.upper <= high)
 
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
@@ -197,7 +200,7 @@ class Formula(Bracketed):
         return _again, (self.expression, self.inflections, self.domain)
 
     def __repr__(self) -> str:
-        limits = "" if self.domain == (-torch.inf, torch.inf) else f", domain={self.domain}"
+        limits = "" if self.bent.domain == (-torch.inf, torch.inf) else f", domain={self.bent.domain}"
         helped = "" if self.inflections is None else f", inflections=sympy.sympify({str(list(self.inflections))!r})"
         return f"from_sympy(sympy.sympify({str(self.expression)!r}){helped}{limits})"
 
@@ -224,7 +227,7 @@ def from_sympy(
     marks = [float(part.low) for part in parts] + [float(parts[-1].high)]
     breaks, bends = _joined(marks, bent)
     arcs = tuple(_arc(a, b, part, x) for (a, b), part in zip(pairwise(marks), parts, strict=True))
-    return Formula(expression, arcs, breaks, bends, (float(low), float(high)), known)
+    return Formula(expression, arcs, Curvature(breaks, bends, domain=(float(low), float(high))), known)
 
 
 def _again(expression: sympy.Expr, inflections: Any, domain: tuple[float, float]) -> Formula:
