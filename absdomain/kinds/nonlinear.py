@@ -112,7 +112,7 @@ class Nonlinear(Op):
         Law: there, the band of the chord has width 0, so that tighter boxes could not improve the relaxation.
         """
         ranges = self.slope_range(boxes)
-        return None if ranges is None else tuple(r.lower == r.upper for r in ranges)
+        return None if ranges is None else tuple(r.width == 0 for r in ranges)  # not of infinite slopes
 
     @abstractmethod
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:

@@ -46,9 +46,10 @@ class AF1(Domain[Form]):
         boxes = within if within is not None else self.boxes(op, args)
         slopes = op.chord(boxes)
         band = op.band(slopes, boxes)
-        A = torch.vmap(partial(op.inner, slopes))(*(e.A for e in args))
-        b = op.inner(slopes, *(e.b for e in args)) + band.centre
-        r = op.inner(tuple(s.abs() for s in slopes), *(e.r for e in args)) + band.radius
+        line = op.linearised(slopes)
+        A = torch.vmap(line)(*(e.A for e in args))
+        b = line(*(e.b for e in args)) + band.centre
+        r = line.modulus(*(e.r for e in args)) + band.radius
         return Form(args[0].region, A, b, r)
 
     def bounds(self, e: Form, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Elementwise
+from absdomain.kinds import Curvature, Elementwise
 from absdomain.linear import Bounds
 from absdomain.lowering import Activation, Call, lowers
 
@@ -14,7 +14,7 @@ from absdomain.lowering import Activation, Call, lowers
 class Asinh(Elementwise):
     """log(x + sqrt(x^2 + 1)), of derivative 1 / sqrt(x^2 + 1)."""
 
-    increasing = True
+    curvature = Curvature((0.0,), (1, -1), (0,), increasing=True)
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return torch.asinh(xs[0])
