@@ -12,7 +12,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Elementwise, Nonlinear, PiecewiseLinear
+from absdomain.kinds import Curvature, Elementwise, Nonlinear, PiecewiseLinear
 from absdomain.linear import Bounds
 from absdomain.ops import Abs, Clamp, LeakyReLU, Max, Product, ReLU
 from absdomain.proofs.kernel.world import World
@@ -76,7 +76,7 @@ def plane_cases() -> list[tuple[Box, Point]]:
 class HalfLine(Elementwise):
     """|x| where x >= 0, and nothing before."""
 
-    domain = (0.0, inf)
+    curvature = Curvature(domain=(0.0, inf))
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].abs()
@@ -99,7 +99,7 @@ def nowhere(world: World) -> None:
 class Pole(HalfLine):
     """1 / (1 - x) for x <= 1, which is infinite at its end."""
 
-    domain = (-inf, 1.0)
+    curvature = Curvature(domain=(-inf, 1.0))
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return (1 - xs[0]).reciprocal()
