@@ -37,7 +37,7 @@ class Max(Nonlinear):
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].amax(self.axis)
 
-    def linearised(self, slopes: Slopes) -> WeightedSum:
+    def linearised(self, slopes: Slopes) -> Linearised:
         return WeightedSum(slopes[0], self.axis)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:

@@ -5,11 +5,12 @@ Checked on the shipped `__call__`, `derivative` and `critical`, run on sympy exp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import sympy
 
-from absdomain.kinds import Elementwise, Smooth
+from absdomain.kinds import Curvature, Elementwise, Smooth
 from absdomain.linear import Bounds
 from absdomain.proofs.kernel.formulas import Formulas, expression, read
 from absdomain.proofs.kernel.world import World
@@ -22,6 +23,16 @@ S = sympy.Symbol("s", positive=True)
 LOGISTIC = 1 / (4 * sympy.cosh(X / 2) ** 2)
 REAL = "real arithmetic; constants in floating point are the numbers that they are nearest to"
 GENERIC = REAL + "; the lemma elementwise"
+
+
+def says(make: Callable[[], Elementwise], told: Curvature) -> Check:
+    """What an op declares of its curvature: hints, and the domain, of which bands depend."""
+
+    def check(world: World) -> None:
+        op = make()
+        world.check(op.curvature == told, f"{op} says {op.curvature}, and not {told}")
+
+    return check
 
 
 def derived(op: Smooth, x: Any = X, *, known: tuple[Any, ...] = ()) -> tuple[Any, Any]:

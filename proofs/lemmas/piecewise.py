@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds import (
+    Curvature,
     Diagonal,
     Elementwise,
     Joint,
@@ -24,7 +25,8 @@ from absdomain.ops import Abs, Clamp, LeakyReLU, Max, Product, ReLU
 from absdomain.ops.maximum import WeightedSum
 from absdomain.proofs.kernel.exact import assume, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.kernel.world import World
-from absdomain.proofs.lemma import SYMBOLS, Lemma, Twin
+from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
+from absdomain.proofs.lemmas.calculus import says
 from absdomain.proofs.lemmas.vertices import ABS, CLAMP, LEAKY, MAX, PRODUCT, RELU
 
 Make = Callable[[World], Nonlinear]
@@ -145,6 +147,11 @@ def leaky(world: World) -> LeakyReLU:
     return LeakyReLU(world.parameter("k"))
 
 
+def leaks(k: float) -> Check:
+    """The slope jumps at 0 from k to 1, and f increases where k is not negative."""
+    return says(lambda: LeakyReLU(k), Curvature((0.0,), (0, 0), ((k < 1) - (k > 1),), increasing=k >= 0))
+
+
 def clamp(make: type[Clamp]) -> Make:
     """Any two ends in order."""
 
@@ -238,15 +245,14 @@ class _EqualCorners(Product):
         return [corners[0], corners[-1]]
 
 
-BAND = (
-    Elementwise.inf,
-    Elementwise.sup,
-    Elementwise._gaps,
-    Nonlinear.linearised,
-    entrywise,
-    Diagonal.linear,
-    PiecewiseLinear.critical,
-)
+BAND = (Elementwise.inf, Elementwise.sup, Elementwise._gaps, Nonlinear.linearised, Diagonal.linear,
+        PiecewiseLinear.critical)  # fmt: skip
+WALLS = (
+    says(lambda: Clamp(-1.0, 2.0), Curvature((-1.0, 2.0), (0, 0, 0), (1, -1), increasing=True)),
+    says(lambda: Clamp(low=-1.0), Curvature((-1.0,), (0, 0), (1,), increasing=True)),
+    says(lambda: Clamp(high=2.0), Curvature((2.0,), (0, 0), (-1,), increasing=True)),
+    says(Clamp, Curvature(bends=(0,), increasing=True)),
+)  # fmt: skip
 AT_ZERO: dict[str, str | int] = {"x": 0, "lx": -1, "ux": 1, "s": "1/2"}
 
 LEMMAS = (
@@ -272,7 +278,7 @@ LEMMAS = (
         "leaky_relu",
         "inf <= f(x) - s x <= sup for f(x) = max(x, 0) + k min(x, 0), all boxes, slopes s and parameters k",
         (LeakyReLU.__call__, LeakyReLU._slopes, PiecewiseLinear.curvature, *BAND),
-        (band(leaky), *LEAKY),
+        (band(leaky), *map(leaks, (0.1, 1.0, 2.0, -2.0, 0.0)), *LEAKY),
         (Twin("no critical point at the kink", band(lambda _: _NoKink()), AT_ZERO),),
         SYMBOLS,
         leaves="`support`, a hint; rounding",
@@ -290,7 +296,7 @@ LEMMAS = (
         "clamp",
         "inf <= min(max(x, low), high) - s x <= sup for all boxes, slopes and low < high",
         (Clamp.__call__, Clamp.kinks, Clamp._slopes, PiecewiseLinear.curvature, *BAND),
-        (band(clamp(Clamp)), *CLAMP),
+        (band(clamp(Clamp)), *WALLS, *CLAMP),
         (Twin("the upper end is no critical point", band(clamp(_LowerKinkAlone)),
               {"x": 1, "lx": 0, "ux": 2, "low": 0, "high": 1, "s": "1/2"}),),
         SYMBOLS,
@@ -317,7 +323,7 @@ LEMMAS = (
     Lemma(
         "product",
         "inf <= x y - a x - b y <= sup over every pair of boxes and for all a, b",
-        (Product.__call__, Joint.linear, linearised._total, Product.inf, Product.sup, Product._corners),
+        (Product.__call__, entrywise, Joint.linear, linearised._total, Product.inf, Product.sup, Product._corners),
         (product(Product()), *PRODUCT),
         (Twin("the corners of equal ends alone", product(_EqualCorners()),
               {"x": 1, "lx": -1, "ux": 1, "y": -1, "ly": -1, "uy": 1, "a": 0, "b": 0}),),

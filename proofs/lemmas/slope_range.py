@@ -73,7 +73,12 @@ def moved(op: Nonlinear, boxes: tuple[tuple[float, float], ...]) -> Check:
         assert ranges is not None
         for asked in ASKED:
             given = tuple(torch.full((2, 3), asked, dtype=torch.float64) for _ in boxes)
-            taken = op.lines(given, given, within)[0].slopes
+            below, above = op.lines(given, given, within)
+            taken = below.slopes
+            world.check(all(a is b for a, b in zip(taken, above.slopes, strict=True)), "shared slopes")
+            for line, end in ((below, op.inf), (above, op.sup)):
+                assert line.intercept is not None
+                world.check(torch.equal(line.intercept, end(taken, within)), f"{op}: the intercept is the band's end")
             for s, r in zip((*op.clamped(given, within), *taken), ranges * 2, strict=True):
                 want = torch.full((2, 3), asked, dtype=torch.float64).clamp(r.lower, r.upper)
                 world.check(s.shape == (2, 3), f"{op}: slopes of shape {tuple(s.shape)}")
@@ -181,7 +186,7 @@ WALLS = ((-2.0, 3.0), (-1.0, 0.5), (2.0, 4.0), (-4.0, -1.0), (0.0, 0.0), (3.0, 5
 RANGES: tuple[Check, ...] = (
     exact_range(Sigmoid(), SIGMOID, BOXES), exact_range(SiLU(), SILU, ((-2.0, 3.0),)),
     exact_range(ELU(3.0), elu(3, 1), BOXES), exact_range(Softplus(), softplus(1, 20.0), BOXES),
-    exact_range(Log(0.75), floored(sympy.log(X), 0.75), BOXES),
+    exact_range(Log(), whole(sympy.log(X)), RIGHT), exact_range(Log(0.75), floored(sympy.log(X), 0.75), BOXES),
     exact_range(Pow(-1.0, 0.75), floored(1 / X, 0.75), BOXES), exact_range(Pow(0.5), ROOT, RIGHT),
     *(exact_range(Pow(e), whole(X ** int(e)), boxes) for e, boxes in POWERS),
 )  # fmt: skip
@@ -196,7 +201,7 @@ LEMMAS = (
         (Smooth.slope_range, Smooth.lines, Smooth._moved, Smooth._sides, Nonlinear.slope_range, Nonlinear.clamped,
          Nonlinear.steepness, PiecewiseLinear.slope_range, PiecewiseLinear._slopes, Elementwise.slope_range,
          Elementwise._falls, Product.slope_range, Max.slope_range, ReLU.slope_range, _Wave.slope_range,
-         _Wave._moved, Pow.curvature, Log.curvature),
+         _Wave._moved),
         (*RANGES, met_pieces(lambda: Clamp(-1.0, 2.0), STEPS, WALLS), met_pieces(Clamp, ((-inf, inf, 1.0),), WALLS),
          met_pieces(Abs, ((-inf, 0.0, -1.0), (0.0, inf, 1.0)), WALLS),
          met_pieces(ReLU, ((-inf, 0.0, 0.0), (0.0, inf, 1.0)), WALLS),

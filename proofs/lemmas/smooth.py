@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from math import inf
 from typing import Any
 
 import sympy
 from torch import Tensor
 
-from absdomain.kinds import Elementwise, Nonlinear, Smooth
+from absdomain.kinds import Curvature, Elementwise, Nonlinear, Smooth
 from absdomain.kinds import smooth as kind
 from absdomain.linear import Bounds
 from absdomain.ops import ELU, Cos, Exp, Log, Pow, Sigmoid, Sin, Softplus, Tanh, periodic
@@ -33,6 +34,7 @@ from absdomain.proofs.lemmas.calculus import (  # fmt: skip
     derivative_is_true,
     derived,
     equal,
+    says,
     solves,
 )
 from absdomain.proofs.lemmas.enclosures import X, tight
@@ -141,6 +143,26 @@ def power_solves(exponent: float, make: Callable[[float], Pow] = Pow) -> Check:
 
 SIGMOID_SLOPE, SIGMOID_KNOWN = quarter(Y)
 TANH_SLOPE = 1 / Y**2
+
+
+def elu_says(alpha: float, jump: int) -> Check:
+    """Convex below 0, affine above, and how f' jumps there."""
+    return says(lambda: ELU(alpha), Curvature((0.0,), (1, 0), (jump,), increasing=True))
+
+
+def pow_says(given: tuple[float, ...], told: Curvature) -> Check:
+    """What a power of these parameters declares."""
+    return says(lambda: Pow(*given), told)
+
+
+HALF: tuple[float, float] = (0.0, inf)
+BENT: tuple[tuple[tuple[float, ...], Curvature], ...] = (
+    ((2.0,), Curvature(bends=(1,))), ((3.0,), Curvature((0.0,), (-1, 1), (0,))),
+    ((-1.0,), Curvature((0.0,), (-1, 1), (0,), HALF)), ((-2.0,), Curvature((0.0,), (1, 1), (-1,), HALF)),
+    *(((e,), Curvature(bends=(sign,), domain=HALF)) for e, sign in ((0.5, -1), (1.5, 1), (-0.5, 1))),
+    ((0.5, 0.75), Curvature((0.75,), (0, -1), (1,))), ((-1.0, 0.75), Curvature((0.75,), (0, 1), (-1,))),
+    ((2.0, 0.75), Curvature((0.75,), (0, 1), (1,))),
+)  # fmt: skip
 WAVE = (periodic._Wave.critical, periodic._Wave.inf, periodic._Wave.sup, periodic._far)
 
 LEMMAS = (
@@ -176,7 +198,8 @@ LEMMAS = (
     Lemma(
         "exp", "exp'(log s) = s, and f' grows", (Exp.critical, Exp.derivative, Exp.__call__, Exp.curvature),
         (derivative_is_true(Exp()), bends(Exp(), 1, sympy.exp(X)), solves(Exp(), sympy.exp(X), X, S, 1),
-         *EXTREMA["exp"]),
+         says(Exp, Curvature(bends=(1,), increasing=True)),
+         says(lambda: Exp(0.5), Curvature((0.5,), (1, 0), (-1,), increasing=True)), *EXTREMA["exp"]),
         (Twin("another derivative", solves(Exp(), 2 * sympy.exp(X), X, S, 1), {}),), FORMULAS, GENERIC,
         leaves="float32; rounding; overflow is in `smooth`",
     ),
@@ -184,7 +207,9 @@ LEMMAS = (
         "log", "log'(1 / s) = s, and f' falls for x > 0",
         (Log.critical, Log.derivative, Log.__call__, Log.curvature),
         (derivative_is_true(Log(), POSITIVE), bends(Log(), -1, 1 / POSITIVE**2, POSITIVE),
-         solves(Log(), 1 / POSITIVE, POSITIVE, S, 1), *EXTREMA["log"]),
+         solves(Log(), 1 / POSITIVE, POSITIVE, S, 1),
+         says(Log, Curvature(bends=(-1,), domain=(0.0, inf), increasing=True)),
+         says(lambda: Log(0.5), Curvature((0.5,), (0, -1), (1,), increasing=True)), *EXTREMA["log"]),
         (Twin("another derivative", derivative_is_true(_Cubed(), POSITIVE), {}),), FORMULAS,
         GENERIC + "; with a floor: flat below it, a kink there, log above",
         leaves="float32; rounding near 0",
@@ -204,8 +229,9 @@ LEMMAS = (
     ),
     Lemma(
         "elu", "elu'(log(s / (scale alpha))) = s below 0, f' grows there, and 0 is a critical point",
-        (ELU.critical, ELU.derivative, ELU.__call__),
-        (derivative_is_true(ELU(), NEGATIVE), derivative_is_true(ELU(0.5, 2.0), NEGATIVE),
+        (ELU.critical, ELU.derivative, ELU.__call__, ELU.curvature),
+        (*(elu_says(a, jump) for a, jump in ((0.5, 1), (1.0, 0), (2.0, -1))),
+         derivative_is_true(ELU(), NEGATIVE), derivative_is_true(ELU(0.5, 2.0), NEGATIVE),
          derivative_is_true(ELU(0.5, 2.0), POSITIVE), bends(ELU(0.5, 2.0), 1, sympy.exp(NEGATIVE), NEGATIVE),
          *EXTREMA["elu"]),
         (Twin("scale forgotten", bends(ELU(0.5, 2.0), sympy.Rational(1, 2), sympy.exp(NEGATIVE), NEGATIVE), {}),),
@@ -215,7 +241,8 @@ LEMMAS = (
     Lemma(
         "pow", "f'(p) = s at p = +-|s / e|^(1 / (e - 1)), and f' is monotone on either side of 0",
         (Pow.critical, Pow.derivative, Pow.__call__, Pow.curvature, Pow.defined, Pow._whole),
-        (*map(power_solves, POWERS), *EXTREMA["pow"]),
+        (*map(power_solves, POWERS), *(pow_says(given, told) for given, told in BENT),
+         *EXTREMA["pow"]),
         (Twin("the exponent's root instead of that of one less", power_solves(2.0, _RootOfTheExponent), {}),), FORMULAS,
         GENERIC + "; exponents 2, 3, 5, -1, -2 and 1/2; negative x by symmetry",
         leaves="exponents other than 2, 3, 5, -1, -2 and 1/2; negative x symbolically (by cases); float32",

@@ -29,8 +29,9 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     )),
     ("most", "a bound that is looser, of several of which the best is taken", ("return plus one",)),
     ("others", AXIS, ("1 -> -1",)),
-    ("LeakyReLU.increasing", SAME, ("return nothing",)),
+    ("entrywise", "a sum of one map is that map", ("1 -> -1",)),
     ("fits", FASTER, ("return nothing",)),
+    ("Linearised.adjoint", AXIS, ("0 -> 1",)),
     ("L2.dual_norm", ROUND, ("0.5 -> 1.5", "L2.norm(c) + (c.shape[-1] * info.tiny * info.eps) ** 0.5 -> "
                              "L2.norm(c) - (c.shape[-1] * info.tiny * info.eps) ** 0.5")),
     ("Affine.transpose", LINEAR, (
@@ -158,14 +159,8 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("HardSwish.critical", ORDER, (
         '3 -> 4',
     )),
-    ("LeakyReLU.increasing", SAME, (
-        '0 -> 1',
-    )),
     ("Log.critical", MASKED, (
         'slope.detach().relu() -> slope.detach()',
-    )),
-    ("Log.domain", SAME, (
-        'return halved',
     )),
     ("Nonlinear.steepness", "infinity is its half, and infinity and one", (
         'return halved',
@@ -184,15 +179,6 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("PiecewiseLinear.critical", ZERO, (
         'return halved',
         'return negated',
-    )),
-    ("Pow.breaks", "a break more than needed; of a power with a pole no finite band crosses it", (
-        '0 -> 1',
-        'self._whole and (self.exponent % 2 == 1 or self.exponent < 0) -> self._whole or (self.exponent % 2 == 1 or self.exponent < 0)',
-        'self.exponent < 0 -> self.exponent >= 0',
-    )),
-    ("Pow.domain", SAME, (
-        '0 -> 1',
-        'return halved',
     )),
     ("ReLU.chord", "boxes narrower than 1e-8, whose chord is damped", (
         '0 -> 1',
@@ -286,8 +272,8 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     )),
     ("_lines", SEARCH, (
         'found.below -> found.above',
-        'not found.op.concave -> found.op.concave',
-        'not found.op.convex -> found.op.convex',
+        'not concave -> concave',
+        'not convex -> convex',
         't.detach() if detached else t -> t if detached else t.detach()',
     )),
     ("_matched", f"{PARTS}; {AXIS}", (
