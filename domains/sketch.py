@@ -139,7 +139,7 @@ def _image(centre: Tensor, linear: Callable[..., Tensor], args: tuple[Sketch, ..
         _joined([e.rows.get(s, e.centre.new_zeros(n, *e.centre.shape)) for s, n in zip(sources, counts, strict=True)])
         for e in args
     ]
-    images = torch.vmap(linear)(*inputs)
+    images = torch.vmap(lambda *xs: linear(*xs))(*inputs)  # vmap would print an op that it maps, for its name
     return replace(args[0], centre=centre, rows=dict(zip(sources, _parts(images, counts), strict=True)))
 
 

@@ -156,7 +156,8 @@ def _least(e: Affinity, region: Region, sign: int, index: Tensor | None = None) 
 
 def _image(args: Sequence[Affinity], linear: Linear, modulus: Linear, whole: Linear) -> Affinity:
     """The image under whole(xs) = linear(xs) + a constant, where |linear(xs)| <= modulus(|xs|)."""
-    along = torch.vmap(linear)  # over inputs or symbols, the first axis: an op's weight may depend on the sample
+    # over inputs or symbols, the first axis: weights may depend on the sample; a lambda, since vmap prints what it maps
+    along = torch.vmap(lambda *xs: linear(*xs))
     inputs = along(*_common([e.inputs for e in args], 1))
     constant = whole(*_common([e.constant for e in args], 0))
     noise = tuple(Noise(source, entries, along(*rays)) for source, entries, rays in _matched(args))
