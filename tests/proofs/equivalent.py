@@ -17,6 +17,7 @@ LINEAR = "the derivative of a linear map does not depend on the place"
 MASKED = "read only where the other factor is 0, or the sign is known"
 ROUND = "an allowance for rounding, of which real arithmetic knows none"
 SAME = "the other branch gives the same there"
+WHOLE = "its numbers are 0 and infinite"
 WIDER = "more is answered than was asked"
 
 EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes without their lines
@@ -29,6 +30,11 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     )),
     ("most", "a bound that is looser, of several of which the best is taken", ("return plus one",)),
     ("others", AXIS, ("1 -> -1",)),
+    ("ELU.curvature", WHOLE, ("return halved",)),
+    ("Exp.curvature", WHOLE, ("return halved", "return plus one")),
+    ("Log.curvature", WHOLE, ("return halved",)),
+    ("Pow.curvature", WHOLE, ("return halved",)),
+    ("Pow.curvature", "a whole exponent that is positive is 2 at least", ("0 -> 1",)),
     ("entrywise", "a sum of one map is that map", ("1 -> -1",)),
     ("fits", FASTER, ("return nothing",)),
     ("Linearised.adjoint", AXIS, ("0 -> 1",)),
