@@ -38,7 +38,7 @@ class Smooth(Elementwise):
     def _narrow(self, box: Bounds) -> Tensor:
         """Whether the box is so narrow that f(u) - f(l) is mostly rounding."""
         low, high = self.curvature.domain
-        scale = torch.minimum(1 + box.centre.abs(), torch.minimum(box.centre - low, high - box.centre))
+        scale = torch.minimum(1 + box.centre.abs(), torch.minimum((box.centre - low).abs(), (high - box.centre).abs()))
         return box.width <= _NARROW * scale
 
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:

@@ -73,6 +73,7 @@ MUTANTS = [
            lambda f: Curvature((-0.5, 0.5), f.bends), op(GELU(), (3,))),
     Mutant("sine: no stationary point", Sin, "critical", ends_alone, op(Sin(), (3,))),
     Mutant("power: a pole counts as defined", Pow, "defined", ends_finite, op(Reciprocal(), (3,))),
-    Mutant("square root: its domain has no end", Pow, "curvature", lambda f: Curvature(bends=(-1,)), op(Sqrt(), (3,))),
+    Mutant("square root: its domain has no end", Pow, "curvature",
+           lambda f: property(lambda self: Curvature(bends=(-1,))), op(Sqrt(), (3,))),
     Mutant("power: no stationary point", Pow, "critical", ends_alone, op(Pow(3.0), (3,))),
 ]  # fmt: skip
