@@ -110,9 +110,6 @@ class Joint(Linearised):
     def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
         return tuple(part.adjoint(rows, shape)[0] for part, shape in zip(self.parts, shapes, strict=True))
 
-    def freeze(self) -> Affine:
-        return Joint(tuple(part.freeze() for part in self.parts))
-
 
 def entrywise(slopes: tuple[Tensor, ...]) -> Linearised:
     """(x_1, ..., x_n) -> s_1 x_1 + ... + s_n x_n, entry by entry."""
