@@ -197,7 +197,7 @@ class Formula(Bracketed):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Its functions are compiled: the formula is derived again."""
-        return _again, (self.expression, self.inflections, self.domain)
+        return _again, (self.expression, self.inflections, self.bent.domain)
 
     def __repr__(self) -> str:
         limits = "" if self.bent.domain == (-torch.inf, torch.inf) else f", domain={self.bent.domain}"
