@@ -200,6 +200,10 @@ def shares_where_parallel(world: World) -> None:
         source = backward.source(point(world))
         e = DeepPoly(slopes=rule).relax(Free(), (source, source), boxes)
         world.check((e.share is not None) is both, "shared rows")
+        assert e.pull is not None
+        parts, _ = e.pull(Rows.of(torch.ones(1, 1, 1)))
+        for part, slope in zip(parts, (first, second), strict=True):
+            world.check(torch.equal(part.data[0], slope), "the slopes below, one for each argument")
     op, x = unknown_op(world, 2)
     c, (a,), (s,) = Rows.of(reals(world, "c", 1, 1, 2)), *unknown(op, (within(world, x),))
     (rows,), constant = op.split(c, Line((a,), None), Line((s,), None))

@@ -204,7 +204,7 @@ LEMMAS = (
          _Wave._moved),
         (*RANGES, met_pieces(lambda: Clamp(-1.0, 2.0), STEPS, WALLS), met_pieces(Clamp, ((-inf, inf, 1.0),), WALLS),
          met_pieces(Abs, ((-inf, 0.0, -1.0), (0.0, inf, 1.0)), WALLS),
-         met_pieces(ReLU, ((-inf, 0.0, 0.0), (0.0, inf, 1.0)), WALLS),
+         met_pieces(ReLU, ((-inf, 0.0, 0.0), (0.0, inf, 1.0)), (*WALLS, (0.25, 0.75))),
          from_critical_points, unknown, of_two, *(moved(op, (box,)) for op in (Sigmoid(), SiLU(), Abs(), Cos())
                                                   for box in ((-2.0, 3.0), (0.5, 4.0))),
          moved(Product(), ((-1.0, 2.0), (0.5, 4.0))), moved(Pow(2.0), ((-2.0, 3.0),)), moved(Max(-1), ((-1.0, 2.0),))),

@@ -127,6 +127,8 @@ def windows_apart(world: World) -> None:
     a, x = (torch.arange(start, start + 12, dtype=torch.float64).view(2, 3, 2) for start in (1, 5))
     found = Max(-1).linearised((a,))(x)
     world.check(torch.equal(found, a[..., 0] * x[..., 0] + a[..., 1] * x[..., 1]), f"<a, x> is {found.tolist()}")
+    across = Max(-2).linearised((a,))(x)
+    world.check(torch.equal(across, (a * x).sum(-2)), f"<a, x> over the axis before the last is {across.tolist()}")
 
 
 def one(box: tuple[float, float]) -> Bounds:

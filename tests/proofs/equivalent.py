@@ -35,6 +35,9 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("Log.curvature", WHOLE, ("return halved",)),
     ("Pow.curvature", WHOLE, ("return halved",)),
     ("Pow.curvature", "a whole exponent that is positive is 2 at least", ("0 -> 1",)),
+    ("Nonlinear.split", "a map that acts entry by entry reads no shapes", (
+        "return without *(s.shape[1:] for s in below.slopes)",
+    )),
     ("entrywise", "a sum of one map is that map", ("1 -> -1",)),
     ("fits", FASTER, ("return nothing",)),
     ("Linearised.adjoint", AXIS, ("0 -> 1",)),
