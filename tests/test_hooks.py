@@ -10,15 +10,16 @@ from typing import Any, final
 import pytest
 
 from absdomain import Domain, Region
-from absdomain.kinds import Nonlinear
+from absdomain.kinds import Nonlinear, Op
 
+OP = {"__call__", "after", "followed_by", "freeze", "lemma", "scaled", "shape", "shifts"}
 HOOKS: dict[type, set[str]] = {
     Domain: {"lemma", "traits", "lift", "affine", "relax", "bounds", "boxes", "planes", "decide"},
-    Nonlinear: {
-        "__call__", "adjoint", "after", "band", "chord", "clamped", "concave", "convex", "facets",
-        "followed_by", "forward_error", "freeze", "image", "inf", "inner", "lemma", "lines", "outer",
-        "pieces", "scaled", "settled", "shape", "shifts", "slope_range", "split", "steepness", "sup",
-        "support", "tame",
+    Op: OP,
+    Nonlinear: OP
+    | {
+        "chord", "curvature", "facets", "forward_error", "image", "inf", "linearised", "lines", "pieces",
+        "slope_range", "sup", "support",
     },
     Region: {
         "any_columns", "argmin", "box", "constraints", "image", "minimum", "project", "sample", "whole",

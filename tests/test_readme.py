@@ -22,6 +22,7 @@ import absdomain
 from absdomain import Guarantee, parse, registry
 from absdomain.cli import main
 from absdomain.domain.expression import ALIASES, COMBINATORS, SEARCHES
+from absdomain.domain.expression import RULES as SLOPES
 from absdomain.lowering.table import RULES
 from absdomain.relations import slopes
 from absdomain.relations.search import Ascent
