@@ -13,7 +13,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from absdomain.graph import Graph, freeze
 from absdomain.kinds import Elementwise
+from absdomain.relations import slopes
+from absdomain.relations.slopes import Rule
 
 _METHODS = (
     "advibp", "cosine", "crown_ibp", "diffai", "ibp", "natural", "robustra", "sabr", "shi", "singleprop", "wong_kolter",
@@ -58,6 +61,18 @@ def _from_sympy(*args: Any, **given: Any) -> Any:
     return import_module("absdomain.ops.formula").from_sympy(*args, **given)
 
 
+def _freeze(graph: Graph) -> Graph:
+    """`absdomain.freeze(graph)`, under its old name."""
+    _warn("Graph.freeze()", "absdomain.freeze(graph)")
+    return freeze(graph)
+
+
+def _fixed(rule: Rule) -> Rule:
+    """The rule itself: a function is a slope rule."""
+    _warn("absdomain.slopes.Fixed(rule)", "the rule itself")
+    return rule
+
+
 def _warn(old: str, new: str) -> None:
     # the import system's own frames are not counted
     warnings.warn(f"{old} is now {new}; the old name goes with the next version", DeprecationWarning, stacklevel=3)
@@ -65,3 +80,5 @@ def _warn(old: str, new: str) -> None:
 
 sys.meta_path.append(_Renamed())
 Elementwise.from_sympy = staticmethod(_from_sympy)  # type: ignore[attr-defined]
+Graph.freeze = _freeze  # type: ignore[attr-defined]
+slopes.Fixed = _fixed  # type: ignore[attr-defined]

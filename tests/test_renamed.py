@@ -9,8 +9,11 @@ import sympy
 
 import absdomain
 from absdomain.kinds import Elementwise
+from absdomain.ops import ReLU
 from absdomain.ops.formula import from_sympy
+from absdomain.relations import slopes
 from absdomain.renamed import MODULES
+from absdomain.values import digest
 
 
 @pytest.mark.parametrize("old", MODULES)
@@ -45,6 +48,18 @@ def test_a_formula_is_made_under_its_old_name() -> None:
     with pytest.warns(DeprecationWarning, match=r"is now absdomain\.ops\.formula\.from_sympy"):
         old = Elementwise.from_sympy(sympy.tanh(x))  # type: ignore[attr-defined]
     assert str(old) == str(from_sympy(sympy.tanh(x)))
+
+
+def test_a_graph_is_frozen_under_its_old_name() -> None:
+    graph = absdomain.Graph.of([absdomain.Node("x", None, (), (2,))]).then(ReLU())
+    with pytest.warns(DeprecationWarning, match=r"is now absdomain\.freeze"):
+        old = graph.freeze()  # type: ignore[attr-defined]
+    assert digest(old) == digest(absdomain.freeze(graph))
+
+
+def test_a_rule_of_a_users_own_is_fixed_under_its_old_name() -> None:
+    with pytest.warns(DeprecationWarning, match="is now the rule itself"):
+        assert slopes.Fixed(slopes.zero) is slopes.zero  # type: ignore[attr-defined]
 
 
 def test_an_unknown_module_is_unknown() -> None:

@@ -12,7 +12,7 @@ import torch
 from absdomain.domain import Domain
 from absdomain.graph import Graph, Node
 from absdomain.guarantee import Guarantee
-from absdomain.kinds import Elementwise
+from absdomain.kinds import Elementwise, Op
 from absdomain.laws import boxes, drawing, optima, places, regions
 from absdomain.laws.choices import coefficients, normal
 from absdomain.laws.derivatives import jittered
@@ -34,9 +34,23 @@ def anything(domain: AnyDomain, rng: Random) -> Example:
 
 
 def generic(domain: AnyDomain, rng: Random) -> Example:
-    """Anything but ties: where slopes are chosen by a comparison, rounding would decide a tie."""
-    problem = example(rng)
-    return replace(problem, graph=jittered(problem.graph, Random(rng.getrandbits(32))))
+    """Anything but ties: where slopes are chosen by a comparison, rounding would decide a tie.
+
+    Weights are moved a little, and so are the inputs, by a layer before all others.
+    """
+    problem, chance = example(rng), Random(rng.getrandbits(32))
+    shape = problem.graph.input.shape
+    first = Scale(1 + 0.01 * normal(chance, *shape), 0.01 * normal(chance, *shape))
+    return replace(problem, graph=_behind([first], jittered(problem.graph, chance)))
+
+
+def _behind(ops: list[Op], graph: Graph) -> Graph:
+    """x -> graph(ops(x))."""
+    first = Graph.of(graph.nodes[:1])
+    for number, op in enumerate(ops):
+        first = first.then(op, f"before_{number}")
+    moved = [replace(n, args=tuple(a + len(ops) for a in n.args)) for n in graph.nodes[1:]]
+    return Graph.of([*first.nodes, *moved])
 
 
 def one_point(domain: AnyDomain, rng: Random) -> Example:
@@ -74,9 +88,7 @@ def poisoned(domain: AnyDomain, rng: Random) -> Example:
     shape = problem.graph.input.shape
     factor = torch.ones(shape, dtype=torch.float64)
     factor.view(-1)[rng.randrange(prod(shape))] = rng.choice((torch.inf, torch.nan, 1e200))
-    first = Graph.of(problem.graph.nodes[:1]).then(Scale(factor), "poison").then(Scale(factor), "poison again")
-    moved = [replace(n, args=tuple(a + 2 for a in n.args)) for n in problem.graph.nodes[1:]]
-    return replace(problem, graph=Graph.of([*first.nodes, *moved]))
+    return replace(problem, graph=_behind([Scale(factor), Scale(factor)], problem.graph))
 
 
 def meeting(domain: AnyDomain, rng: Random) -> Example:
