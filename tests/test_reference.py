@@ -270,8 +270,10 @@ def test_gradients_are_those_of_the_minimum() -> None:
     """In the row, the half-space and the ball at a given t; in the row alone, with eta constant, where t is matched."""
     for make in REGIONS:
         rng = Random(5)
-        ball, q, k, c = make(Random(4), 2, (3,)), normal(rng, 2, 3), normal(rng, 2), normal(rng, 1, 2, 3)
+        ball, q, k, c = make(Random(9), 2, (3,)), normal(rng, 2, 3), normal(rng, 2), normal(rng, 1, 2, 3)
         t = levels(ball, q, k, Random(6))
+        # a step of a difference quotient leaves no half-space outside the ball, as it would that of a ball of radius 0
+        assert not ReferenceSpace(ball, q, k, t + 1e-4).infeasible.any()
 
         def least(c: Tensor, q: Tensor, k: Tensor, t: Tensor, ball: Region = ball) -> Tensor:
             return ReferenceSpace(ball, q, k, t).minimum(Rows.of(c))

@@ -174,8 +174,14 @@ def test_slopes_of_a_product_however_steep_move_a_bound_by_rounding_alone() -> N
 ], ids=repr)  # fmt: skip
 def test_slopes_of_pieces_stay_between_the_pieces(op: Nonlinear, low: float, high: float) -> None:
     s = torch.tensor([[-1e9, -0.5, 0.5, 1e9]], dtype=torch.float64)
-    box = Bounds(-torch.ones_like(s), torch.ones_like(s))
+    box = Bounds(-2 * torch.ones_like(s), 2 * torch.ones_like(s))  # of each piece it has more than an end, or nothing
     assert torch.equal(op.clamped((s,), (box,))[0], s.clamp(low, high))
+
+
+def test_a_piece_that_a_box_meets_in_an_end_alone_has_no_slope() -> None:
+    s = torch.tensor([[-1e9, -0.5, 0.5, 1e9]], dtype=torch.float64)
+    box = Bounds(-torch.ones_like(s), torch.ones_like(s))
+    assert torch.equal(ops.HardTanh().clamped((s,), (box,))[0], torch.ones_like(s))
 
 
 @pytest.mark.parametrize("op", [ops.ReLU(), ops.LeakyReLU(0.1), ops.Tanh(), Max(-1), ops.HardTanh()], ids=repr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from functools import reduce
 from itertools import pairwise
 
@@ -56,7 +57,21 @@ class Smooth(Elementwise):
 
     def _bound(self, slope: Tensor, box: Bounds, side: int) -> Tensor:
         """A lower bound of side (f(x) - slope x) over the box; inf where it overflows."""
-        return reduce(torch.minimum, [side * gap for gap in self._gaps(slope, box)])
+        # not clamp, as in `_gaps`
+        inside = (torch.maximum(torch.minimum(p, box.upper), box.lower) for p in self.critical(slope, box))
+        return self._least_of((box.lower, box.upper, *inside), slope, side)
+
+    def _least_of(self, points: Iterable[Tensor], slope: Tensor, side: int) -> Tensor:
+        """A lower bound of side (f(p) - slope p) at these points, also where a part of it overflows.
+
+        The largest float then stands for inf: a part is at least that, while the whole may be much less.
+        """
+        most = torch.finfo(slope.dtype).max
+        gaps = [
+            F.hardtanh(side * self(p), -torch.inf, most) - F.hardtanh(side * (slope * p), -most, torch.inf)
+            for p in points
+        ]
+        return F.hardtanh(reduce(torch.minimum, gaps), -torch.inf, most)
 
     def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
         """As of any op; where f is larger than every float, from the largest one to inf, and so below."""
@@ -92,9 +107,13 @@ class Smooth(Elementwise):
         return found[0], found[1]
 
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
-        """The least and the greatest f' at the ends of the box and on both sides of the breaks in it."""
-        steep = self.derivative(self._sides(boxes[0]))
-        return (Bounds(steep.amin(0), steep.amax(0)),)
+        """The least and the greatest f' at the ends of the box and on both sides of the breaks in it.
+
+        Nothing is known of f' over a box that leaves the domain, however alike its formula is at the ends.
+        """
+        (box,) = boxes
+        steep = self.derivative(self._sides(box))
+        return (Bounds(self._known(steep.amin(0), box, -torch.inf), self._known(steep.amax(0), box, torch.inf)),)
 
     def lines(self, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> tuple[Line, Line]:
         """As of any op, but that a slope which is moved to an end of the range moves on with the box."""
@@ -156,10 +175,10 @@ class Bracketed(Smooth):
         return (*self._marks(box), *(x for t in ends for x in torch.lerp(low, high, t)))
 
     def _bound(self, slope: Tensor, box: Bounds, side: int) -> Tensor:
-        gaps = [side * (self(p) - slope * p) for p in self._marks(box)]
+        gaps = [self._least_of(self._marks(box), slope, side)]
         pieces = self._pieces(box, (side,))
         if pieces is not None:
-            gaps += least(self, self.derivative, slope, *pieces[:2], side)
+            gaps += _finite(least(self, self.derivative, slope, *pieces[:2], side), slope)
         return reduce(torch.minimum, gaps)
 
 

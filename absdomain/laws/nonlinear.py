@@ -20,6 +20,7 @@ from absdomain.linear import Bounds, Rows
 
 TIGHT = 0.02  # of the width of f(x) - <s, x> over the box: what a band that is called exact may miss
 GUARDED = 1e-8  # what a guard of the chord's denominator may cost (it keeps the derivative finite)
+_BENT = 1e-4  # an entry of c that a step of a difference quotient may move across 0
 _ROUNDS = 4  # of fresh boxes and slopes
 
 
@@ -231,6 +232,10 @@ class _Laws:
 
         if high.intercept is not None:
             ways = [normal(self.rng, *t.shape) for t in (c, *given)]
+            # c+ and c- bend where an entry is 0. Of one kink the derivative is between its sides' quotients, but
+            # of a sum of several each may pick another side: of the entries at 0 the first alone is moved.
+            bent = c.abs() < _BENT
+            ways[0] = ways[0] * ~(bent & (bent.flatten().cumsum(0).view(c.shape) > 1))
             directional(split, [c, *given], ways, self.rng, f"the split of {op}")
 
     def along(self, line: Line, xs: list[Tensor]) -> Tensor:

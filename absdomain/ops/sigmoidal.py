@@ -25,7 +25,7 @@ class Sigmoid(Smooth):
 
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
         """f' = s, that is 2 cosh(x / 2) = s^(-1/2), where 0 < s <= 1/4."""
-        x = 2 * (slope.detach().clamp(0, 0.25).rsqrt() / 2).acosh()
+        x = 2 * (slope.detach().clamp(0, 0.25).abs().rsqrt() / 2).acosh()  # abs: 1 / sqrt(-0.0) is -inf
         return x, -x
 
 
@@ -44,5 +44,5 @@ class Tanh(Smooth):
 
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
         """f' = s, that is cosh(x) = s^(-1/2), where 0 < s <= 1."""
-        x = slope.detach().clamp(0, 1).rsqrt().acosh()
+        x = slope.detach().clamp(0, 1).abs().rsqrt().acosh()  # abs: 1 / sqrt(-0.0) is -inf
         return x, -x

@@ -176,6 +176,30 @@ def endless(world: World) -> None:
     world.check(found.upper.tolist() == [[1.0, 2.0, torch.inf]], f"upper ends {found.upper.tolist()}")
 
 
+@dataclass(frozen=True, eq=False)
+class Weighted(Affine):
+    """w x + w y: a weight, and more than one argument."""
+
+    weight: torch.Tensor
+
+    def linear(self, w: torch.Tensor | None, *xs: torch.Tensor) -> torch.Tensor:
+        assert w is not None
+        return w * xs[0] + w * xs[1]
+
+
+def one_without_ends(world: World) -> None:
+    """An image is without ends if a box is, whichever that is, and bounded if they all are."""
+    plain = Bounds(torch.tensor([[0.0, -1.0]]), torch.tensor([[1.0, 2.0]]))
+    free = bounds.Endless(torch.tensor([[0.0, -torch.inf]]), torch.tensor([[1.0, 2.0]]))
+    for op, lower, upper in ((Add(), -torch.inf, 4.0), (Weighted(torch.tensor([1.0, -1.0])), -4.0, torch.inf)):
+        world.check(op.image(plain, plain).bounded, f"{op}: bounded boxes")
+        for boxes in ((plain, free), (free, plain)):
+            found = op.image(*boxes)
+            world.check(not found.bounded, f"{op}: its image is bounded")
+            world.check(found.lower.tolist() == [[0.0, lower]], f"{op}: lower ends {found.lower.tolist()}")
+            world.check(found.upper.tolist() == [[2.0, upper]], f"{op}: upper ends {found.upper.tolist()}")
+
+
 def per_position_is_refused(world: World) -> None:
     """A matrix or an offset per sample on an argument with positions would be matched with these."""
     for op in (Dense(reals(world, "w", 1, 2, 2)), Dense(reals(world, "w", 2, 2), reals(world, "b", 1, 2))):
@@ -313,7 +337,7 @@ LEMMAS = (
          AvgPool.linear, Reshape.linear, Reshape.adjoint, Permute.linear, Gather.linear, Gather.transpose, Pad.linear,
          Concat.linear, Concat.transpose),
         (*map(hull_encloses, CASES), *map(adjoint_is_exact, CASES), *map(transpose_is_exact, CASES), units_are_rows,
-         per_position_is_refused, frozen_size, endless, by_definition, transposed),
+         per_position_is_refused, frozen_size, endless, one_without_ends, by_definition, transposed),
         (
             Twin("the radius with A instead of |A|", hull_encloses(CASES[0], signed_hull), POINT),
             Twin("both ends by both signs of W (as AdvIBP prints it)", hull_encloses(CASES[0], printed_hull), POINT),

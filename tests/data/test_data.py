@@ -17,6 +17,7 @@ import torch
 
 from absdomain import data
 from absdomain.data import DataError, Images, files, load
+from absdomain.data.images import RECORD
 from tests.data.test_svhn import write_svhn
 
 real = pytest.mark.skipif("ABSDOMAIN_DATA" not in os.environ, reason="ABSDOMAIN_DATA names no folder of real data")
@@ -41,7 +42,7 @@ def write_mnist(folder: Path, count: int = 6, *, pack: bool = True) -> np.ndarra
 
 
 def write_cifar(folder: Path, file: str, count: int = 4) -> np.ndarray:
-    records = np.random.default_rng(1).integers(0, 256, (count, data.RECORD), dtype=np.uint8)
+    records = np.random.default_rng(1).integers(0, 256, (count, RECORD), dtype=np.uint8)
     records[:, 0] %= 10
     folder.mkdir(parents=True, exist_ok=True)
     (folder / file).write_bytes(records.tobytes())
@@ -116,10 +117,10 @@ def test_a_bad_file_is_named(tmp_path: Path, file: str, content: bytes | None, m
 def test_a_bad_cifar_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data_batch_1\.bin.*exists; put it there, or unset data_dir"):
         load("cifar10", "train", data_dir=tmp_path)
-    (tmp_path / "test_batch.bin").write_bytes(bytes(data.RECORD + 1))
+    (tmp_path / "test_batch.bin").write_bytes(bytes(RECORD + 1))
     with pytest.raises(DataError, match=r"test_batch\.bin: 3074 bytes are no whole number of 3073-byte records"):
         load("cifar10", "test", data_dir=tmp_path)
-    (tmp_path / "test_batch.bin").write_bytes(bytes([77]) + bytes(data.RECORD - 1))
+    (tmp_path / "test_batch.bin").write_bytes(bytes([77]) + bytes(RECORD - 1))
     with pytest.raises(DataError, match=r"test_batch\.bin: label 77 is outside 0\.\.9"):
         load("cifar10", "test", data_dir=tmp_path)
 

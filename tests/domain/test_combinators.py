@@ -79,7 +79,7 @@ def test_a_part_of_a_combination_changes_where_it_stands() -> None:
 def test_a_later_part_of_a_meet_is_asked_for_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """x in [-1, 1]^2: x_1 + x_2 is in [-2, 2], and x_1 - x_2 + 3 in [1, 5], where relu is linear."""
     op = Dense(torch.tensor([[1.0, 1.0], [1.0, -1.0]]), torch.tensor([0.0, 3.0]))
-    graph = Graph(NODES[:1]).then(op).then(ReLU())
+    graph = Graph.of(NODES[:1]).then(op).then(ReLU())
     asked: list[list[list[bool]]] = []
     shipped = DeepPoly.boxes
 

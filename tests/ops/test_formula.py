@@ -17,7 +17,7 @@ from torch import Tensor
 from absdomain import Linf, ops
 from absdomain.domains import Box, DeepPoly
 from absdomain.graph import Graph, Node, freeze
-from absdomain.kinds import Bracketed, Elementwise, Op, Shape
+from absdomain.kinds import Bracketed, Op, Shape
 from absdomain.laws import check_domain, check_op, domains
 from absdomain.laws.domains import DomainLaw
 from absdomain.laws.examples import Example, example
@@ -240,7 +240,7 @@ def test_domains_are_sound_on_graphs_of_formulas(domain: AnyDomain) -> None:
 def test_a_formula_has_a_repr_and_lives_in_a_frozen_graph() -> None:
     op = from_sympy(FORMULAS["mish"][0])
     assert repr(op) == "from_sympy(sympy.sympify('x*tanh(log(exp(x) + 1))'))"
-    again = eval(repr(op), {"Elementwise": Elementwise, "sympy": sympy})
+    again = eval(repr(op), {"from_sympy": from_sympy, "sympy": sympy})
     weights = torch.randn(2, 3, dtype=torch.float64)
     graph = Graph.of([Node("x", None, (), (3,))]).then(op, "mish").then(Dense(weights), "head")
     points = torch.randn(5, 3, dtype=torch.float64)

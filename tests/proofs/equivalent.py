@@ -43,6 +43,9 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("Linearised.adjoint", AXIS, ("0 -> 1",)),
     ("L2.dual_norm", ROUND, ("0.5 -> 1.5", "L2.norm(c) + (c.shape[-1] * info.tiny * info.eps) ** 0.5 -> "
                              "L2.norm(c) - (c.shape[-1] * info.tiny * info.eps) ** 0.5")),
+    ("Affine.image", SAME, (
+        'centre + radius if torch.is_grad_enabled() else radius.add_(centre) -> radius.add_(centre) if torch.is_grad_enabled() else centre + radius',
+    )),
     ("Affine.transpose", LINEAR, (
         'y.new_zeros -> y.new_ones',
     )),
@@ -394,9 +397,6 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         'return halved',
         'return negated',
         'return plus one',
-    )),
-    ("hull", SAME, (
-        'centre + radius if torch.is_grad_enabled() else radius.add_(centre) -> radius.add_(centre) if torch.is_grad_enabled() else centre + radius',
     )),
     ("least", SIGN, (
         '1 -> 2',

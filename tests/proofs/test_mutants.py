@@ -17,7 +17,7 @@ from absdomain.domains.dual import Dual
 from absdomain.domains.symbolic_gap import Gap, SymbolicGap
 from absdomain.graph import Graph
 from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Piece, PiecewiseLinear, smooth, stationary
-from absdomain.linear import Bounds, Ends, Rows, bounds
+from absdomain.linear import Bounds, Ends, Rows
 from absdomain.ops import (  # fmt: skip
     ELU,
     GELU,
@@ -233,7 +233,7 @@ MUTANTS = (
     Mutant("another vertex", "hard_swish", HardSwish, "critical",
            lambda f: lambda self, s, box: f(self, s + 1, box)),
     Mutant("half of the modulus", "affine", Affine, "modulus", scaled(0.5)),
-    Mutant("the hull is its centre", "affine", bounds, "hull", centre_alone),
+    Mutant("the hull is its centre", "affine", Affine, "image", centre_alone),
     Mutant("the modulus keeps signs", "affine", Affine, "magnitude", lambda f: property(lambda self: self.weight)),
     Mutant("the constant is forgotten", "affine", Affine, "pull", no_constant),
     Mutant("dense transposed with a sign", "affine", Dense, "linear", negated),

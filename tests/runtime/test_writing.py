@@ -165,8 +165,8 @@ WRITES = re.compile(
 )
 WRITERS = {
     "absdomain/certification/journal.py": "appends to a file with its header, removes parts that have it",
-    "absdomain/runtime/output.py": "makes folders, appends to their records",
-    "absdomain/plots.py": "into memory",
+    "absdomain/runtime/folders.py": "makes folders, appends to their records",
+    "absdomain/report/plots.py": "into memory",
     "absdomain/runtime/writing.py": "all else",
     "trainers/run/checkpoints.py": "removes temporaries, which prove themselves",
     "trainers/run/folder.py": "the lock, which stays empty; the metrics, of which it drops a torn row of its own",
