@@ -50,10 +50,10 @@ class Smooth(Elementwise):
         return (self._moved(torch.where(narrow, self._tangent(box.centre), rise / run), box),)
 
     def inf(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        return self._known(_finite(self._bound(slopes[0], boxes[0], 1), slopes[0]), boxes[0], -torch.inf)
+        return self._known(self._bound(slopes[0], boxes[0], 1), boxes[0], -torch.inf)
 
     def sup(self, slopes: Slopes, boxes: tuple[Bounds, ...]) -> Tensor:
-        return self._known(-_finite(self._bound(slopes[0], boxes[0], -1), slopes[0]), boxes[0], torch.inf)
+        return self._known(-self._bound(slopes[0], boxes[0], -1), boxes[0], torch.inf)
 
     def _bound(self, slope: Tensor, box: Bounds, side: int) -> Tensor:
         """A lower bound of side (f(x) - slope x) over the box; inf where it overflows."""

@@ -17,7 +17,6 @@ import sympy
 from torch import Tensor
 
 from absdomain.kinds import Curvature, Elementwise, Nonlinear, Smooth
-from absdomain.kinds import smooth as kind
 from absdomain.linear import Bounds
 from absdomain.ops import ELU, Cos, Exp, Log, Pow, Sigmoid, Sin, Softplus, Tanh, periodic
 from absdomain.ops.formula import Formula, from_sympy
@@ -169,7 +168,7 @@ LEMMAS = (
     Lemma(
         "smooth", "the band of a smooth op is that of its critical points; where f overflows, a bound is the largest "
         "float or infinite, on the safe side, and where f is not defined the band is infinite",
-        (Smooth.inf, Smooth.sup, Smooth._bound, Smooth.image, kind._finite, Elementwise._gaps, Elementwise._known,
+        (Smooth.inf, Smooth.sup, Smooth._bound, Smooth._least_of, Smooth.image, Elementwise._gaps, Elementwise._known,
          Elementwise.defined, Elementwise.image, Nonlinear.image, Nonlinear.band),
         (*EXTREMA["smooth"], nowhere, endless),
         (Twin("half of the solution", tight(_WrongBranch(), whole(1 / (1 + sympy.exp(-X))), BOXES, SLOPES), {}),),

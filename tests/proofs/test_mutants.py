@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from absdomain.domains.box import Box
 from absdomain.domains.dual import Dual
 from absdomain.domains.symbolic_gap import Gap, SymbolicGap
 from absdomain.graph import Graph
-from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Piece, PiecewiseLinear, smooth, stationary
+from absdomain.kinds import Affine, Elementwise, Line, Nonlinear, Piece, PiecewiseLinear, Smooth, stationary
 from absdomain.linear import Bounds, Ends, Rows
 from absdomain.ops import (  # fmt: skip
     ELU,
@@ -195,6 +196,11 @@ def always(value: Any) -> Patch:
     return lambda shipped: value
 
 
+def overflowing(f: Any) -> Any:
+    """The least of the values, infinite ones among them."""
+    return lambda self, points, slope, side: reduce(torch.minimum, [side * (self(p) - slope * p) for p in points])
+
+
 MUTANTS = (
     Mutant("no kink", "relu", ReLU, "kinks", always(())),
     Mutant("the lower slope is trusted", "relu", ReLU, "lines", without_the_clamp),
@@ -276,7 +282,7 @@ MUTANTS = (
     Mutant("the log of the sum forgotten", "log_softmax", LogSoftmax, "__call__",
            lambda f: lambda self, a, x: 2 * f(self, a, x)),
     Mutant("half of the derivative", "slope_range", Sigmoid, "derivative", scaled(0.5)),
-    Mutant("an overflow is a bound", "smooth", smooth, "_finite", always(lambda bound, slope: bound)),
+    Mutant("an overflow is a bound", "smooth", Smooth, "_least_of", overflowing),
     Mutant("windows that are not cleaned", "windows", Rows, "cleaned", always(lambda self: self)),
     Mutant("the last slopes are kept, not the best", "ascent", ascent, "_better",
            always(lambda highest, bound, best, moved: (bound, moved))),
