@@ -159,7 +159,7 @@ def test_a_value_beyond_all_floats_is_enclosed(dtype: torch.dtype) -> None:
             assert zero.lower.tolist() == [[most, op(box.lower)[0, 1].item()]]
             assert zero.upper[0, 0] == torch.inf
         tilted = op.band((torch.ones_like(box.lower),), (box,))
-        assert tilted.lower[0, 0] == -torch.inf and tilted.lower[0, 1].isfinite()
+        assert tilted.lower[0, 0] <= most and tilted.lower[0, 1].isfinite()  # f - x is above the largest float as well
         inverse = ops.Reciprocal().image((op.image((box,)),))
         assert not inverse.upper[0, 0] <= 0  # 1 / f is positive; what is not known is NaN
     cube = ops.Pow(3).image((Bounds(*(torch.tensor([[-far]], dtype=dtype) for _ in range(2))),))
