@@ -129,7 +129,7 @@ class Abstraction(ABC, Generic[E]):
                 if not keep:
                     for place in step.dead:
                         elements[place] = None
-        return Trace(self, graph, elements, min(self.guarantee, region.guarantee), keep, region.centre)
+        return Trace(self, graph, elements, min(self.guarantee, region.guarantee), region.centre)
 
 
 def argumentwise(
@@ -152,14 +152,12 @@ class Trace(Generic[E]):
         graph: Graph,
         elements: list[E | None],
         guarantee: Guarantee,
-        kept: bool,
         centre: Tensor,
     ) -> None:
         self.domain = domain
         self.graph = graph
         self.guarantee = guarantee
         self._elements = elements
-        self._kept = kept
         self._centre = centre  # of the region, for its device
         self._lower: Tensor | None = None
         self._upper: Tensor | None = None

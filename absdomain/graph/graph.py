@@ -83,15 +83,6 @@ class Graph:
         assert value is not None
         return value
 
-    def first_infinite(self, x: Tensor) -> Node | None:
-        """The first node with a NaN or an infinity at x, (B, *input shape); None: every activation is finite."""
-        values = [x]
-        for step in self.schedule:
-            values.append(step.op(*(values[a] for a in step.args)))
-            if not bool(values[-1].isfinite().all()):
-                return self.nodes[step.place]
-        return None
-
     def then(self, op: Op, name: str | None = None) -> Graph:
         """x -> op(self(x)), the op's node being called `name`."""
         last = len(self.nodes) - 1

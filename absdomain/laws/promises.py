@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absdomain.domain import Trace
-from absdomain.domains.box import Box
+from absdomain.domain import Trace, parse
 from absdomain.graph import freeze
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Nonlinear
@@ -130,7 +129,8 @@ def meets_in_any_order(domain: AnyDomain, problem: Example, rng: Random) -> None
 
     So a meet heeds the boxes over which its part relaxes, those of a guide, say, at whatever place the part stands.
     """
-    first, last = Box() & domain, domain & Box()
+    box = parse("box")
+    first, last = box & domain, domain & box
     for op, args, boxes, rooms in _relaxed(first, problem):
         swapped = last.boxes(op, tuple((*e[1:], e[0]) for e in args))
         settled = op.settled(boxes) or tuple(torch.zeros_like(b.lower, dtype=torch.bool) for b in boxes)
