@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor
 
@@ -29,8 +30,8 @@ class DeepPoly(Domain[Relation]):
     search: Search | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.slopes, Search):  # as the version before this one had it
-            object.__setattr__(self, "search", self.slopes)
+        if isinstance(given := cast(object, self.slopes), Search):  # as the version before this one had it
+            object.__setattr__(self, "search", given)
             object.__setattr__(self, "slopes", adaptive)
         checked(self.slopes)
         if self.search is not None and not isinstance(self.search, Search):

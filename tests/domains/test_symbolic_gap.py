@@ -259,7 +259,7 @@ OWN_LAWS = [DomainLaw(law.check, unclipped) if str(law) == "exact_where_affine" 
 
 @EVERY
 def test_the_laws_are_kept_but_for_that_values_are_held(domain: SymbolicGap) -> None:
-    check_domain(domain, examples=15, laws=OWN_LAWS)
+    check_domain(domain, examples=8, laws=OWN_LAWS)
 
 
 @pytest.mark.parametrize("text", ["symbolic_gap & box", "symbolic_gap.guided(by=box)", "box.guided(by=symbolic_gap)"])

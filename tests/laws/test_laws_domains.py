@@ -27,7 +27,7 @@ from absdomain.ops import Add, Concat, Dense, Product, ReLU, Scale, Sum
 from absdomain.region import Region
 from tests.subjects import DOMAINS, ESTIMATES, NESTED, SOLVERS
 
-EXAMPLES = 25
+EXAMPLES = 12
 DEAR = tuple(law for law in LAWS if law.extreme or str(law) == "proves")  # they evaluate in 200 digits, or certify
 OTHERS = tuple(law for law in LAWS if law not in DEAR)
 
@@ -42,9 +42,9 @@ def test_every_domain_keeps_its_laws(domain: AnyDomain, law: DomainLaw) -> None:
 def test_domains_that_ask_a_solver_keep_the_laws(text: str) -> None:
     domain, nightly = parse(text), settings().max_examples > 50
     assert domain.traits.solved and not domain.traits.differentiable
-    tally = check_domain(domain, examples=500 if nightly else 2, laws=OTHERS)
+    tally = check_domain(domain, examples=500 if nightly else 1, laws=OTHERS)
     assert "differentiable" not in tally.tried
-    check_domain(domain, examples=500 if nightly else 1, laws=DEAR)
+    check_domain(domain, examples=500 if nightly else 0, laws=DEAR)
 
 
 @pytest.mark.parametrize("text", ESTIMATES)
@@ -63,8 +63,8 @@ def test_hypothesis_finds_no_point_outside_any_bounds(problem: Example) -> None:
 
 @pytest.mark.parametrize("text", NESTED)
 def test_combinators_of_combinators_keep_the_laws(text: str) -> None:
-    check_domain(parse(text), examples=10, laws=OTHERS)
-    check_domain(parse(text), examples=3, laws=DEAR)
+    check_domain(parse(text), examples=6, laws=OTHERS)
+    check_domain(parse(text), examples=2, laws=DEAR)
 
 
 @given(strategies.problems(batch=1))

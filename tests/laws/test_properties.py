@@ -17,14 +17,14 @@ SOUND = [domain for domain in (*DOMAINS, *map(parse, NESTED)) if domain.guarante
 
 @pytest.mark.parametrize("domain", SOUND, ids=str)
 @given(problem=strategies.problems())
-@settings(max_examples=settings().max_examples // 10)
+@settings(max_examples=settings().max_examples // 5)
 def test_no_sample_corner_or_attacked_point_leaves_the_bounds(domain: AnyDomain, problem: Example) -> None:
     contains(domain, problem, Random(0))
 
 
 @pytest.mark.parametrize("domain", SOUND, ids=str)
 @given(problem=strategies.solvable())
-@settings(max_examples=settings().max_examples // 20)
+@settings(max_examples=settings().max_examples // 10)
 def test_no_bound_is_beyond_the_exact_optimum(domain: AnyDomain, problem: Example) -> None:
     trace = domain.propagate(problem.graph, problem.region, problem.spec)
     optima.hold(trace.lower, trace.upper, problem)

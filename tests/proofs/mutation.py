@@ -285,7 +285,7 @@ def outcome(mutant: Mutant, result: Result) -> Outcome:
     runs = sorted((run for run in result.runs if mutant.function in run.functions), key=lambda run: run.seconds)
     with mutant.installed():
         try:
-            with limited(LIMIT):
+            with limited(LEAST + TIMES * sum(run.seconds for run in runs)):
                 for run in runs:
                     explore(run.check)
         except Nothing:
@@ -297,7 +297,9 @@ def outcome(mutant: Mutant, result: Result) -> Outcome:
     return Outcome.PASSES
 
 
-LIMIT = 10.0  # seconds of processor time, of which a check takes a few at most: a patched loop may have no end
+# Processor time of all checks together, beside what they take as shipped: a patched loop may have no end.
+LEAST, TIMES = 0.5, 4.0
+AGAIN = 0.5  # seconds: what is raised in a callback of torch's may get lost
 
 
 class Late(BaseException):
@@ -312,7 +314,7 @@ def limited(seconds: float) -> Iterator[None]:
         raise Late
 
     before = signal.signal(signal.SIGVTALRM, late)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, AGAIN)
     try:
         yield
     finally:

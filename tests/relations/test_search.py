@@ -32,7 +32,7 @@ SEARCHED = (
 @pytest.mark.parametrize("text", SEARCHED)
 def test_searched_slopes_keep_every_law(text: str) -> None:
     """They are constants where bounds are differentiated, which is the one law that is not asked of them."""
-    check_domain(parse(text), examples=6)
+    check_domain(parse(text), examples=2)
 
 
 def test_example_1_reaches_the_optimum_of_the_triangle() -> None:
