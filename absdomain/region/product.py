@@ -76,10 +76,7 @@ class CartesianProduct(Region):
         factor, offset = op.linear(op.weight, torch.ones_like(like)), op(torch.zeros_like(like))
         back = torch.empty_like(moved).scatter_(0, moved, torch.arange(len(moved), device=like.device))
         of_parts = (self._parted(flat(t, 1)[:, back].view(len(t), *like.shape[1:]), 1) for t in (factor, offset))
-        parts = tuple(
-            part.image(_Scaled(a, b))  # type: ignore[misc]  # the image under a diagonal op is a region
-            for part, a, b in zip(self.parts, *of_parts, strict=True)
-        )
+        parts = tuple(part.image(_Scaled(a, b)) for part, a, b in zip(self.parts, *of_parts, strict=True))
         return assembled(CartesianProduct, parts=parts, order=self._order[moved], layout=tuple(factor.shape[1:]))
 
     def _hull(self, op: Affine) -> Bounds:
