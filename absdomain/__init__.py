@@ -17,32 +17,38 @@ from absdomain.graph import Graph, Node, freeze
 from absdomain.guarantee import Guarantee
 from absdomain.linear import Bounds, Ends, Rows, bounds
 from absdomain.reference import MatchedSpace, ReferenceSpace
-from absdomain.region import L1, L2, Interval, Linf, Region
+from absdomain.region import L1, L2, CartesianProduct, Interval, Linf, Region
 from absdomain.relations import slopes
 from absdomain.spec import Spec, halfspaces, margins, targeted
 
 if TYPE_CHECKING:
     from absdomain import domains, networks, trainers
     from absdomain.certification import certify
-    from absdomain.lowering import UnsupportedOp, to_graph
+    from absdomain.lowering import InvalidFile, MissingExtra, UnsupportedOp, onnx_to_graph, to_graph
 
 # loaded at first use: the core imports no concrete domain, network or trainer, and `import absdomain` stays quick
-_LAZY = {"to_graph": "lowering", "UnsupportedOp": "lowering", "certify": "certification"}
+_LAZY = {
+    "to_graph": "lowering", "onnx_to_graph": "lowering", "certify": "certification",
+    "InvalidFile": "errors", "MissingExtra": "errors", "UnsupportedOp": "errors",
+}  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
 __all__ = [
     "L1",
     "L2",
     "Bounds",
+    "CartesianProduct",
     "Domain",
     "Ends",
     "Graph",
     "Guarantee",
     "Guided",
     "Interval",
+    "InvalidFile",
     "Linf",
     "MatchedSpace",
     "Meet",
+    "MissingExtra",
     "Mix",
     "Node",
     "ReferenceSpace",
@@ -60,6 +66,7 @@ __all__ = [
     "kinds",
     "margins",
     "networks",
+    "onnx_to_graph",
     "parse",
     "slopes",
     "targeted",

@@ -1,0 +1,29 @@
+"""The table from ONNX operators to ops; a rule is a line or a few."""
+
+from absdomain.lowering.onnx.rules import (
+    activations,
+    arithmetic,
+    choices,
+    comparisons,
+    composites,
+    interpolation,
+    layout,
+    pooling,
+    quantised,
+    reductions,
+    weights,
+)
+
+__all__ = [
+    "activations",
+    "arithmetic",
+    "choices",
+    "comparisons",
+    "composites",
+    "interpolation",
+    "layout",
+    "pooling",
+    "quantised",
+    "reductions",
+    "weights",
+]
