@@ -24,10 +24,23 @@ from absdomain.spec import Spec, halfspaces, margins, targeted
 if TYPE_CHECKING:
     from absdomain import domains, networks, trainers
     from absdomain.certification import certify
+    from absdomain.errors import PropertyError
     from absdomain.lowering import UnsupportedOp, to_graph
+    from absdomain.properties import Property, queries, unsafe, variables
+    from absdomain.vnnlib import read_property
 
 # loaded at first use: the core imports no concrete domain, network or trainer, and `import absdomain` stays quick
-_LAZY = {"to_graph": "lowering", "UnsupportedOp": "lowering", "certify": "certification"}
+_LAZY = {
+    "to_graph": "lowering",
+    "UnsupportedOp": "lowering",
+    "certify": "certification",
+    "PropertyError": "errors",
+    "Property": "properties",
+    "queries": "properties",
+    "unsafe": "properties",
+    "variables": "properties",
+    "read_property": "vnnlib",
+}
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
 __all__ = [
@@ -45,6 +58,8 @@ __all__ = [
     "Meet",
     "Mix",
     "Node",
+    "Property",
+    "PropertyError",
     "ReferenceSpace",
     "Region",
     "Rows",
@@ -61,10 +76,14 @@ __all__ = [
     "margins",
     "networks",
     "parse",
+    "queries",
+    "read_property",
     "slopes",
     "targeted",
     "to_graph",
     "trainers",
+    "unsafe",
+    "variables",
 ]
 
 

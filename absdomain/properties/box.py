@@ -40,8 +40,8 @@ class Range(NamedTuple):
         return low.value > high.value or (low.value == high.value and (low.strict or high.strict))
 
     def __str__(self) -> str:
-        low = "(-inf" if self.lower is None else f"{'([' [not self.lower.strict]}{short(self.lower.value)}"
-        high = "inf)" if self.upper is None else f"{short(self.upper.value)}{')]' [not self.upper.strict]}"
+        low = "(-inf" if self.lower is None else f"{'(['[not self.lower.strict]}{short(self.lower.value)}"
+        high = "inf)" if self.upper is None else f"{short(self.upper.value)}{')]'[not self.upper.strict]}"
         return f"{low}, {high}"
 
 

@@ -13,7 +13,7 @@ from absdomain.properties.polynomial import Variable
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A tensor of a network: its kind (INPUT, HIDDEN or OUTPUT), name, shape and element type; of a hidden one the node."""
+    """A tensor of a network: kind (INPUT, HIDDEN or OUTPUT), name, shape, element type; of a hidden one its node."""
 
     network: str
     kind: str

@@ -65,7 +65,13 @@ def parts(formula: Formula) -> list[Part]:
             return [one for part in inside for one in parts(part)]
         case Comparison(_, relation):
             found = [_literal(term, strict) for term, strict in halves(formula)]
-            return found[0] if len(found) == 1 else found[0] + found[1] if relation is Relation.UNEQUAL else product(*found)
+            return (
+                found[0]
+                if len(found) == 1
+                else found[0] + found[1]
+                if relation is Relation.UNEQUAL
+                else product(*found)
+            )
     raise TypeError(f"{type(formula).__name__} is no formula of And, Or and Comparison")
 
 

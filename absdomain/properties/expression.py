@@ -8,7 +8,6 @@ from operator import add, mul, sub
 from typing import Any, final
 
 import torch
-from torch import Tensor
 
 from absdomain.properties.decimals import exact, from_number
 from absdomain.properties.declared import Declared
@@ -81,7 +80,7 @@ class Term:
         return _compared(self, other, Relation.UNEQUAL)
 
     def __repr__(self) -> str:
-        return f"Term({self.polynomial!r})"
+        return f"Term({self.polynomial})"
 
 
 @final

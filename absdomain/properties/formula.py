@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from operator import eq, le, lt, ne
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 from absdomain.errors import PropertyError
 from absdomain.properties.polynomial import Polynomial, Values, Variable
@@ -45,7 +45,11 @@ class Formula(ABC):
     """
 
     __slots__ = ()
-    depth: int  # of `and` and `or` inside each other
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """How many `and` and `or` are inside each other."""
 
     @abstractmethod
     def holds(self, values: Values) -> bool:
@@ -95,7 +99,10 @@ class Comparison(Formula):
 
     term: Polynomial
     relation: Relation
-    depth: ClassVar[int] = 0
+
+    @property
+    def depth(self) -> int:
+        return 0
 
     def holds(self, values: Values) -> bool:
         return self.relation.holds(self.term.value(values))
@@ -124,7 +131,11 @@ class And(Formula):
     """All of the parts; none of them is an And. Without parts it is true."""
 
     parts: tuple[Formula, ...]
-    depth: int = field(default=1, compare=False, repr=False)
+    levels: int = field(default=1, compare=False, repr=False)
+
+    @property
+    def depth(self) -> int:
+        return self.levels
 
     def holds(self, values: Values) -> bool:
         return all(part.holds(values) for part in self.parts)
@@ -146,7 +157,11 @@ class Or(Formula):
     """One of the parts at least; none of them is an Or. Without parts it is false."""
 
     parts: tuple[Formula, ...]
-    depth: int = field(default=1, compare=False, repr=False)
+    levels: int = field(default=1, compare=False, repr=False)
+
+    @property
+    def depth(self) -> int:
+        return self.levels
 
     def holds(self, values: Values) -> bool:
         return any(part.holds(values) for part in self.parts)

@@ -130,7 +130,8 @@ class _Union:
         box = self.box.met(ranges)
         for v, found in box.own:
             if found.empty:
-                return self._drop(f"no input is in the box: {self.given.called(v)} is to be in {found}")
+                self._drop(f"no input is in the box: {self.given.called(v)} is to be in {found}")
+                return None
         own = [row for row in rows if row.of_inputs]
         if self.lacking:
             box = propagated(box, [(row.term, row.strict) for row in own], self.lacking)
@@ -140,7 +141,8 @@ class _Union:
         for row in own:
             low = least(row.term, box)
             if low is not None and (low > 0 or (low == 0 and row.strict)):
-                return self._drop(f"no input of the box has {row}")
+                self._drop(f"no input of the box has {row}")
+                return None
         return box
 
     def _inputs(self, *parts: list[Part]) -> Iterator[Variable]:

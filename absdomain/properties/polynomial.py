@@ -20,7 +20,7 @@ class Variable(NamedTuple):
     network: str
     kind: str  # INPUT, HIDDEN or OUTPUT
     name: str
-    index: int
+    flat: int
 
 
 INPUT, HIDDEN, OUTPUT = "input", "hidden", "output"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -29,7 +29,7 @@ class Origin(Protocol):
 
 @dataclass(frozen=True)
 class Property:
-    """The unsafe set { values of the networks : all assertions hold }; `sat` is a point in it, `unsat` that it is empty.
+    """The unsafe set { values of the networks : all assertions hold }; `sat`: a point is in it, `unsat`: it is empty.
 
     Prints as VNN-LIB 2.0; `text("1.0")` is the older form. Law: what is printed is read back equal.
     """
@@ -61,7 +61,7 @@ class Property:
         def value(v: Variable) -> Fraction:
             if v.name not in numbers:
                 raise ValueError(f"holds: no values of {v.name} were given, of which the property speaks")
-            return numbers[v.name][v.index]
+            return numbers[v.name][v.flat]
 
         return all(assertion.holds(value) for assertion in self.assertions)
 
@@ -80,8 +80,8 @@ class Property:
     def called(self, v: Variable) -> str:
         """The name of an entry in this version's text: X[0,3], or X_3."""
         if self.version == "1.0":
-            return f"{v.name}_{v.index}"
-        index = ",".join(map(str, self.tensors[v.name].index(v.index)))
+            return f"{v.name}_{v.flat}"
+        index = ",".join(map(str, self.tensors[v.name].index(v.flat)))
         return f"{v.name}[{index}]" if index else v.name
 
     def declared_at(self, variable: Variable, message: str) -> PropertyError:
@@ -138,7 +138,7 @@ def _older(given: Property) -> str:
     letters = {INPUT: "X", OUTPUT: "Y"}
 
     def name(v: Variable) -> str:
-        return f"{letters[v.kind]}_{starts[v.name] + v.index}"
+        return f"{letters[v.kind]}_{starts[v.name] + v.flat}"
 
     for formula in given.assertions:
         for comparison in formula.comparisons():

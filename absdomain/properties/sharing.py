@@ -37,7 +37,7 @@ def shared(given: Property) -> Shared:
             pair = _pair(formula) if isinstance(formula, Comparison) and formula.relation is Relation.EQUAL else None
             if pair is not None and root(pair[0]) != root(pair[1]):
                 order = {tensor.name: i for i, tensor in enumerate(given.tensors.values())}
-                low, high = sorted((root(pair[0]), root(pair[1])), key=lambda v: (order[v.name], v.index))
+                low, high = sorted((root(pair[0]), root(pair[1])), key=lambda v: (order[v.name], v.flat))
                 first[high] = low
     return Shared({v: root(v) for v in list(first)})
 

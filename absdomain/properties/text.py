@@ -14,15 +14,21 @@ _TURNED = {"<=": ">=", "<": ">"}
 
 def flat_name(variable: Variable) -> str:
     """Y[3]: the tensor's name and the flat position."""
-    return f"{variable.name}[{variable.index}]"
+    return f"{variable.name}[{variable.flat}]"
 
 
 def comparison(term: Polynomial, relation: str, name: Namer) -> str:
-    """(relation left right), where left - right is the term: what has a name stands on the left, a number right."""
+    """(relation left right), where left - right is the term: the first name has a positive sign, if that can be."""
+    first = min((m for m in term.terms if m), default=ONE)
+    if relation in _TURNED and term.terms.get(first, 0) < 0:
+        term, relation = -term, _TURNED[relation]
     left, right = _sides(term)
-    if relation in _TURNED and not any(left):
-        left, right, relation = right, left, _TURNED[relation]
     return f"({relation} {_sum(left, name)} {_sum(right, name)})"
+
+
+def expression(term: Polynomial, name: Namer = flat_name) -> str:
+    """The polynomial itself."""
+    return _sum(dict(sorted(term.terms.items())), name)
 
 
 def joined(word: str, parts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""S-expressions of an assertion as formulas, on a stack of its own: no depth of parentheses ends in a RecursionError."""
+"""S-expressions of an assertion as formulas, on a stack of its own: no nesting ends in a RecursionError."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ class Expressions:
                 break
             stack[-1][1].append(value)
         if not isinstance(value, Formula):
-            raise self.source.error(place - 1, "an assertion is a comparison, or an `and` or `or` of such; this is a term")
+            raise self.source.error(
+                place - 1, "an assertion is a comparison, or an `and` or `or` of such; this is a term"
+            )
         return value, place
 
     def _operator(self, place: int) -> Operator:

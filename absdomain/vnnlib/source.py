@@ -25,7 +25,7 @@ class Source:
 
     @staticmethod
     def of(path: str | Path) -> Source:
-        """The text of a file, which may be gzipped. Errors: PropertyError where it is no text; OSError without a file."""
+        """The text of a file, gzipped or not. Errors: PropertyError where it is no text; OSError without a file."""
         return Source(str(path), _decoded(str(path), _unpacked(str(path), Path(path).read_bytes())))
 
     @cached_property

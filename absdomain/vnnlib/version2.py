@@ -20,7 +20,7 @@ _VERSION = re.compile(r"<(2\.[0-9]+)>")
 _INDEX = re.compile(r"\[\s*(?:([0-9]{1,12}(?:[\s,]+[0-9]{1,12})*))?\s*\]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _FLOATS = ("real", "float64", "float32", "float16", "bfloat16")
-_WHOLE = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)) + ("bool",)
+_WHOLE = (*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "bool")
 _KINDS = {"declare-input": INPUT, "declare-hidden": HIDDEN, "declare-output": OUTPUT}
 _KIN = ("equal-to", "isomorphic-to")
 
@@ -78,7 +78,9 @@ class _Reader:
         parts = {kind: tuple(t for t in tensors if t.kind == kind) for kind in (INPUT, OUTPUT, HIDDEN)}
         if not parts[INPUT] or not parts[OUTPUT]:
             raise cursor.error(f"network {name} needs an input and an output at least", start)
-        network = Network(name, parts[INPUT], parts[OUTPUT], parts[HIDDEN], kin.get("equal-to"), kin.get("isomorphic-to"))
+        network = Network(
+            name, parts[INPUT], parts[OUTPUT], parts[HIDDEN], kin.get("equal-to"), kin.get("isomorphic-to")
+        )
         self._check_kin(network, start)
         self.networks[name] = network
 
@@ -107,7 +109,9 @@ class _Reader:
         for hidden in network.hidden:
             twin = nodes.get(hidden.node)
             if same and twin is not None and _types((hidden,), same) != _types((twin,), same):
-                raise self.cursor.error(f"{hidden.name} and {twin.name} are one node, but are declared differently", start)
+                raise self.cursor.error(
+                    f"{hidden.name} and {twin.name} are one node, but are declared differently", start
+                )
 
     def _tensor(self, network: str, kind: str) -> Declared:
         """NAME ELEMENT [SHAPE], of a hidden one also "NODE"."""
@@ -145,7 +149,9 @@ class _Reader:
         if not _NAME.fullmatch(word):
             raise self.cursor.error(f"{word!r} is no name; letters, digits and _ make one", place)
         if word in self.places:
-            raise self.cursor.error(f"{word!r} is declared twice; networks and tensors all have names of their own", place)
+            raise self.cursor.error(
+                f"{word!r} is declared twice; networks and tensors all have names of their own", place
+            )
         self.places[word] = place
         return word
 
