@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from absdomain.certification import certify
     from absdomain.errors import PropertyError
     from absdomain.lowering import UnsupportedOp, to_graph
-    from absdomain.properties import Property, queries, unsafe, variables
+    from absdomain.properties import Property, queries, specify, unsafe, variables
     from absdomain.vnnlib import read_property
 
 # loaded at first use: the core imports no concrete domain, network or trainer, and `import absdomain` stays quick
@@ -37,6 +37,7 @@ _LAZY = {
     "PropertyError": "errors",
     "Property": "properties",
     "queries": "properties",
+    "specify": "properties",
     "unsafe": "properties",
     "variables": "properties",
     "read_property": "vnnlib",
@@ -79,6 +80,7 @@ __all__ = [
     "queries",
     "read_property",
     "slopes",
+    "specify",
     "targeted",
     "to_graph",
     "trainers",

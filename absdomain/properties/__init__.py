@@ -5,6 +5,7 @@ from absdomain.properties.formula import Comparison, Formula
 from absdomain.properties.normal import Case, Normal, normal
 from absdomain.properties.property import Property
 from absdomain.properties.query import Query, queries
+from absdomain.properties.specify import specify
 from absdomain.properties.variables import unsafe, variables
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "any_of",
     "normal",
     "queries",
+    "specify",
     "unsafe",
     "variables",
 ]

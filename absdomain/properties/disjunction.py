@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 
 from absdomain.properties.box import Range, bound
 from absdomain.properties.formula import And, Comparison, Formula, Or, Relation
@@ -60,23 +60,43 @@ def parts(formula: Formula) -> list[Part]:
     """The conjunctions whose disjunction the formula is. Errors: Explosion for over 100,000."""
     match formula:
         case And(inside):
-            return reduce(product, map(parts, inside), [Part()])
+            found = Conjoined()
+            for part in inside:
+                found.add(parts(part))
+            return found.parts()
         case Or(inside):
             return [one for part in inside for one in parts(part)]
         case Comparison(_, relation):
-            found = [_literal(term, strict) for term, strict in halves(formula)]
-            return (
-                found[0]
-                if len(found) == 1
-                else found[0] + found[1]
-                if relation is Relation.UNEQUAL
-                else product(*found)
-            )
+            first, *second = (_literal(term, strict) for term, strict in halves(formula))
+            if not second:
+                return first
+            return first + second[0] if relation is Relation.UNEQUAL else _product(first, second[0])
     raise TypeError(f"{type(formula).__name__} is no formula of And, Or and Comparison")
 
 
-def product(left: list[Part], right: list[Part]) -> list[Part]:
-    """One of the left and one of the right, in every way: distributivity, refused where it explodes."""
+class Conjoined:
+    """A conjunction of disjunctions, written out as a disjunction: distributivity, refused where it explodes."""
+
+    def __init__(self) -> None:
+        self.single: list[Part] = []
+        self.many = [Part()]
+
+    def add(self, found: list[Part]) -> None:
+        """And one of these. Errors: Explosion for over 100,000."""
+        if len(found) == 1:
+            self.single += found  # put together at the end: one by one takes quadratic time
+        else:
+            self.many = _product(self.many, found)
+
+    def parts(self) -> list[Part]:
+        """The disjunction."""
+        rows = tuple(row for one in self.single for row in one.rows)
+        always = Part(tuple(pair for one in self.single for pair in one.ranges), rows)
+        return [always & one for one in self.many]
+
+
+def _product(left: list[Part], right: list[Part]) -> list[Part]:
+    """One of the left and one of the right, in every way."""
     if len(left) * len(right) > LARGEST:
         raise Explosion(
             f"`or` inside `and` makes {len(left)} x {len(right)} conjunctions, over {LARGEST}; split the property into "

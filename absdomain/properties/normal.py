@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from absdomain.errors import PropertyError
 from absdomain.properties.box import EVERYTHING, Box, Range, bound, least, propagated
-from absdomain.properties.disjunction import LARGEST, Explosion, Part, Row, halves, parts, product, sifted
+from absdomain.properties.disjunction import LARGEST, Conjoined, Explosion, Part, Row, halves, parts, sifted
 from absdomain.properties.formula import Comparison, Formula, Relation
 from absdomain.properties.polynomial import INPUT, Variable
 from absdomain.properties.property import Property, conjuncts
@@ -44,20 +44,17 @@ def normal(given: Property) -> Normal:
     """The normal form. Errors: PropertyError for an input without a bound and for over 100,000 conjunctions."""
     one = shared(given)
     common: dict[Variable, Range] = {}
-    inner, outer = [Part()], [Part()]  # of inputs alone, and of anything: apart, so that boxes share their rows
+    inner, outer = Conjoined(), Conjoined()  # of inputs alone, and of anything: apart, so that boxes share their rows
     for number, assertion in enumerate(given.assertions):
         for formula in conjuncts(assertion):
             stated = formula.mapped(one.renamed) if one.names else formula
             if _narrowed(stated, common):
                 continue
             try:
-                if all(v.kind == INPUT for v in stated.variables()):
-                    inner = product(inner, parts(stated))
-                else:
-                    outer = product(outer, parts(stated))
+                (inner if all(v.kind == INPUT for v in stated.variables()) else outer).add(parts(stated))
             except Explosion as error:
                 raise given.asserted_at(number, str(error)) from None
-    return _Union(given, one.names, common).normal(inner, outer)
+    return _Union(given, one.names, common).normal(inner.parts(), outer.parts())
 
 
 def _narrowed(formula: Formula, common: dict[Variable, Range]) -> bool:

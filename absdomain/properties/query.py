@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -77,7 +77,7 @@ def queries(given: Property, graphs: Graph | Mapping[str, Graph], dtype: torch.d
     found = assigned(given, graphs)
     if not form.cases:
         return []
-    dtype = dtype or _dtype(found.values())
+    dtype = dtype or dtype_of(found.values())
     distinct = {id(case.conjunctions): case.conjunctions for case in form.cases}
     read = {v for some in distinct.values() for rows in some for row in rows for v in row.term.variables}
     layout = laid_out(given, form, found, read)
@@ -126,7 +126,7 @@ def _ends(given: Property, inputs: Sequence[Variable], case: Case, dtype: torch.
     return lower, upper
 
 
-def _dtype(graphs: Any) -> torch.dtype:
+def dtype_of(graphs: Iterable[Graph]) -> torch.dtype:
     """Of the first weight; torch's default where there is none."""
     tensors = (t for graph in graphs for t in leaves(graph) if t.is_floating_point())
-    return next((t.dtype for t in tensors), torch.get_default_dtype())
+    return next((t.dtype for t in tensors), torch.get_defaultdtype_of())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def _fitted(given: Property, graph: Graph | Mapping[str, Graph] | None) -> Prope
 
 
 def _parsed(source: Source) -> Property:
+    collecting = gc.isenabled()
+    gc.disable()  # what is read has no cycles, and the collector would walk through all of it again and again
+    try:
+        return _read(source)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _read(source: Source) -> Property:
     if not source.tokens:
         raise PropertyError("the file is empty, or has comments alone", source.path)
     newer = source.tokens[1:2] == ["vnnlib-version"]

@@ -84,9 +84,7 @@ class Expressions:
                 break
             stack[-1][1].append(value)
         if not isinstance(value, Formula):
-            raise self.source.error(
-                place - 1, "an assertion is a comparison, or an `and` or `or` of such; this is a term"
-            )
+            raise self.source.error(place - 1, "an assertion is a comparison, or `and`, `or` of such; this is a term")
         return value, place
 
     def _operator(self, place: int) -> Operator:
