@@ -24,24 +24,18 @@ from absdomain.spec import Spec, halfspaces, margins, targeted
 if TYPE_CHECKING:
     from absdomain import domains, networks, trainers
     from absdomain.certification import certify
-    from absdomain.errors import PropertyError
-    from absdomain.lowering import UnsupportedOp, to_graph
+    from absdomain.errors import InvalidFile, MissingExtra, PropertyError, UnsupportedOp
+    from absdomain.lowering import onnx_to_graph, to_graph
     from absdomain.properties import Property, queries, specify, unsafe, variables
     from absdomain.vnnlib import read_property
 
 # loaded at first use: the core imports no concrete domain, network or trainer, and `import absdomain` stays quick
 _LAZY = {
-    "to_graph": "lowering",
-    "UnsupportedOp": "lowering",
-    "certify": "certification",
-    "PropertyError": "errors",
-    "Property": "properties",
-    "queries": "properties",
-    "specify": "properties",
-    "unsafe": "properties",
+    "to_graph": "lowering", "onnx_to_graph": "lowering", "certify": "certification", "read_property": "vnnlib",
+    "InvalidFile": "errors", "MissingExtra": "errors", "PropertyError": "errors", "UnsupportedOp": "errors",
+    "Property": "properties", "queries": "properties", "specify": "properties", "unsafe": "properties",
     "variables": "properties",
-    "read_property": "vnnlib",
-}
+}  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
 __all__ = [
@@ -54,9 +48,11 @@ __all__ = [
     "Guarantee",
     "Guided",
     "Interval",
+    "InvalidFile",
     "Linf",
     "MatchedSpace",
     "Meet",
+    "MissingExtra",
     "Mix",
     "Node",
     "Property",
@@ -76,6 +72,7 @@ __all__ = [
     "kinds",
     "margins",
     "networks",
+    "onnx_to_graph",
     "parse",
     "queries",
     "read_property",

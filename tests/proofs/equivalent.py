@@ -40,6 +40,12 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     )),
     ("entrywise", "a sum of one map is that map", ("1 -> -1",)),
     ("fits", FASTER, ("return nothing",)),
+    ("PReLU.slope_range", KIND, ("box.lower -> box.upper",)),
+    ("Steps.slope_range", WHOLE, ("return halved",)),
+    ("Heaviside.jumps", ZERO, ("return negated", "return halved")),
+    ("Sign.jumps", ZERO, ("return negated", "return halved")),
+    *((f"{op}.jumps", ORDER, ("return in reverse order",)) for op in ("Heaviside", "Sign", "Floor", "Round")),
+    ("ConvTranspose.scaled", AXIS, ("0 -> 1",)),
     ("Linearised.adjoint", AXIS, ("0 -> 1",)),
     ("L2.dual_norm", ROUND, ("0.5 -> 1.5", "L2.norm(c) + (c.shape[-1] * info.tiny * info.eps) ** 0.5 -> "
                              "L2.norm(c) - (c.shape[-1] * info.tiny * info.eps) ** 0.5")),
@@ -465,6 +471,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
 # Functions that only hand on what they are given, so that the rules find fewer than two mistakes in them.
 FEW: frozenset[str] = frozenset({
     "Nonlinear.slope_range", "Dense._check", "source", "_first", "Affine.offset", "with_pulls", "fits", "PiecewiseLinear.critical",
+    "Heaviside.jumps", "Sign.jumps",
 })  # fmt: skip
 
 

@@ -1,0 +1,5 @@
+"""The table from ONNX operators to ops; a rule is a line or a few."""
+
+from absdomain.lowering.onnx.rules import activations, arithmetic, composites, layout, pooling, reductions, weights
+
+__all__ = ["activations", "arithmetic", "composites", "layout", "pooling", "reductions", "weights"]
