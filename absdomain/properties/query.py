@@ -129,4 +129,4 @@ def _ends(given: Property, inputs: Sequence[Variable], case: Case, dtype: torch.
 def dtype_of(graphs: Iterable[Graph]) -> torch.dtype:
     """Of the first weight; torch's default where there is none."""
     tensors = (t for graph in graphs for t in leaves(graph) if t.is_floating_point())
-    return next((t.dtype for t in tensors), torch.get_defaultdtype_of())
+    return next((t.dtype for t in tensors), torch.get_default_dtype())
