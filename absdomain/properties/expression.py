@@ -119,6 +119,9 @@ class Variables:
     def __init__(self, declared: Declared) -> None:
         self.declared = declared
 
+    def __repr__(self) -> str:
+        return f"Variables({self.declared.name} {list(self.shape)} of {self.declared.network})"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Without the batch."""

@@ -140,7 +140,11 @@ class Polynomial:
         return hash(frozenset(self.terms.items()))
 
     def __repr__(self) -> str:
-        return f"Polynomial({dict(self.terms)!r})"
+        return f"Polynomial({self})"
+
+    def __str__(self) -> str:
+        factors = ([str(a), *(f"{v.name}[{v.flat}]" for v in m)] for m, a in sorted(self.terms.items()))
+        return " + ".join(map(" ".join, factors)) or "0"
 
     def __reduce__(self) -> tuple[type[Polynomial], tuple[dict[Monomial, Fraction]]]:
         return Polynomial, (dict(self.terms),)

@@ -26,11 +26,6 @@ def comparison(term: Polynomial, relation: str, name: Namer) -> str:
     return f"({relation} {_sum(left, name)} {_sum(right, name)})"
 
 
-def expression(term: Polynomial, name: Namer = flat_name) -> str:
-    """The polynomial itself."""
-    return _sum(dict(sorted(term.terms.items())), name)
-
-
 def joined(word: str, parts: Sequence[str]) -> str:
     """(word part part ...)."""
     return f"({word} {' '.join(parts)})"
