@@ -78,6 +78,14 @@ class Box:
         found = self._own.get(v)
         return self.common.get(v, EVERYTHING) if found is None else found
 
+    def ends(self, inputs: Iterable[Variable]) -> list[tuple[Fraction, Fraction]]:
+        """The ends of these inputs, all of which are bounded."""
+        return [(low.value, high.value) for low, high in map(self.of, inputs) if low is not None and high is not None]
+
+    def strict(self, inputs: Iterable[Variable], side: int) -> list[bool]:
+        """Whether the ends of these inputs on a side, 0 the lower and 1 the upper one, do not belong to the box."""
+        return [end is not None and end.strict for end in (self.of(v)[side] for v in inputs)]
+
     def met(self, others: Iterable[tuple[Variable, Range]]) -> Box:
         """The intersection with these ranges."""
         own = dict(self.own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -9,6 +10,8 @@ from math import prod
 from absdomain.errors import PropertyError
 from absdomain.kinds import Shape
 from absdomain.properties.polynomial import Variable
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")  # of networks and tensors
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,13 @@ JOINT = "inputs"  # the node of all networks' inputs
 
 @dataclass(frozen=True)
 class Layout:
-    """One graph of all that is read, as one vector, and where in it each tensor begins; `inputs` is that of the input.
+    """One graph of all that is read, as one vector, and where in it each tensor begins.
 
     `positions` has for each declared input the entries of the graph's flat argument that it reads.
     """
 
     graph: Graph
+    inputs: tuple[Variable, ...]  # the entries of its argument
     starts: Mapping[str, int]  # of declared tensors in the graph's flat value, of those that are read
     joint: int | None  # where the argument begins in it, if it is read
     positions: Mapping[str, tuple[int, ...]]
@@ -116,7 +117,7 @@ def laid_out(given: Property, form: Normal, graphs: Mapping[str, Graph], read: C
     ending = graph if ends == [graph.output.name] else graph.ending_at(ends)
     begins = {name: at for name, _, at in ending.gives.windows()} if len(ends) > 1 else {ends[0]: 0}
     starts = {tensor.name: begins[node] + _offset(given, tensor) for tensor, node in zip(tensors, wanted, strict=True)}
-    return Layout(ending, starts, begins[start] if with_inputs else None, positions)
+    return Layout(ending, form.inputs, starts, begins[start] if with_inputs else None, positions)
 
 
 def _node(graph: Graph, tensor: Declared) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
+from math import inf
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 from absdomain.graph import Graph
 from absdomain.properties.layout import Layout, assigned, laid_out
 from absdomain.properties.matrix import Matrix, matrix
-from absdomain.properties.normal import Case, Normal, normal
+from absdomain.properties.normal import Case, normal
 from absdomain.properties.polynomial import Variable
 from absdomain.properties.property import Property
 from absdomain.properties.rounded import above, below
@@ -44,6 +46,23 @@ class Query:
     def __repr__(self) -> str:
         rows, groups = self.spec.C.shape[1], len(self.cases[0].conjunctions)
         return f"Query({len(self.cases)} boxes, {rows} rows in {groups} conjunctions, {self.graph})"
+
+    @cached_property
+    def inner(self) -> tuple[Tensor, Tensor]:
+        """The least and the greatest float of each input that are in the exact boxes, (B, *input shape).
+
+        A point between them is in the box as written, which the region may exceed by rounding. Where the least is above
+        the greatest, the box has no such float, and no point of this dtype is a counterexample.
+        """
+        low, high = self.region.lower, self.region.upper
+        lower, upper = _ends(self.layout.inputs, self.cases, low.dtype, above, below)
+        open_low, open_high = (
+            torch.tensor([case.box.strict(self.layout.inputs, side) for case in self.cases]) for side in (0, 1)
+        )
+        exact_low, exact_high = lower == low.reshape(lower.shape), upper == high.reshape(upper.shape)
+        lower = torch.where(open_low & exact_low, torch.nextafter(lower, torch.full_like(lower, inf)), lower)
+        upper = torch.where(open_high & exact_high, torch.nextafter(upper, torch.full_like(upper, -inf)), upper)
+        return lower.reshape(low.shape), upper.reshape(high.shape)
 
     def tensors(self, x: Tensor) -> dict[str, Tensor]:
         """What the networks' inputs are at a point of the region, (*input shape) or (1, *input shape), by name."""
@@ -82,9 +101,7 @@ def queries(given: Property, graphs: Graph | Mapping[str, Graph], dtype: torch.d
     read = {v for some in distinct.values() for rows in some for row in rows for v in row.term.variables}
     layout = laid_out(given, form, found, read)
     made = matrix(layout, distinct, dtype)
-    return [
-        _query(given, form, layout, made, cases, dtype) for cases in _batches(form.cases, made.width + len(form.inputs))
-    ]
+    return [_query(given, layout, made, cases, dtype) for cases in _batches(form.cases, made.width + len(form.inputs))]
 
 
 def _batches(cases: Sequence[Case], width: int) -> Iterator[list[Case]]:
@@ -97,33 +114,38 @@ def _batches(cases: Sequence[Case], width: int) -> Iterator[list[Case]]:
         yield from (some[start : start + count] for start in range(0, len(some), count))
 
 
-def _query(given: Property, form: Normal, layout: Layout, made: Matrix, cases: list[Case], dtype: torch.dtype) -> Query:
+def _query(given: Property, layout: Layout, made: Matrix, cases: list[Case], dtype: torch.dtype) -> Query:
     rows = [made.specs[id(case.conjunctions)] for case in cases]
     one = all(C is rows[0][0] for C, _ in rows)
     C, d = rows[0] if one else (torch.stack([C for C, _ in rows]), torch.stack([d for _, d in rows]))
     C, d = (C.unsqueeze(0), d.unsqueeze(0)) if one else (C, d)
     groups = torch.tensor([i for i, some in enumerate(cases[0].conjunctions) for _ in range(max(1, len(some)))])
     shape = (len(cases), *layout.graph.input.shape)
-    lower, upper = zip(*(_ends(given, form.inputs, case, dtype) for case in cases), strict=True)
-    region = Interval(torch.stack(lower).reshape(shape), torch.stack(upper).reshape(shape))
+    lower, upper = _ends(layout.inputs, cases, dtype, below, above)
+    _check_finite(given, layout.inputs, cases, lower, upper)
+    region = Interval(lower.reshape(shape), upper.reshape(shape))
     return Query(made.graph, region, Spec(C, d, groups), tuple(cases), given, layout)
 
 
-def _ends(given: Property, inputs: Sequence[Variable], case: Case, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The box, rounded outward."""
-    lows: list[Fraction] = []
-    highs: list[Fraction] = []
-    for v in inputs:
-        low, high = case.box.of(v)
-        assert low is not None and high is not None
-        lows.append(low.value)
-        highs.append(high.value)
-    lower, upper = below(lows, dtype), above(highs, dtype)
+Rounding = Callable[[Sequence[Fraction], torch.dtype], Tensor]
+
+
+def _ends(
+    inputs: Sequence[Variable], cases: Sequence[Case], dtype: torch.dtype, low: Rounding, high: Rounding
+) -> tuple[Tensor, Tensor]:
+    """The ends of the boxes (B, n), rounded."""
+    lows, highs = zip(*(zip(*case.box.ends(inputs), strict=True) for case in cases), strict=True)
+    return torch.stack([low(ends, dtype) for ends in lows]), torch.stack([high(ends, dtype) for ends in highs])
+
+
+def _check_finite(
+    given: Property, inputs: Sequence[Variable], cases: Sequence[Case], lower: Tensor, upper: Tensor
+) -> None:
     endless = (~(lower.isfinite() & upper.isfinite())).nonzero()
     if len(endless):
-        v = inputs[int(endless[0])]
-        raise given.declared_at(v, f"{given.called(v)} is in {case.box.of(v)}, beyond the range of {dtype}")
-    return lower, upper
+        b, i = endless[0].tolist()
+        told = f"{given.called(inputs[i])} is in {cases[b].box.of(inputs[i])}, beyond the range of {lower.dtype}"
+        raise given.declared_at(inputs[i], told)
 
 
 def dtype_of(graphs: Iterable[Graph]) -> torch.dtype:

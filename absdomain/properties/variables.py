@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from absdomain.errors import PropertyError
 from absdomain.graph import Graph
-from absdomain.properties.declared import Declared, Network
+from absdomain.properties.declared import NAME, Declared, Network
 from absdomain.properties.expression import Variables
 from absdomain.properties.formula import Formula
 from absdomain.properties.polynomial import HIDDEN, INPUT, OUTPUT
@@ -36,9 +37,11 @@ def unsafe(
     if isinstance(graph, Graph):
         graph, hidden = {"N": graph}, {"N": tuple(hidden)}
     nodes = hidden if isinstance(hidden, Mapping) else {}
-    networks = tuple(
-        _network(one, nodes.get(name, ()), name, "" if name == "N" else f"{name}_") for name, one in graph.items()
-    )
+    networks: tuple[Network, ...] = ()
+    for name, one in graph.items():
+        first = next((other for other, same in graph.items() if same is one), name)
+        network = _network(one, nodes.get(name, ()), name, "" if name == "N" else f"{name}_")
+        networks += (network if first == name else replace(network, equal_to=first),)
     declared = {(t.network, t.kind, t.name): t for t in chain.from_iterable(networks)}
     for v in sorted(formula.variables()):
         if v[:3] not in declared or v.flat >= declared[v[:3]].size:
@@ -48,6 +51,8 @@ def unsafe(
 
 
 def _network(graph: Graph, hidden: Sequence[str], network: str, before: str) -> Network:
+    if not NAME.fullmatch(network):
+        raise ValueError(f"variables: {network!r} is no name of a network; letters, digits and _ make one")
     shapes = {node.name: node.shape for node in graph.nodes}
     for node in hidden:
         if node not in shapes:

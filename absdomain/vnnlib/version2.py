@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import prod
 
 from absdomain.errors import PropertyError
-from absdomain.properties.declared import Declared, Network
+from absdomain.properties.declared import NAME, Declared, Network
 from absdomain.properties.formula import Formula
 from absdomain.properties.polynomial import HIDDEN, INPUT, OUTPUT, Polynomial, Variable
 from absdomain.properties.property import Property
@@ -15,7 +15,6 @@ from absdomain.vnnlib.expressions import Expressions
 from absdomain.vnnlib.forms import Cursor, Placed
 from absdomain.vnnlib.source import Source
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _VERSION = re.compile(r"<(2\.[0-9]+)>")
 _INDEX = re.compile(r"\[\s*(?:([0-9]{1,12}(?:[\s,]+[0-9]{1,12})*))?\s*\]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -146,7 +145,7 @@ class _Reader:
 
     def _new_name(self) -> str:
         place, word = self.cursor.place, self.cursor.take(what="a name")
-        if not _NAME.fullmatch(word):
+        if not NAME.fullmatch(word):
             raise self.cursor.error(f"{word!r} is no name; letters, digits and _ make one", place)
         if word in self.places:
             raise self.cursor.error(

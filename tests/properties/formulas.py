@@ -4,6 +4,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
+from absdomain.properties.box import Range
 from absdomain.properties.declared import Declared, Network
 from absdomain.properties.formula import Comparison, Formula, Relation, conjunction, disjunction
 from absdomain.properties.polynomial import INPUT, ONE, OUTPUT, Polynomial, Variable
@@ -56,3 +57,11 @@ points = st.lists(
 def at(point: dict[Variable, Fraction]) -> dict[str, list[Fraction]]:
     """The values by tensor."""
     return {"X": [point[v] for v in VARIABLES[:2]], "Y": [point[v] for v in VARIABLES[2:]]}
+
+
+def inside(found: Range, value: Fraction) -> bool:
+    """Whether a number is in the range, as it is written."""
+    low, high = found
+    assert low is not None and high is not None
+    above = value > low.value if low.strict else value >= low.value
+    return above and (value < high.value if high.strict else value <= high.value)

@@ -1,7 +1,6 @@
 """The normal form: the same set, as boxes and rows; what is empty, endless or explodes."""
 
 import time
-from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from absdomain.properties import Normal, Property, normal
 from absdomain.properties.formula import Formula, Relation
 from absdomain.vnnlib import parse_property
 from tests.properties.formulas import NETWORK, VARIABLES, boxed, formulas, points
+from tests.properties.formulas import inside as within
 
 HEAD = "\n".join(f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0", "Y_1", "Y_2"))
 BOX = "\n".join(f"(assert ({sign} {x} {value}))" for x in ("X_0", "X_1") for sign, value in ((">=", -2), ("<=", 2)))
@@ -23,16 +23,10 @@ def of(*asserted: str, box: str = BOX) -> Normal:
 def inside(found: Normal, point: dict) -> bool:  # type: ignore[type-arg]
     """Whether the point is in one of the cases, strict ends and rows being strict."""
     return any(
-        all(_in(case.box.of(v), point[v]) for v in found.inputs)
+        all(within(case.box.of(v), point[v]) for v in found.inputs)
         and any(all(_low(row, point) for row in rows) for rows in case.conjunctions)
         for case in found.cases
     )
-
-
-def _in(found, value: Fraction) -> bool:  # type: ignore[no-untyped-def]
-    low, high = found
-    above = value > low.value if low.strict else value >= low.value
-    return above and (value < high.value if high.strict else value <= high.value)
 
 
 def _low(row, point) -> bool:  # type: ignore[no-untyped-def]

@@ -14,11 +14,12 @@ from absdomain import Graph, PropertyError, Spec, queries, specify, unsafe, vari
 from absdomain.domains import Box, DeepPoly
 from absdomain.ops import Dense, ReLU, Sum
 from absdomain.properties import Property, Query, normal
+from absdomain.properties.decimals import exact as exactly
 from absdomain.properties.formula import Formula
 from absdomain.properties.polynomial import OUTPUT
 from absdomain.properties.rounded import above, below, split
 from absdomain.vnnlib import parse_property
-from tests.properties.formulas import NETWORK, VARIABLES, at, boxed, formulas, points
+from tests.properties.formulas import NETWORK, VARIABLES, at, boxed, formulas, inside, points
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -216,6 +217,26 @@ def test_unsafe_is_as_written() -> None:
         point = torch.tensor([given_x, 0.0])
         assert query.unsafe(point, {"Y": [given_y, 0.0, 0.0]}) == wanted, (given_x, given_y)
     assert query.region.upper[0, 0] >= 0.1  # outward: 0.1 is no float, and the float above it is outside of the set
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_inner_ends_are_in_the_box_as_written(dtype: torch.dtype) -> None:
+    graph = network(dtype)
+    x, y = variables(graph)
+    box = (x[0] > 0.5) & (x[0] < 0.75) & (x[1] >= 0.1) & (x[1] <= 0.3)
+    narrow = (x[0] >= 1) & (x[0] <= 1) & (x[1] >= 0.1) & (x[1] <= 0.1)
+    (query,) = queries(unsafe((box | narrow) & (y[0] - y[0] <= 0), graph), graph)
+    low, high = query.inner
+    for b, case in enumerate(query.cases):
+        for v, least, most, outer in zip(VARIABLES, low[b], high[b], query.region.lower[b], strict=False):
+            ends = case.box.of(v)
+            if least <= most:
+                assert inside(ends, exactly(least)[0]) and inside(ends, exactly(most)[0])
+                assert not inside(ends, exactly(least.nextafter(-torch.ones_like(least)))[0])
+                assert not inside(ends, exactly(most.nextafter(2 * torch.ones_like(most)))[0])
+            else:
+                assert ends.lower is not None and ends.lower.value == Fraction(1, 10)  # 0.1 is no float
+            assert outer <= least
 
 
 def test_several_networks_are_one_graph() -> None:
