@@ -24,6 +24,7 @@ from absdomain.ops import (
     Heaviside,
     LeakyReLU,
     Log,
+    MatMul,
     Max,
     Pow,
     PReLU,
@@ -192,10 +193,15 @@ def product(rng: Random, shape: Shape) -> Op | None:
     return Product()
 
 
+def matmul(rng: Random, shape: Shape) -> Op | None:
+    """The product of two square matrices, or of several pairs."""
+    return MatMul() if len(shape) > 1 and shape[-1] == shape[-2] else None
+
+
 PIECEWISE: tuple[Maker, ...] = (relu, leaky_relu, prelu, max_, abs_, clamp, hard_tanh)
 STEPS: tuple[Maker, ...] = (sign, heaviside, floor, ceil, round_)
 SMOOTH: tuple[Maker, ...] = (
     sigmoid, tanh, softplus, elu, silu, gelu, gelu_tanh, hard_swish, sin, cos, exp, square, pow_, sqrt, reciprocal, log,
-    product,
+    product, matmul,
 )  # fmt: skip
 STEEP: tuple[Maker, ...] = (exp, square, pow_)  # few in a row overflow: a graph clamps what goes into them

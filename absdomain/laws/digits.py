@@ -93,6 +93,8 @@ def _form(op: Op, shapes: list[Shape]) -> Form:
             return lambda args: _rectified(args[0], slope)
         case ops.Product():
             return lambda args: np.asarray(args[0] * args[1], dtype=object)
+        case ops.MatMul():
+            return lambda args: np.asarray(np.matmul(args[0], args[1]), dtype=object)
         case Affine():
             return _affine(op, shapes)
     raise NotImplementedError(f"{op} has no value in {MP.dps} digits; add its formula to absdomain.laws.digits")

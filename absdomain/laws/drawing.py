@@ -19,6 +19,7 @@ from absdomain.laws.activations import SMOOTH as SMOOTH
 from absdomain.laws.activations import STEPS as STEPS
 from absdomain.laws.activations import Maker as Maker
 from absdomain.laws.activations import leaky_relu as leaky_relu
+from absdomain.laws.activations import matmul as matmul
 from absdomain.laws.activations import max_ as max_
 from absdomain.laws.activations import product as product
 from absdomain.laws.activations import relu as relu
@@ -262,7 +263,7 @@ def _plane(rng: Random) -> Shape:
 
 def arguments(make: Maker) -> int:
     """How many arguments an op of this kind is given when it is tried alone."""
-    return 2 if make in (add, concat, product) else 1
+    return 2 if make in (add, concat, product, matmul) else 1
 
 
 def suited(rng: Random, make: Maker) -> tuple[Op, Shape]:

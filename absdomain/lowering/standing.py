@@ -32,15 +32,30 @@ class Stand:
     outputs: Sequence[int]
     target: str  # the operation, as a message names it
     owner: str  # what it is part of
+    floor: float = 0.0  # what passes whatever the size of the output
 
     def held(self, graph: Graph, args: Mapping[int, Tensor], found: Sequence[Tensor]) -> None:
         """Refuses the steps unless they give the outputs that were found, up to rounding, on these arguments."""
+        values = self.values(args)
+        self._agreed(graph, args, values, found)
+
+    def values(self, args: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """The arguments, and what every step makes of them, by place."""
         values = dict(args)
         for step in self.steps:
             values[step.place] = step.op(*(values[a] for a in step.args))
+        return values
+
+    def agreed(self, graph: Graph, args: Mapping[int, Tensor], ours: Sequence[Tensor], found: Sequence[Tensor]) -> None:
+        """Refuses outputs that somebody else has computed on these arguments, unless they are those, up to rounding."""
+        self._agreed(graph, args, {**args, **dict(zip(self.outputs, ours, strict=True))}, found)
+
+    def _agreed(
+        self, graph: Graph, args: Mapping[int, Tensor], values: Mapping[int, Tensor], found: Sequence[Tensor]
+    ) -> None:
         for place, theirs in zip(self.outputs, found, strict=True):
             gap = difference(values[place], theirs)
-            if gap is not None and bool((gap <= _ROUNDOFFS * _unit(theirs) * _size(theirs)).all()):
+            if gap is not None and bool((gap <= self.floor + _ROUNDOFFS * _unit(theirs) * _size(theirs)).all()):
                 continue
             if gap is None or not bool((gap <= self._allowed(args, place, theirs)).all()):
                 raise ValueError(self._difference(graph, values, place, theirs))
@@ -56,7 +71,8 @@ class Stand:
     def _difference(self, graph: Graph, values: Mapping[int, Tensor], place: int, theirs: Tensor) -> str:
         """The first step that overflows where the operation does not, or the output that differs."""
         ours, rows = values[place], f"on a batch of {len(theirs)}"
-        endless = [step.place for step in self.steps if not bool(values[step.place].isfinite().all())]
+        made = [step.place for step in self.steps if step.place in values]
+        endless = [place for place in made if not bool(values[place].isfinite().all())]
         overflows = bool(endless) and bool(theirs.isfinite().all())
         node = graph.nodes[endless[0] if overflows else place]
         where = f"at node {node.name!r} ({type(node.op).__name__}), which stands for {self.target}, {rows}"

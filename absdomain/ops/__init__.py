@@ -7,6 +7,7 @@ from absdomain.ops.dense import Dense
 from absdomain.ops.exponential import ELU, Exp, Log, Softplus
 from absdomain.ops.gates import GELU, GELUTanh, HardSwish, SiLU
 from absdomain.ops.layout import Concat, Gather, Pad, Permute, Reshape
+from absdomain.ops.matmul import MatMul
 from absdomain.ops.maximum import Max, windows
 from absdomain.ops.periodic import Cos, Sin
 from absdomain.ops.piecewise import Abs, Clamp, HardTanh, LeakyReLU, PReLU, ReLU
@@ -43,6 +44,7 @@ __all__ = [
     "LeakyReLU",
     "Log",
     "LogSoftmax",
+    "MatMul",
     "Max",
     "Mean",
     "PReLU",

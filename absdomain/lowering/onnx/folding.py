@@ -9,7 +9,16 @@ from math import prod
 from pathlib import Path
 
 import numpy
-from onnx import ModelProto, NodeProto, OperatorSetIdProto, TypeProto, helper, numpy_helper, shape_inference
+from onnx import (
+    ModelProto,
+    NodeProto,
+    OperatorSetIdProto,
+    TensorProto,
+    TypeProto,
+    helper,
+    numpy_helper,
+    shape_inference,
+)
 
 from absdomain.errors import InvalidFile
 from absdomain.kinds import Shape
@@ -37,6 +46,8 @@ FOLDED = {
     "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tan", "Tanh", "Tile", "TopK", "Transpose", "Trilu",
     "Unsqueeze", "Upsample", "Where", "Xor",
 }  # fmt: skip
+_FLOAT = int(TensorProto.FLOAT)
+FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 _SMALLER = {"NonZero", "Compress"}  # whose shape depends on values, and is no larger than its input's
 
 
@@ -57,21 +68,28 @@ class Folder:
         self.left = _ALL
 
     def kinds(self, node: NodeProto, inputs: Mapping[str, Kind], constants: Mapping[str, Array]) -> list[Kind | None]:
-        """What the node's outputs are, as ONNX infers it; None: it does not. InvalidFile for what does not fit."""
+        """What the node's outputs are, as ONNX infers it; None: it does not. InvalidFile for what does not fit.
+
+        Floating-point types all count as float32, which every operator knows.
+        """
         if node.domain not in ("", "ai.onnx"):
             return [None for _ in node.output]
-        model = self.alone(node, inputs, constants)
+        kinds = {
+            name: Kind(_FLOAT if kind.element in FLOATS else kind.element, kind.shape) for name, kind in inputs.items()
+        }
+        shown = {name: v.astype(numpy.float32) if v.dtype.kind == "f" else v for name, v in constants.items()}
+        model = self.alone(node, kinds, shown)
         try:
             inferred = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
         except Exception as error:  # whatever inference finds, it says in classes of its own, or in those of C++
             told = " ".join(str(error).split())
             raise InvalidFile(f"{self.path}: {where(node)} does not fit its inputs: {told[:300]}") from None
         found = {value.name: _kind(value.type) for value in inferred.graph.output}
-        kinds = [found.get(name) for name in node.output]
-        for kind in kinds:
+        made = [found.get(name) for name in node.output]
+        for kind in made:
             if kind is not None and kind.shape is not None:
                 self.check(node, kind.shape)
-        return kinds
+        return made
 
     def check(self, node: NodeProto, shape: Shape) -> None:
         """Refuses a tensor that is too large to be made, before it is made."""
@@ -83,21 +101,31 @@ class Folder:
                 f"{_ALL} in all are made of a file"
             )
 
-    def run(self, node: NodeProto, inputs: Sequence[Array | None], kinds: Sequence[Kind | None]) -> list[Array]:
-        """The node's outputs."""
+    def run(self, node: NodeProto, inputs: Sequence[Array | None], kinds: Sequence[Kind | None] | None) -> list[Array]:
+        """The node's outputs; kinds None: what they are is inferred from the inputs here."""
+        if kinds is None:
+            given = {name: array for name, array in zip(node.input, inputs, strict=True) if array is not None}
+            kinds = self.kinds(node, {name: kind_of(array) for name, array in given.items()}, given)
         named = [kind for name, kind in zip(node.output, kinds, strict=True) if name]
         if any(kind is None or kind.shape is None for kind in named) and node.op_type not in _SMALLER:
             raise InvalidFile(f"{self.path}: {where(node)} makes a constant whose size cannot be told; fold it first")
         given = {name: array for name, array in zip(node.input, inputs, strict=True) if array is not None}
-        model = self.alone(node, {name: kind_of(array) for name, array in given.items()}, {})
         try:
-            with numpy.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return [numpy.asarray(v) for v in evaluator(model).run(None, given)]
+            return self._evaluated(node, given)
         except Exception as error:  # a kernel says what it finds in many classes
-            raise InvalidFile(
-                f"{self.path}: {where(node)} cannot be computed ({type(error).__name__}: {str(error)[:200]})"
-            ) from None
+            if not any(array.dtype == numpy.float64 for array in given.values()):
+                raise InvalidFile(
+                    f"{self.path}: {where(node)} cannot be computed ({type(error).__name__}: {str(error)[:200]})"
+                ) from None
+        single = [v.astype(numpy.float32) if v is not None and v.dtype == numpy.float64 else v for v in inputs]
+        found = self.run(node, single, kinds)  # for want of a kernel of float64
+        return [v.astype(numpy.float64) if v.dtype == numpy.float32 else v for v in found]
+
+    def _evaluated(self, node: NodeProto, given: Mapping[str, Array]) -> list[Array]:
+        model = self.alone(node, {name: kind_of(array) for name, array in given.items()}, {})
+        with numpy.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [numpy.asarray(v) for v in evaluator(model).run(None, given)]
 
     def alone(self, node: NodeProto, inputs: Mapping[str, Kind], constants: Mapping[str, Array]) -> ModelProto:
         """A model of this node only."""

@@ -45,12 +45,13 @@ def onnx_to_graph(
     model = reading.read(file)
     known = sizes or {}
     chosen = dtype or precision.of(model)
-    lowered = walk.lower(precision.cast(model, chosen, file), file, chosen, known)
+    made = {
+        kind: walk.lower(precision.cast(model, kind, file), file, kind, known)
+        for kind in ((torch.float32, torch.float64) if check else (chosen,))
+    }
     if check:
-        agreement.check(lowered)
-        other = torch.float64 if chosen == torch.float32 else torch.float32
-        agreement.check(walk.lower(precision.cast(model, other, file), file, other, known))
-    return lowered.graph
+        agreement.check(made[torch.float32], made[torch.float64])
+    return made[chosen].graph
 
 
 def _fill_rules() -> None:

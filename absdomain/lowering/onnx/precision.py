@@ -10,9 +10,9 @@ import torch
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from absdomain.errors import InvalidFile
+from absdomain.lowering.onnx.folding import FLOATS
 
 _TYPES = {torch.float32: TensorProto.FLOAT, torch.float64: TensorProto.DOUBLE}
-_FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 
 def of(model: ModelProto) -> torch.dtype:
@@ -32,13 +32,13 @@ def cast(model: ModelProto, dtype: torch.dtype, path: Path) -> ModelProto:
     del made.graph.value_info[:]
     constants = {tensor.name for tensor in made.graph.initializer}
     for value in made.graph.input:
-        if value.name not in constants and value.type.tensor_type.elem_type not in _FLOATS:
+        if value.name not in constants and value.type.tensor_type.elem_type not in FLOATS:
             raise InvalidFile(f"{path}: input {value.name!r} has no floating-point numbers; only such can be bounded")
     for value in (*made.graph.input, *made.graph.output):
-        if value.type.tensor_type.elem_type in _FLOATS:
+        if value.type.tensor_type.elem_type in FLOATS:
             value.type.tensor_type.elem_type = kind
     for tensor in _tensors(made):
-        if tensor.data_type in _FLOATS and tensor.data_type != kind:
+        if tensor.data_type in FLOATS and tensor.data_type != kind:
             tensor.CopyFrom(_converted(tensor, dtype))
     for node in made.graph.node:
         _typed(node, kind, dtype)
@@ -61,7 +61,7 @@ def _converted(tensor: TensorProto, dtype: torch.dtype) -> TensorProto:
 def _typed(node: NodeProto, kind: int, dtype: torch.dtype) -> None:
     """The types that a node names, or that it has where it names none."""
     for attribute in node.attribute:
-        if node.op_type == "Cast" and attribute.name == "to" and attribute.i in _FLOATS:
+        if node.op_type == "Cast" and attribute.name == "to" and attribute.i in FLOATS:
             attribute.i = kind
         if node.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
             numbers = attribute.f if attribute.name == "value_float" else list(attribute.floats)

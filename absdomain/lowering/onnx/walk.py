@@ -10,7 +10,7 @@ from typing import Any
 import networkx
 import numpy
 import torch
-from onnx import ModelProto, NodeProto, ValueInfoProto, helper
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, defs, helper
 
 from absdomain import ops
 from absdomain.errors import InvalidFile, UnsupportedOp
@@ -20,6 +20,7 @@ from absdomain.lowering.onnx import reading
 from absdomain.lowering.onnx.folding import FOLDED, Folder, Kind
 from absdomain.lowering.onnx.table import RULES, Activation, Array, Builder, Call, Value, natural
 
+_NO_RULE = "has no rule for what depends on an input"
 _REGISTER = "register one (absdomain.lowering.onnx.table.lowers)"
 
 
@@ -44,6 +45,7 @@ class Lowered:
     held: Mapping[str, str]  # tensors of the file that depend on an input, and the nodes that hold them
     constants: Mapping[str, Array]  # the other tensors
     folder: Folder
+    opset: int
     parts: Sequence[Part]
 
 
@@ -84,7 +86,9 @@ class _Lowering:
         held = {name: value.name for name, value in self.values.items() if isinstance(value, Activation)}
         constants = {name: value for name, value in self.values.items() if isinstance(value, numpy.ndarray)}
         parts = list(self._parts(graph, made))
-        return Lowered(graph, self.model, self.path, self.dtype, inputs, held, constants, self.folder, parts)
+        return Lowered(
+            graph, self.model, self.path, self.dtype, inputs, held, constants, self.folder, self.opset, parts
+        )
 
     def _refuse_unknown_operators(self) -> None:
         known = RULES.keys() | FOLDED
@@ -110,6 +114,7 @@ class _Lowering:
             raise InvalidFile(f"{self.path}: input {value.name!r} has shape {shape}; sizes are at least 1")
         self.builder.digraph.add_node(value.name, shape=natural(shape))
         self.values[value.name] = Activation(value.name, shape)
+        self.elements[value.name] = tensor.elem_type
         return shape
 
     def _size(self, dim: Any) -> int:
@@ -121,6 +126,8 @@ class _Lowering:
         """The values of a node's outputs."""
         inputs = [self.values[name] for name in node.input]
         if any(isinstance(value, _Unknown) for value in inputs):
+            if _operator(node) not in RULES:
+                self.refused.append(f"{_operator(node)} at {_place(node)!r} {_NO_RULE}; {_REGISTER}")
             self.values.update((name, _Unknown()) for name in node.output if name)
             return
         given = [value for value in inputs if not isinstance(value, _Unknown)]
@@ -135,19 +142,23 @@ class _Lowering:
         for name, value, kind in zip(node.output, found, kinds, strict=False):
             if name:
                 self.values[name] = self._named(name, value)
-                if kind is not None:
-                    self.elements[name] = kind.element
+                self.elements[name] = int(TensorProto.FLOAT) if kind is None else kind.element
 
     def _kinds(self, node: NodeProto, values: Sequence[Value]) -> list[Kind | None]:
-        element = helper.np_dtype_to_tensor_dtype(numpy.dtype(str(self.dtype).removeprefix("torch.")))
         inputs, constants = {}, {}
         for name, value in zip(node.input, values, strict=True):
-            if isinstance(value, Activation):
-                inputs[name] = Kind(self.elements.get(name, element), value.shape)
-            elif isinstance(value, numpy.ndarray):
-                inputs[name] = Kind(helper.np_dtype_to_tensor_dtype(value.dtype), tuple(value.shape))
+            kind = self._element(name, value)
+            if value is not None and kind is not None:
+                inputs[name] = Kind(kind, tuple(value.shape))
+            if isinstance(value, numpy.ndarray):
                 constants[name] = value
         return self.folder.kinds(node, inputs, constants)
+
+    def _element(self, name: str, value: Value) -> int | None:
+        """The type of a value's entries, as ONNX numbers them."""
+        if isinstance(value, Activation):
+            return self.elements[name]
+        return None if value is None else helper.np_dtype_to_tensor_dtype(value.dtype)
 
     def _folded(self, node: NodeProto, inputs: Sequence[Value], kinds: Sequence[Kind | None]) -> list[Value]:
         if _operator(node) not in FOLDED:
@@ -166,8 +177,13 @@ class _Lowering:
         if _operator(node) == "Shape":
             return self._shape_of(call, inputs[0])
         if rule is None:
-            call.unsupported("has no rule for what depends on an input", _REGISTER)
-        value = rule(call, *inputs)
+            call.unsupported(_NO_RULE, _REGISTER)
+        try:
+            value = rule(call, *inputs)
+        except (UnsupportedOp, InvalidFile):
+            raise
+        except Exception as error:  # whatever a rule or an op says to what does not suit it
+            call.unsupported(f"does not suit its rule ({type(error).__name__}: {str(error)[:200]})", "check the file")
         found = value if isinstance(value, list) else [value]
         for result, kind, name in zip(found, kinds, node.output, strict=False):
             shape = None if kind is None else kind.shape
@@ -183,15 +199,27 @@ class _Lowering:
         return [numpy.array(x.shape, numpy.int64)[slice(start, end)]]
 
     def _call(self, node: NodeProto, inputs: Sequence[Value], kinds: Sequence[Kind | None]) -> Call:
-        attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        given_by_schema = self._defaults(node)
+        attributes = {a.name: helper.get_attribute_value(a) for a in (*given_by_schema, *node.attribute)}
         attributes = {name: v.decode(errors="replace") if isinstance(v, bytes) else v for name, v in attributes.items()}
         shapes = [None if kind is None else kind.shape for kind in kinds]
         given = [None if isinstance(v, Activation) else v for v in inputs]
 
-        def moved(replaced: Mapping[int, Array]) -> list[Array]:
+        def run(replaced: Mapping[int, Array], other: NodeProto | None) -> list[Array]:
+            if other is not None:
+                return self.folder.run(other, list(replaced.values()), None)
             return self.folder.run(node, [replaced.get(i, v) for i, v in enumerate(given)], kinds)
 
-        return Call(self.builder, node, _operator(node), self.opset, self.dtype, attributes, shapes, moved)
+        read = [self._element(name, value) for name, value in zip(node.input, inputs, strict=True)]
+        made = None if not kinds or kinds[0] is None else kinds[0].element
+        return Call(self.builder, node, _operator(node), self.opset, self.dtype, attributes, shapes, read, made, run)
+
+    def _defaults(self, node: NodeProto) -> list[AttributeProto]:
+        """The attributes that the file leaves out, as ONNX's schema has them."""
+        if node.domain not in ("", "ai.onnx") or not defs.has(node.op_type):
+            return []
+        schema = defs.get_schema(node.op_type, self.opset)
+        return [a.default_value for a in schema.attributes.values() if a.default_value.name]
 
     def _named(self, name: str, value: Any) -> Any:
         """A node that was made for this output gets its name; one that it only passes on keeps its own."""

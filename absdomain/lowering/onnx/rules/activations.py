@@ -24,6 +24,10 @@ _PLAIN: dict[str, Callable[[], Op]] = {
     "HardSwish": ops.HardSwish,
     "Sqrt": ops.Sqrt,
     "Reciprocal": ops.Reciprocal,
+    "Sign": ops.Sign,
+    "Floor": ops.Floor,
+    "Ceil": ops.Ceil,
+    "Round": ops.Round,
 }
 
 
@@ -35,6 +39,13 @@ def _plain(call: Call, x: Activation) -> Activation:
 @lowers("LeakyRelu")
 def _leaky_relu(call: Call, x: Activation) -> Activation:
     return call.apply(ops.LeakyReLU(call.attribute("alpha", 0.01)), x)
+
+
+@lowers("PRelu")
+def _prelu(call: Call, x: Value, slope: Value) -> Activation:
+    """With one slope, or one that broadcasts to x."""
+    x, a = call.active(x), call.constant(slope, "a slope")
+    return call.apply(ops.LeakyReLU(float(a.reshape(()))) if a.size == 1 else ops.PReLU(call.against(a, x.shape)), x)
 
 
 @lowers("ThresholdedRelu")

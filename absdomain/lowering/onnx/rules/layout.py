@@ -34,11 +34,14 @@ def _dropout(call: Call, x: Value, ratio: Value = None, training: Value = None) 
     return [x]
 
 
+_FLOATS = {1, 10, 11, 16}  # float32, float16, float64 and bfloat16 as ONNX numbers its types
+_BOOL = 9
+
+
 @lowers("Cast", "CastLike")
 def _cast(call: Call, x: Value, like: Value = None) -> Value:
-    """The identity between floating-point types: a graph has one."""
-    kind = call.attribute("to")
-    if call.operator == "CastLike" or kind not in (1, 10, 11, 16):  # float32, float16, float64, bfloat16
+    """The identity between floating-point types, of which a graph has one, and from truth values or whole numbers."""
+    if call.made not in _FLOATS and call.read[0] != _BOOL and call.made != call.read[0]:
         call.unsupported("casts to whole numbers or truth values", "keep floating-point numbers")
     return x
 
@@ -82,14 +85,23 @@ def _pad(call: Call, x: Value, pads: Value = None, level: Value = None, axes: Va
         amounts = tuple(p for pair in zip(before[:0:-1], after[:0:-1], strict=True) for p in pair)
         padded = call.known(call.raw(ops.Pad(amounts), x.name), call.shape)
     else:
-        zero = None if level is None else numpy.zeros_like(call.constant(level, "a level"))
-        padded = call.active(rearranged(call, 0, inputs=(x, pads, zero, axes)))
+        zero = None if level is None else numpy.zeros(())
+        padded = call.active(rearranged(call, 0, inputs=(x, pads, zero, axes), node=_without(call.node, "value")))
     if value == 0:
         return padded
     inside = [slice(max(b, 0), n - max(a, 0)) for b, a, n in zip(before, after, call.shape, strict=True)]
     offset = numpy.full(call.shape, value)
     offset[tuple(inside)] = 0
     return summed(call, padded, offset, call.shape)
+
+
+def _without(node: Any, attribute: str) -> Any:
+    """A node less one attribute; None where it has none such."""
+    other = type(node)()
+    other.CopyFrom(node)
+    del other.attribute[:]
+    other.attribute.extend(a for a in node.attribute if a.name != attribute)
+    return other if len(other.attribute) < len(node.attribute) else None
 
 
 def _amounts(call: Call, x: Activation, pads: Value, axes: Value) -> tuple[list[int], list[int]]:
@@ -107,7 +119,7 @@ def _amounts(call: Call, x: Activation, pads: Value, axes: Value) -> tuple[list[
 _MOVES: dict[str, tuple[int, ...]] = {
     "Slice": (0,), "Split": (0,), "Gather": (0,), "GatherElements": (0,), "GatherND": (0,), "Expand": (0,),
     "Tile": (0,), "DepthToSpace": (0,), "SpaceToDepth": (0,), "Trilu": (0,), "ReverseSequence": (0,),
-    "ScatterND": (0, 2), "ScatterElements": (0, 2), "Where": (1, 2), "Compress": (0,),
+    "ScatterND": (0, 2), "ScatterElements": (0, 2), "Compress": (0,),
 }  # fmt: skip
 
 
@@ -118,10 +130,13 @@ def _move(call: Call, *inputs: Value) -> Any:
     return rearranged(call, *_MOVES[call.operator], inputs=inputs)
 
 
-def rearranged(call: Call, *data: int, inputs: tuple[Value, ...]) -> Any:
+def rearranged(
+    call: Call, *data: int, inputs: tuple[Value, ...], numbers: type = numpy.float64, node: Any = None
+) -> Any:
     """An operator that moves entries of the inputs at these positions, and puts zeros between them.
 
     It is run on numbers that name the entries: positive for those of activations, negative for constants, 0 for zero.
+    `node`: another one that is run in its place.
     """
     for place, value in enumerate(inputs):
         if place not in data and isinstance(value, Activation):
@@ -133,11 +148,12 @@ def rearranged(call: Call, *data: int, inputs: tuple[Value, ...]) -> Any:
         count = 0
         for i, v in held.items():
             size = prod(v.shape)
-            replaced[i] = sign * numpy.arange(count + 1, count + size + 1).reshape(v.shape)
+            replaced[i] = (sign * numpy.arange(count + 1, count + size + 1)).reshape(v.shape).astype(numbers)
             count += size
+            if count > 1 / numpy.finfo(numbers).eps:
+                call.unsupported(f"has {count} entries", f"give it fewer than {numbers.__name__} can count")
     pool = numpy.concatenate([numpy.zeros(1), *(v.reshape(-1) for v in fixed.values())])
-    assert call.moved is not None
-    moved = [_placed(call, list(active.values()), pool, numpy.asarray(m)) for m in call.moved(replaced)]
+    moved = [_placed(call, list(active.values()), pool, numpy.asarray(m)) for m in call.evaluated(replaced, node)]
     return moved if len(moved) > 1 else moved[0]
 
 
@@ -160,11 +176,3 @@ def _placed(call: Call, xs: list[Activation], pool: Array, number: Array) -> Val
         return gathered
     mask, offset = call.against((number > 0) * 1.0, shape), call.against(pool[-number.clip(max=0)], shape)
     return call.apply(ops.Scale(mask, offset), gathered)
-
-
-@lowers("Resize", "Upsample")
-def _resize(call: Call, x: Value, *rest: Value) -> Any:
-    """Nearest neighbours are entries moved; other interpolations one matrix along each axis after the other."""
-    if call.attribute("mode", "nearest") != "nearest":
-        call.unsupported(f"interpolates by {call.attribute('mode')!r}", "use 'nearest'")
-    return rearranged(call, 0, inputs=(x, *rest))

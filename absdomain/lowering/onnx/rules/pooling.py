@@ -44,19 +44,9 @@ def _average_pool(call: Call, x: Value) -> Activation:
         weight = torch.zeros(len(place), sizes[axis], dtype=call.dtype)
         share = inside.to(call.dtype) / padded.sum(1, keepdim=True)
         weight.scatter_add_(1, place.clamp(0, sizes[axis] - 1), share)
-        held = along(call, held, weight, axis + 2)
+        held = call.raw(ops.Along(weight, axis + 2), held)
         shape[axis + 1] = len(place)
     return call.known(held, call.shape)
-
-
-def along(call: Call, held: str, weight: torch.Tensor, axis: int) -> str:
-    """A matrix along one axis of a node, which counts the batch."""
-    rank = len(call.builder.shape(held)) + 1
-    last = [i for i in range(rank) if i != axis] + [axis]
-    back = [last.index(i) for i in range(rank)]
-    moved = held if axis == rank - 1 else call.raw(ops.Permute(tuple(last)), held)
-    mapped = call.raw(ops.Dense(weight), moved)
-    return mapped if axis == rank - 1 else call.raw(ops.Permute(tuple(back)), mapped)
 
 
 def _windows(call: Call, x: Activation) -> tuple[Shape, Shape, Shape, Shape, Shape, Shape]:

@@ -12,8 +12,10 @@ from absdomain import ops
 from absdomain.kinds import Shape
 from absdomain.lowering.onnx.rules.activations import affine
 from absdomain.lowering.onnx.rules.arithmetic import product, summed
-from absdomain.lowering.onnx.rules.windows import padding
+from absdomain.lowering.onnx.rules.windows import cut, padding
 from absdomain.lowering.onnx.table import Activation, Array, Call, Value, lowers
+
+_PRODUCTS = 2**26  # of two activations, each an entry of one that is kept
 
 
 @lowers("MatMul")
@@ -88,6 +90,8 @@ def _summed_products(call: Call, x: Value, y: Value) -> Activation:
     assert x is not None and y is not None
     (*lead, m, k), n = x.shape, y.shape[-1]
     batch = numpy.broadcast_shapes(tuple(lead), y.shape[:-2])
+    if (size := prod((*batch, m, n, k))) > _PRODUCTS:
+        call.unsupported(f"has {size} products of entries", f"multiply smaller matrices; {_PRODUCTS} are the most")
     left = _inserted(call, x, (*x.shape[:-1], 1, k))
     flipped = _transposed(call, y)
     assert flipped is not None
@@ -106,8 +110,8 @@ def _conv(call: Call, x: Value, weight: Value, bias: Value = None) -> Activation
     x, w = call.active(x), call.constant(weight, "a weight")
     axes = w.ndim - 2
     _one_sample(call, x, axes)
-    if not 1 <= axes <= 2:
-        call.unsupported(f"has {axes} spatial axes", "use one or two")
+    if not 1 <= axes <= 3:
+        call.unsupported(f"has {axes} spatial axes", "use one to three")
     stride, dilation = (tuple(call.attribute(name, (1,) * axes)) for name in ("strides", "dilations"))
     before, after = padding(call, x.shape[2:], w.shape[2:], stride, dilation)
     held = x.name
@@ -117,6 +121,35 @@ def _conv(call: Call, x: Value, weight: Value, bias: Value = None) -> Activation
     b = None if bias is None else call.tensor(call.constant(bias, "an offset"))
     op = ops.Conv(call.tensor(w), b, stride, before, dilation, call.attribute("group", 1))
     return call.known(call.raw(op, held), call.shape)
+
+
+@lowers("ConvTranspose")
+def _conv_transpose(call: Call, x: Value, weight: Value, bias: Value = None) -> Activation:
+    """The whole transposed convolution, of which the padding is cut off."""
+    x, w = call.active(x), call.constant(weight, "a weight")
+    axes = w.ndim - 2
+    _one_sample(call, x, axes)
+    if not 1 <= axes <= 3:
+        call.unsupported(f"has {axes} spatial axes", "use one to three")
+    stride, dilation = (tuple(call.attribute(name, (1,) * axes)) for name in ("strides", "dilations"))
+    more = tuple(call.attribute("output_padding", (0,) * axes))
+    whole = tuple(
+        (n - 1) * s + d * (k - 1) + 1 + m
+        for n, k, s, d, m in zip(x.shape[2:], w.shape[2:], stride, dilation, more, strict=True)
+    )
+    before, after = cut(call, whole, call.shape[2:])
+    b = None if bias is None else call.tensor(call.constant(bias, "an offset"))
+    even = before == after
+    padding = before if even else (0,) * axes
+    op = ops.ConvTranspose(call.tensor(w), b, stride, padding, more, dilation, call.attribute("group", 1))
+    full = call.raw(op, x.name)
+    if even:
+        return call.known(full, call.shape)
+    shape = call.builder.shape(full)
+    index = torch.arange(prod(shape)).view(shape)
+    for axis, (start, size) in enumerate(zip(before, call.shape[2:], strict=True), 1):
+        index = index.narrow(axis, start, size)
+    return call.known(call.raw(ops.Gather(index.contiguous()), full), call.shape)
 
 
 def _one_sample(call: Call, x: Activation, axes: int) -> None:

@@ -27,6 +27,19 @@ def padding(call: Call, sizes: Shape, kernel: Shape, stride: Shape, dilation: Sh
     return (less, more) if mode == "SAME_UPPER" else (more, less)
 
 
+def cut(call: Call, whole: Shape, out: Shape) -> tuple[Shape, Shape]:
+    """How much of each axis of a transposed convolution is cut off before and after, to leave these sizes."""
+    axes, total = len(whole), tuple(w - o for w, o in zip(whole, out, strict=True))
+    mode = call.attribute("auto_pad", "NOTSET")
+    if mode == "NOTSET" and call.attribute("output_shape") is None:
+        pads = tuple(call.attribute("pads", (0,) * (2 * axes)))
+        return pads[:axes], pads[axes:]
+    if min(total) < 0:
+        call.unsupported(f"is to make {out} of {whole}", "pad its input")
+    less, more = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
+    return (less, more) if mode == "SAME_UPPER" else (more, less)
+
+
 def places(
     sizes: Shape, out: Shape, kernel: Shape, stride: Shape, dilation: Shape, before: Shape
 ) -> list[tuple[Tensor, Tensor]]:
