@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -17,7 +16,7 @@ from absdomain.graph import Graph
 from absdomain.properties.layout import Layout, assigned, laid_out
 from absdomain.properties.matrix import Matrix, matrix
 from absdomain.properties.normal import Case, normal
-from absdomain.properties.polynomial import Variable
+from absdomain.properties.polynomial import INPUT, Variable
 from absdomain.properties.property import Property
 from absdomain.properties.rounded import above, below
 from absdomain.region import Interval
@@ -47,22 +46,19 @@ class Query:
         rows, groups = self.spec.C.shape[1], len(self.cases[0].conjunctions)
         return f"Query({len(self.cases)} boxes, {rows} rows in {groups} conjunctions, {self.graph})"
 
-    @cached_property
-    def inner(self) -> tuple[Tensor, Tensor]:
+    def inner(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
         """The least and the greatest float of each input that are in the exact boxes, (B, *input shape).
 
         A point between them is in the box as written, which the region may exceed by rounding. Where the least is above
         the greatest, the box has no such float, and no point of this dtype is a counterexample.
         """
-        low, high = self.region.lower, self.region.upper
-        lower, upper = _ends(self.layout.inputs, self.cases, low.dtype, above, below)
-        open_low, open_high = (
-            torch.tensor([case.box.strict(self.layout.inputs, side) for case in self.cases]) for side in (0, 1)
-        )
-        exact_low, exact_high = lower == low.reshape(lower.shape), upper == high.reshape(upper.shape)
-        lower = torch.where(open_low & exact_low, torch.nextafter(lower, torch.full_like(lower, inf)), lower)
-        upper = torch.where(open_high & exact_high, torch.nextafter(upper, torch.full_like(upper, -inf)), upper)
-        return lower.reshape(low.shape), upper.reshape(high.shape)
+        dtype, inputs = dtype or self.region.lower.dtype, self.layout.inputs
+        ends = (_ends(inputs, self.cases, dtype, *both) for both in ((above, below), (below, above)))
+        (lower, upper), (low, high) = ends
+        open_low, open_high = (torch.tensor([case.box.strict(inputs, side) for case in self.cases]) for side in (0, 1))
+        lower = torch.where(open_low & (lower == low), torch.nextafter(lower, torch.full_like(lower, inf)), lower)
+        upper = torch.where(open_high & (upper == high), torch.nextafter(upper, torch.full_like(upper, -inf)), upper)
+        return lower.reshape(self.region.lower.shape), upper.reshape(self.region.lower.shape)
 
     def tensors(self, x: Tensor) -> dict[str, Tensor]:
         """What the networks' inputs are at a point of the region, (*input shape) or (1, *input shape), by name."""
@@ -98,8 +94,9 @@ def queries(given: Property, graphs: Graph | Mapping[str, Graph], dtype: torch.d
         return []
     dtype = dtype or dtype_of(found.values())
     distinct = {id(case.conjunctions): case.conjunctions for case in form.cases}
-    read = {v for some in distinct.values() for rows in some for row in rows for v in row.term.variables}
-    layout = laid_out(given, form, found, read)
+    of_rows = {v for some in distinct.values() for rows in some for row in rows for v in row.term.variables}
+    stated = {v for assertion in given.assertions for v in assertion.variables() if v.kind != INPUT}
+    layout = laid_out(given, form, found, of_rows | stated)  # `values` has all of which it speaks, in empty cases, too
     made = matrix(layout, distinct, dtype)
     return [_query(given, layout, made, cases, dtype) for cases in _batches(form.cases, made.width + len(form.inputs))]
 

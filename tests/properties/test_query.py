@@ -203,6 +203,14 @@ def test_an_empty_unsafe_set_asks_nothing() -> None:
     assert queries(unsafe(x.between(1, 0) & (y[0] <= 0), graph), graph) == []
 
 
+def test_values_are_there_of_what_empty_cases_speak() -> None:
+    graph = network()
+    x, y, h = variables(graph, hidden=["relu"])
+    formula = x.between(0, 1) & ((x[0] >= 3) & (h[0] <= 0) | (y[0] <= 100))
+    (query,) = queries(unsafe(formula, graph, hidden=["relu"]), graph)
+    assert query.unsafe(torch.tensor([0.5, 0.5]))
+
+
 def test_unsafe_is_as_written() -> None:
     graph = network()
     x, y = variables(graph)
@@ -226,7 +234,7 @@ def test_inner_ends_are_in_the_box_as_written(dtype: torch.dtype) -> None:
     box = (x[0] > 0.5) & (x[0] < 0.75) & (x[1] >= 0.1) & (x[1] <= 0.3)
     narrow = (x[0] >= 1) & (x[0] <= 1) & (x[1] >= 0.1) & (x[1] <= 0.1)
     (query,) = queries(unsafe((box | narrow) & (y[0] - y[0] <= 0), graph), graph)
-    low, high = query.inner
+    low, high = query.inner()
     for b, case in enumerate(query.cases):
         for v, least, most, outer in zip(VARIABLES, low[b], high[b], query.region.lower[b], strict=False):
             ends = case.box.of(v)
