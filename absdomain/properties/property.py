@@ -11,10 +11,12 @@ from typing import Any, Protocol
 import torch
 
 from absdomain.errors import PropertyError
+from absdomain.properties.box import bound
 from absdomain.properties.decimals import exact
 from absdomain.properties.declared import Declared, Network
-from absdomain.properties.formula import And, Formula, printed
-from absdomain.properties.polynomial import INPUT, OUTPUT, Variable
+from absdomain.properties.formula import And, Comparison, Formula, printed
+from absdomain.properties.polynomial import INPUT, OUTPUT, Polynomial, Variable
+from absdomain.properties.rounded import nearest
 
 
 class Origin(Protocol):
@@ -64,6 +66,24 @@ class Property:
             return numbers[v.name][v.flat]
 
         return all(assertion.holds(value) for assertion in self.assertions)
+
+    def in_floats(self, dtype: torch.dtype) -> Property:
+        """The property as a program reads it whose numbers are of this dtype: ends of one input are rounded to nearest.
+
+        An input that is held at a decimal, as 0.1, has no float at all in the exact set. Rows of several terms, and
+        those of outputs, stay as they are. Errors: ValueError for an end beyond the dtype's range.
+        """
+
+        def rounded(one: Comparison) -> Comparison:
+            found = bound(one.term, strict=False)
+            if found is None or found[0].kind != INPUT:
+                return one
+            v = found[0]
+            a = one.term.terms[v,]
+            end = nearest(-one.term.offset / a, dtype)
+            return Comparison((Polynomial.of(v) - Polynomial.constant(end)).scaled(a), one.relation)
+
+        return replace(self, assertions=tuple(assertion.mapped(rounded) for assertion in self.assertions))
 
     def text(self, version: str = "2.0") -> str:
         """The property as a VNN-LIB file of this version. Errors: ValueError for what 1.0 cannot say."""

@@ -82,23 +82,34 @@ class Query:
         return self.given.holds(told)
 
 
-def queries(given: Property, graphs: Graph | Mapping[str, Graph], dtype: torch.dtype | None = None) -> list[Query]:
+def queries(
+    given: Property,
+    graphs: Graph | Mapping[str, Graph],
+    dtype: torch.dtype | None = None,
+    *,
+    boxes: torch.dtype | None = None,
+) -> list[Query]:
     """The queries that decide the property: all `unsat` is `unsat`, one `sat` is `sat`; none: the unsafe set is empty.
 
     `graphs` is the network's graph, or { name: graph } for several. `dtype` is by default that of the graph's weights.
-    Cases whose conjunctions have the same lengths are one query, with a batch of boxes. Errors: PropertyError.
+    Boxes are rounded outward to `boxes`, by default the same: with torch.float32 a search in float64 covers also how
+    programs in float32 read the ends (`Property.in_floats`). Cases whose conjunctions have the same lengths are one
+    query, with a batch of boxes. Errors: PropertyError.
     """
     form = normal(given)
     found = assigned(given, graphs)
     if not form.cases:
         return []
     dtype = dtype or dtype_of(found.values())
+    if boxes is not None and torch.promote_types(boxes, dtype) != dtype:
+        raise ValueError(f"queries: {dtype} does not hold the numbers of {boxes}; boxes are of a type that it holds")
     distinct = {id(case.conjunctions): case.conjunctions for case in form.cases}
     of_rows = {v for some in distinct.values() for rows in some for row in rows for v in row.term.variables}
     stated = {v for assertion in given.assertions for v in assertion.variables() if v.kind != INPUT}
     layout = laid_out(given, form, found, of_rows | stated)  # `values` has all of which it speaks, in empty cases, too
     made = matrix(layout, distinct, dtype)
-    return [_query(given, layout, made, cases, dtype) for cases in _batches(form.cases, made.width + len(form.inputs))]
+    width = made.width + len(form.inputs)
+    return [_query(given, layout, made, cases, dtype, boxes or dtype) for cases in _batches(form.cases, width)]
 
 
 def _batches(cases: Sequence[Case], width: int) -> Iterator[list[Case]]:
@@ -111,16 +122,18 @@ def _batches(cases: Sequence[Case], width: int) -> Iterator[list[Case]]:
         yield from (some[start : start + count] for start in range(0, len(some), count))
 
 
-def _query(given: Property, layout: Layout, made: Matrix, cases: list[Case], dtype: torch.dtype) -> Query:
+def _query(
+    given: Property, layout: Layout, made: Matrix, cases: list[Case], dtype: torch.dtype, boxes: torch.dtype
+) -> Query:
     rows = [made.specs[id(case.conjunctions)] for case in cases]
     one = all(C is rows[0][0] for C, _ in rows)
     C, d = rows[0] if one else (torch.stack([C for C, _ in rows]), torch.stack([d for _, d in rows]))
     C, d = (C.unsqueeze(0), d.unsqueeze(0)) if one else (C, d)
     groups = torch.tensor([i for i, some in enumerate(cases[0].conjunctions) for _ in range(max(1, len(some)))])
     shape = (len(cases), *layout.graph.input.shape)
-    lower, upper = _ends(layout.inputs, cases, dtype, below, above)
+    lower, upper = _ends(layout.inputs, cases, boxes, below, above)
     _check_finite(given, layout.inputs, cases, lower, upper)
-    region = Interval(lower.reshape(shape), upper.reshape(shape))
+    region = Interval(lower.to(dtype).reshape(shape), upper.to(dtype).reshape(shape))
     return Query(made.graph, region, Spec(C, d, groups), tuple(cases), given, layout)
 
 
@@ -146,6 +159,6 @@ def _check_finite(
 
 
 def dtype_of(graphs: Iterable[Graph]) -> torch.dtype:
-    """Of the first weight; torch's default where there is none."""
-    tensors = (t for graph in graphs for t in leaves(graph) if t.is_floating_point())
+    """Of the first weight; torch's default where there is none. A number alone takes the dtype of what it meets."""
+    tensors = (t for graph in graphs for t in leaves(graph) if t.is_floating_point() and t.dim())
     return next((t.dtype for t in tensors), torch.get_default_dtype())

@@ -37,6 +37,14 @@ def _down(floats: Tensor) -> Tensor:
     return torch.nextafter(floats, torch.full_like(floats, -inf))
 
 
+def nearest(value: Fraction, dtype: torch.dtype) -> Fraction:
+    """What a program reads whose numbers are of the dtype: the double next to the value, rounded to the dtype."""
+    read = torch.tensor(float(value), dtype=torch.float64).to(dtype)
+    if not bool(read.isfinite()):
+        raise ValueError(f"{float(value):g} is beyond the range of {dtype}")
+    return Fraction(read.item())
+
+
 def split(row: Sequence[Fraction], dtype: torch.dtype) -> tuple[Fraction, list[list[float]]]:
     """A positive factor near 1, and lists of floats of the dtype whose sums are exactly that factor times the row.
 

@@ -247,6 +247,29 @@ def test_inner_ends_are_in_the_box_as_written(dtype: torch.dtype) -> None:
             assert outer <= least
 
 
+def test_ends_as_programs_in_float32_read_them() -> None:
+    graph = network(torch.float64)
+    x, y = variables(graph)
+    held = unsafe((x[0] == 0.1) & (x[1] >= 0.3) & (x[1] < 0.3) & (y[0] <= 100), graph)
+    assert queries(held, graph) == []
+    held = unsafe((x[0] == 0.1) & (x[1] >= 0.3) & (x[1] <= 0.30000001) & (y[0] <= 100), graph)
+    read = held.in_floats(torch.float32)
+    point = torch.tensor([0.1, 0.3], dtype=torch.float32)
+    assert not held.holds({"X": point, "Y": [0.0] * 3})
+    assert read.holds({"X": point, "Y": [0.0] * 3})
+    (exactly_there,), (wider,) = queries(held, graph), queries(held, graph, boxes=torch.float32)
+    for query, covers in ((exactly_there, False), (wider, True)):
+        box = query.region.box()
+        assert bool(((box.lower <= point) & (point <= box.upper)).all()) == covers
+    low, high = exactly_there.inner(torch.float32)
+    assert not bool((low <= high).all())
+    (query,) = queries(read, graph)
+    low, high = query.inner(torch.float32)
+    assert torch.equal(low[0], point) and torch.equal(high[0], point)
+    with pytest.raises(ValueError, match="does not hold"):
+        queries(held, graph, torch.float32, boxes=torch.float64)
+
+
 def test_several_networks_are_one_graph() -> None:
     f, g = network(seed=1), network(seed=2)
     (xf, yf), (xg, yg) = variables(f, network="f"), variables(g, network="g")
