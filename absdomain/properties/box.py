@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
@@ -18,6 +18,10 @@ class End(NamedTuple):
     value: Fraction
     strict: bool = False
 
+    def below(self, other: End) -> bool:
+        """Whether, as an upper end, it leaves less."""
+        return self.value < other.value or (self.value == other.value and self.strict and not other.strict)
+
 
 class Range(NamedTuple):
     """An interval; an end that is None is infinite."""
@@ -27,9 +31,12 @@ class Range(NamedTuple):
 
     def meet(self, other: Range) -> Range:
         """The intersection; of two ends at one number the strict one counts."""
-        lowers = [end for end in (self.lower, other.lower) if end is not None]
-        uppers = [end for end in (self.upper, other.upper) if end is not None]
-        return Range(max(lowers, default=None), min(uppers, key=lambda end: (end.value, not end.strict), default=None))
+        lower, upper = self.lower, self.upper
+        if other.lower is not None and (lower is None or other.lower > lower):
+            lower = other.lower
+        if other.upper is not None and (upper is None or other.upper.below(upper)):
+            upper = other.upper
+        return Range(lower, upper)
 
     @property
     def empty(self) -> bool:
@@ -46,28 +53,38 @@ class Range(NamedTuple):
 
 
 EVERYTHING = Range()
+_ZERO = Fraction(0)
 Ranges = Mapping[Variable, Range]
 
 
 def bound(term: Polynomial, strict: bool) -> tuple[Variable, Range] | None:
     """The range to which term <= 0 (strict: < 0) confines its one variable; None where it is not a x + c."""
-    terms = term.terms
-    if len(terms) > 2 or (len(terms) == 2 and ONE not in terms):
+    found: tuple[Variable, ...] = ONE
+    offset = _ZERO
+    for m, a in term.terms.items():
+        if not m:
+            offset = a
+        elif found or len(m) > 1:
+            return None
+        else:
+            found, factor = m, a
+    if not found:
         return None
-    monomial = next((m for m in terms if m), ONE)
-    if len(monomial) != 1:
-        return None
-    a = terms[monomial]
-    end = End(-term.offset if a == 1 else term.offset if a == -1 else -term.offset / a, strict)
-    return monomial[0], Range(upper=end) if a > 0 else Range(lower=end)
+    positive = factor.numerator > 0
+    end = End((-offset if positive else offset) if abs(factor) == 1 else -offset / factor, strict)
+    return found[0], Range(None, end) if positive else Range(end)
 
 
 @dataclass(frozen=True)
 class Box:
     """A range for every input: `common` to all boxes of a property, `own` where this box is smaller."""
 
-    common: Ranges = field(hash=False)
+    common: Ranges
     own: tuple[tuple[Variable, Range], ...] = ()
+
+    def __hash__(self) -> int:
+        """Of numerators alone, since the hash of a fraction takes a modular inverse."""
+        return hash(tuple(end.value.numerator for _, found in self.own for end in found if end is not None))
 
     @cached_property
     def _own(self) -> dict[Variable, Range]:

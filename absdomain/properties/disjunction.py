@@ -59,6 +59,11 @@ def halves(comparison: Comparison) -> list[tuple[Polynomial, bool]]:
 def parts(formula: Formula) -> list[Part]:
     """The conjunctions whose disjunction the formula is. Errors: Explosion for over 100,000."""
     match formula:
+        case Comparison(_, relation):
+            first, *second = (_literal(term, strict) for term, strict in halves(formula))
+            if not second:
+                return first
+            return first + second[0] if relation is Relation.UNEQUAL else _product(first, second[0])
         case And(inside):
             found = Conjoined()
             for part in inside:
@@ -66,11 +71,6 @@ def parts(formula: Formula) -> list[Part]:
             return found.parts()
         case Or(inside):
             return [one for part in inside for one in parts(part)]
-        case Comparison(_, relation):
-            first, *second = (_literal(term, strict) for term, strict in halves(formula))
-            if not second:
-                return first
-            return first + second[0] if relation is Relation.UNEQUAL else _product(first, second[0])
     raise TypeError(f"{type(formula).__name__} is no formula of And, Or and Comparison")
 
 
@@ -107,10 +107,12 @@ def _product(left: list[Part], right: list[Part]) -> list[Part]:
 
 def _literal(term: Polynomial, strict: bool) -> list[Part]:
     """term <= 0, or < 0; of a number, which is true or makes nothing."""
+    found = bound(term, strict)
+    if found is not None and found[0].kind == INPUT:
+        return [Part((found,))]
     if term.degree == 0:
         return [Part()] if term.offset < 0 or (term.offset == 0 and not strict) else []
-    found = bound(term, strict)
-    return [Part((found,))] if found is not None and found[0].kind == INPUT else [Part(rows=(Row(term, strict),))]
+    return [Part(rows=(Row(term, strict),))]
 
 
 def sifted(found: Iterable[Part], test: Callable[[Part], bool]) -> tuple[list[Part], list[Part]]:

@@ -12,6 +12,7 @@ from absdomain.properties.formula import Comparison, Formula, Relation
 from absdomain.properties.polynomial import INPUT, Variable
 from absdomain.properties.property import Property, conjuncts
 from absdomain.properties.sharing import shared
+from absdomain.runtime.collection import uncollected
 
 _TOLD = 20  # reasons that are kept in full
 
@@ -40,6 +41,7 @@ class Normal:
     dropped: tuple[str, ...] = field(default=(), compare=False)
 
 
+@uncollected()
 def normal(given: Property) -> Normal:
     """The normal form. Errors: PropertyError for an input without a bound and for over 100,000 conjunctions."""
     one = shared(given)

@@ -20,6 +20,7 @@ from absdomain.properties.polynomial import INPUT, Variable
 from absdomain.properties.property import Property
 from absdomain.properties.rounded import above, below
 from absdomain.region import Interval
+from absdomain.runtime.collection import uncollected
 from absdomain.spec import Spec
 from absdomain.values import leaves
 
@@ -82,6 +83,7 @@ class Query:
         return self.given.holds(told)
 
 
+@uncollected()
 def queries(
     given: Property,
     graphs: Graph | Mapping[str, Graph],

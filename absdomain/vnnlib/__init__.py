@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from absdomain.errors import PropertyError
 from absdomain.graph import Graph
 from absdomain.properties import Property
 from absdomain.properties.layout import assigned
+from absdomain.runtime.collection import uncollected
 from absdomain.vnnlib import version1, version2
 from absdomain.vnnlib.source import Source
 
@@ -37,17 +37,8 @@ def _fitted(given: Property, graph: Graph | Mapping[str, Graph] | None) -> Prope
 
 
 def _parsed(source: Source) -> Property:
-    collecting = gc.isenabled()
-    gc.disable()  # what is read has no cycles, and the collector would walk through all of it again and again
-    try:
-        return _read(source)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _read(source: Source) -> Property:
-    if not source.tokens:
-        raise PropertyError("the file is empty, or has comments alone", source.path)
-    newer = source.tokens[1:2] == ["vnnlib-version"]
-    return version2.read(source) if newer else version1.read(source)
+    with uncollected():
+        if not source.tokens:
+            raise PropertyError("the file is empty, or has comments alone", source.path)
+        newer = source.tokens[1:2] == ["vnnlib-version"]
+        return version2.read(source) if newer else version1.read(source)
