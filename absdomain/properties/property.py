@@ -33,7 +33,8 @@ class Origin(Protocol):
 class Property:
     """The unsafe set { values of the networks : all assertions hold }; `sat`: a point is in it, `unsat`: it is empty.
 
-    Prints as VNN-LIB 2.0; `text("1.0")` is the older form. Law: what is printed is read back equal.
+    Prints as VNN-LIB 2.0; `text("1.0")` is the older form. Law: what is printed is read back equal, in 1.0 with inputs
+    and outputs as one vector each.
     """
 
     networks: tuple[Network, ...]

@@ -68,6 +68,11 @@ class Query:
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
         """Inputs, and the values of the tensors of which the property speaks as this graph computes them, by name."""
+        if x.dtype != self.region.lower.dtype:
+            raise ValueError(
+                f"the point is of {x.dtype} and the graph of {self.region.lower.dtype}: round the point to it, or give "
+                "the values that another program computed there"
+            )
         with torch.no_grad():
             z = self.layout.graph(x.reshape(1, *self.graph.input.shape)).flatten()
         own = {name: z[at : at + self.given.tensors[name].size] for name, at in self.layout.starts.items()}

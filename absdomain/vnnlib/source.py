@@ -25,8 +25,12 @@ class Source:
 
     @staticmethod
     def of(path: str | Path) -> Source:
-        """The text of a file, gzipped or not. Errors: PropertyError where it is no text; OSError without a file."""
-        return Source(str(path), _decoded(str(path), _unpacked(str(path), Path(path).read_bytes())))
+        """The text of a file, gzipped or not. Errors: PropertyError where it is broken; OSError without a file.
+
+        Bytes that are no UTF-8 may stand in comments; elsewhere what they become is no word that is known.
+        """
+        data = _unpacked(str(path), Path(path).read_bytes())
+        return Source(str(path), data.decode("utf-8-sig", errors="replace"))
 
     @cached_property
     def tokens(self) -> list[str]:
@@ -69,12 +73,3 @@ def _unpacked(path: str, data: bytes) -> bytes:
     except zlib.error as error:
         raise PropertyError(f"the file begins as a gzipped one, but is none ({error}); fetch it again", path) from None
     raise PropertyError(f"the file has more than {_MEMBERS} gzipped members; unpack it", path)
-
-
-def _decoded(path: str, data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        raise PropertyError(f"byte 0x{data[error.start]:02x} is no UTF-8 text", path, line, column) from None

@@ -215,6 +215,8 @@ def test_unsafe_is_as_written() -> None:
     graph = network()
     x, y = variables(graph)
     (query,) = queries(unsafe(x.between(0, 0.1) & (y[0] > 1), graph), graph)
+    with pytest.raises(ValueError, match="round the point"):
+        query.unsafe(torch.zeros(2, dtype=torch.float64))
     for given_x, given_y, wanted in [
         (0.0, 1.0, False),
         (0.0, 1.0000001, True),

@@ -76,6 +76,8 @@ def test_smt_lib_around_it() -> None:
 def test_files_may_be_gzipped(tmp_path: Path) -> None:
     plain, packed = tmp_path / "p.vnnlib", tmp_path / "q.vnnlib"
     plain.write_text(ONE)
+    plain.write_bytes(b"\xef\xbb\xbf; \xff is no UTF-8\r\n" + ONE.encode())
+    assert read_property(plain) == parse_property(ONE)
     packed.write_bytes(gzip.compress(ONE.encode()))  # whatever its name is
     assert read_property(plain) == read_property(packed) == parse_property(ONE)
     packed.write_bytes(gzip.compress(ONE[:50].encode()) + gzip.compress(ONE[50:].encode()) + bytes(7))
@@ -88,7 +90,7 @@ def test_files_may_be_gzipped(tmp_path: Path) -> None:
         (gzip.compress(ONE.encode())[:-20], "ends in the middle"),
         (b"\x1f\x8b" + b"nonsense" * 9, "begins as a gzipped one"),
         (gzip.compress(ONE.encode()) + b"more", "begins as a gzipped one"),
-        (b"(assert \xff", "no UTF-8"),
+        (b"(assert \xff", "no number"),
         (b"", "empty"),
         (b"; nothing\n", "empty"),
     ],
