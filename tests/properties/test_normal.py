@@ -88,12 +88,17 @@ def test_rows_over_inputs_are_rows() -> None:
         ("(>= (+ X_0 X_1) 5)", "no input of the box has"),
         ("(> (+ X_0 X_1) 4)", "no input of the box has"),
         ("(<= 1 0)", "compares numbers alone"),
+        ("(< 1 1)", "compares numbers alone"),
     ],
 )
 def test_what_is_empty_is_dropped_with_the_reason(asserted: str, reason: str) -> None:
     found = of(asserted, "(<= Y_0 0)")
     assert found.cases == ()
     assert any(reason in one for one in found.dropped), found.dropped
+
+
+def test_what_is_true_changes_nothing() -> None:
+    assert of("(and (<= 1 1) (< 0 1) (= 1 1))", "(<= Y_0 0)") == of("(<= Y_0 0)")
 
 
 def test_one_empty_alternative_leaves_the_others() -> None:

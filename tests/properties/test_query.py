@@ -76,6 +76,27 @@ def test_a_spec_covers_every_unsafe_point(dtype: torch.dtype, formula: Formula, 
         assert covered, x
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(formula=formulas(degree=2), point=points, other=points)
+def test_rows_are_multiples_of_terms(dtype: torch.dtype, formula: Formula, point, other) -> None:  # type: ignore[no-untyped-def]
+    """C z + d <= factor * term <= C z + d + the rounding of d, exactly, where the factor is from 1 to 2."""
+    for query in queries(Property((NETWORK,), boxed(formula)), identity(), dtype):
+        if query.layout.positions["X"] != (0, 1):  # the two inputs are one
+            continue
+        here, there = (value_exactly(query, _entries(query, z)) for z in (point, other))
+        for case, ours, theirs in zip(query.cases, here, there, strict=True):
+            rows = [row for conjunction in case.conjunctions for row in conjunction or (None,)]
+            for row, value, second in zip(rows, ours, theirs, strict=True):
+                if row is None:
+                    continue
+                term, apart = (row.term.value(z.__getitem__) for z in (point, other))
+                if term != apart:
+                    factor = (value - second) / (term - apart)
+                    assert 1 <= factor < 2
+                    rounding = factor * term - value
+                    assert 0 <= rounding <= 2 * abs(row.term.offset) * Fraction(torch.finfo(dtype).eps)
+
+
 def _entries(query: Query, point) -> list[Fraction]:  # type: ignore[no-untyped-def]
     """What the query's graph would compute if the network's value were the point's, exactly."""
     layout = query.layout
