@@ -17,7 +17,7 @@ from absdomain.graph import Graph, Node, freeze
 from absdomain.guarantee import Guarantee
 from absdomain.linear import Bounds, Ends, Rows, bounds
 from absdomain.reference import MatchedSpace, ReferenceSpace
-from absdomain.region import L1, L2, Interval, Linf, Region
+from absdomain.region import L1, L2, CartesianProduct, Interval, Linf, Region
 from absdomain.relations import slopes
 from absdomain.spec import Spec, halfspaces, margins, targeted
 
@@ -42,6 +42,7 @@ __all__ = [
     "L1",
     "L2",
     "Bounds",
+    "CartesianProduct",
     "Domain",
     "Ends",
     "Graph",

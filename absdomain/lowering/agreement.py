@@ -6,14 +6,14 @@ each operation's own arguments are given to the nodes that stand for it (`standi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
 
-from absdomain.errors import UnsupportedOp
 from absdomain.graph import Graph, Step
 from absdomain.kinds.live import Live
 from absdomain.lowering.standing import Stand, difference, rough
@@ -40,38 +40,36 @@ class Lowered:
     graph: Graph
     nodes: Sequence[fx.Node]
     constants: Mapping[fx.Node, Live]  # what depends on no input
+    inputs: Mapping[fx.Node, int | None]  # their places in the graph, where it reads them
     parts: Sequence[Part]
 
-    def check(self, module: nn.Module, batch: Tensor) -> None:
+    def check(self, module: Callable[[Sequence[Tensor]], Any], batch: Sequence[Tensor]) -> None:
         """Refuses a module that is no function of its input, and a graph one of whose nodes is another operation.
 
         On the example, on points around it, on one sample, and with zeros for arguments, where an offset shows.
         """
         with torch.no_grad():
-            for x in _points(batch):
+            for x in zip(*map(_points, batch), strict=True):
                 values = self._run(x)
-                _is_the_module(values[self.nodes[-1]], module(x), x)
+                _is_the_module(values[self.nodes[-1]], module(x), x[0])
                 self._is_the_graph(values)
             self._is_the_graph(values, zeros=True)
 
-    def _run(self, x: Tensor) -> dict[fx.Node, Any]:
-        """The value of every node of the program at x."""
-        values: dict[fx.Node, Any] = {}
+    def _run(self, xs: Sequence[Tensor]) -> dict[fx.Node, Any]:
+        """The value of every node of the program at xs, one for each input."""
+        values: dict[fx.Node, Any] = dict(zip(self.inputs, xs, strict=True))
         for node in self.nodes:
             if node in self.constants:
                 values[node] = self.constants[node].read()
-            elif node.op == "placeholder":
-                values[node] = x
             elif node.op == "output":
-                values[node] = values[node.all_input_nodes[0]]
-            elif node.users:
+                values[node] = fx.node.map_arg(node.args[0], lambda n: values[n])
+            elif node.users and node not in values:
                 values[node] = _called(node, values)
         return values
 
     def _is_the_graph(self, values: Mapping[fx.Node, Any], *, zeros: bool = False) -> None:
         """Every part against its call, on the arguments that the call has, or on zeros."""
-        inputs = [node for node in self.nodes if node.op == "placeholder" and node not in self.constants]
-        known: dict[int, Tensor] = {0: values[inputs[0]]}
+        known: dict[int, Tensor] = {place: values[node] for node, place in self.inputs.items() if place is not None}
         for part in self.parts:
             found = values[part.node]
             for number, place in part.outputs:
@@ -109,14 +107,14 @@ def _points(batch: Tensor) -> Iterator[Tensor]:
     yield wide[:1]
 
 
-def _is_the_module(found: Tensor, value: Any, x: Tensor) -> None:
+def _is_the_module(found: Sequence[Tensor], value: Any, x: Tensor) -> None:
     """The module again gives what its program gives."""
-    if not isinstance(value, Tensor):
-        raise UnsupportedOp(f"the module returns a {type(value).__name__}; return one tensor")
-    gap = difference(found, value)
-    if gap is None or not bool((gap <= rough(value)).all()):
-        apart = "their shapes differ" if gap is None else f"{gap.max().item():.3g}"
-        raise ValueError(
-            f"the exported program differs from the module by {apart} on a batch of shape {tuple(x.shape)}; the module "
-            "may be random in evaluation mode, change from call to call, or depend on the batch"
-        )
+    values = pytree.tree_leaves(value)
+    for ours, again in zip(found, values, strict=True):
+        gap = difference(ours, again)
+        if gap is None or not bool((gap <= rough(again)).all()):
+            apart = "their shapes differ" if gap is None else f"{gap.max().item():.3g}"
+            raise ValueError(
+                f"the exported program differs from the module by {apart} on a batch of shape {tuple(x.shape)}; the "
+                "module may be random in evaluation mode, change from call to call, or depend on the batch"
+            )

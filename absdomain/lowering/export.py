@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,10 +45,15 @@ class Exported:
         return list(self.program.graph.nodes)
 
     @cached_property
+    def inputs(self) -> Sequence[fx.Node]:
+        """The placeholders of the module's arguments, in their order."""
+        named = {node.name: node for node in self.nodes}
+        return [named[name] for name in self.program.graph_signature.user_inputs if isinstance(name, str)]
+
+    @cached_property
     def _input(self) -> Any:
-        """The input's shape and dtype, as the program has them."""
-        (name,) = self.program.graph_signature.user_inputs
-        return next(node for node in self.nodes if node.name == name).meta["val"]
+        """The first input's shape and dtype, as the program has them."""
+        return self.inputs[0].meta["val"]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -75,7 +80,7 @@ class Exported:
             condition = "for one number of samples"
         else:
             symbol, environment = self.batch.node.expr, self.batch.node.shape_env
-            asked = [guard for guard in environment.guards if not _of_strides(guard, symbol)]
+            asked = [g for g in environment.guards if not (_of_strides(g, symbol) or _of_inputs(g))]
             limits = environment.var_to_range[symbol]
             if not asked and limits.lower <= 2 and limits.upper == int_oo:
                 return
@@ -87,16 +92,19 @@ class Exported:
         )
 
 
-def export(module: nn.Module, batch: Tensor) -> Exported:
-    """The module's graph on a batch (B, *shape), as `plain` gives one; UnsupportedOp where torch.export has none."""
+def export(module: nn.Module, args: Sequence[Tensor], named: Mapping[str, Tensor]) -> Exported:
+    """The module's graph on batches (B, *shape), as `plain` gives them; UnsupportedOp where torch.export has none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
         sizes: Any = torch.export.ShapesCollection()  # whatever the signature of `forward`, *args included
-        sizes[batch] = {0: torch.export.Dim.AUTO}
+        several = len(args) + len(named) > 1
+        size = torch.export.Dim("batch") if several else torch.export.Dim.AUTO  # of all inputs the same
+        for batch in (*args, *named.values()):
+            sizes[batch] = {0: size}
         # Without it torch.export takes B >= 2 for granted, and answers comparisons with 0 and 1 without a note of them.
         with config.patch(backed_size_oblivious=True):
             try:
-                program = torch.export.export(module, (batch,), dynamic_shapes=sizes)
+                program = torch.export.export(module, tuple(args), dict(named), dynamic_shapes=sizes)
             except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
                 first = str(error).strip().partition("\n")[0]
                 raise UnsupportedOp(f"torch.export cannot export {type(module).__name__}: {first}") from error
@@ -114,6 +122,13 @@ def _of_strides(guard: Any, symbol: Any) -> bool:
     small = {symbol >= 2, symbol > 1, symbol >= 1, symbol > 0, *(Ne(symbol, n) for n in (0, 1))}
     place = getattr(getattr(guard, "sloc", None), "framework_loc", None)
     return guard.expr in small and Path(getattr(place, "filename", "")) == _METAS
+
+
+def _of_inputs(guard: Any) -> bool:
+    """Whether torch has compared the sizes of two inputs' batches, which are one."""
+    from sympy import Eq
+
+    return isinstance(guard.expr, Eq) and all(side.is_Symbol for side in guard.expr.args)
 
 
 def _expression(size: Any) -> Any:

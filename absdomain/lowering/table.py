@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -56,11 +56,12 @@ def lowers(*targets: str, sized: bool = False) -> Callable[[Rule], Rule]:
 class Builder:
     """The digraph that is being made from a module's exported program."""
 
-    def __init__(self, module: nn.Module, exported: Exported, shape: Shape) -> None:
+    def __init__(self, module: nn.Module, exported: Exported, shapes: Mapping[str, Shape]) -> None:
         self.module = module
         self.exported = exported
         self.digraph: networkx.DiGraph[str] = networkx.DiGraph()
-        self.digraph.add_node("input", shape=shape)
+        for name, shape in shapes.items():
+            self.digraph.add_node(name, shape=shape)
         self.counts: dict[str, int] = {}
         self.leaves: dict[str, bool] = {}
 

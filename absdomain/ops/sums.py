@@ -40,6 +40,9 @@ class Mean(Affine):
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return xs[0].mean(self.axes, self.keepdim)
 
+    def shape(self, *shapes: Shape) -> Shape:
+        return _reduced(shapes[0], self.axes, self.keepdim)
+
 
 @dataclass(frozen=True, eq=False)
 class Sum(Affine):
@@ -50,6 +53,19 @@ class Sum(Affine):
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return xs[0].sum(self.axes, self.keepdim)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        return _reduced(shapes[0], self.axes, self.keepdim)
+
+
+def _reduced(shape: Shape, axes: tuple[int, ...], keepdim: bool) -> Shape:
+    """Less the axes, or with one entry along them; by hand, since to ask torch for it imports its compiler."""
+    places = {axis if axis < 0 else axis - 1 for axis in axes}
+    if 0 in axes or not all(-len(shape) <= place < len(shape) for place in places):
+        raise ValueError(f"axes {axes} of a batch of shape (B, {', '.join(map(str, shape))}) are to be summed; the "
+                         "batch is axis 0 and stays")  # fmt: skip
+    gone = {place % len(shape) for place in places}
+    return tuple(1 if i in gone else n for i, n in enumerate(shape) if keepdim or i not in gone)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +84,16 @@ class AvgPool(Affine):
         return F.avg_pool2d(
             xs[0], self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor
         )
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """By hand, as `_reduced`; a last window that would start in the padding is none."""
+        found = []
+        for n, k, s, p in zip(shapes[0][-2:], self.kernel, self.stride, self.padding, strict=True):
+            count = (n + 2 * p - k + (s - 1 if self.ceil_mode else 0)) // s + 1
+            found.append(count - (self.ceil_mode and (count - 1) * s >= n + p))
+        if len(shapes[0]) < 2 or min(found) < 1:
+            raise ValueError(f"AvgPool: windows {self.kernel} are larger than the plane of shape {shapes[0]}")
+        return (*shapes[0][:-2], *found)
 
     def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
         uniform = not self.ceil_mode and (self.count_include_pad or not any(self.padding) or self.divisor is not None)

@@ -64,7 +64,7 @@ class Ball(Region):
         """A d with |d|_p <= 1 at which <c, d> is greatest, |c|_q, over the last axis; 0 for c = 0."""
 
     def constraints(self) -> Constraints:
-        return Constraints(ellipsoid=Ellipsoid(self.centre, self.reach, self.order))
+        return Constraints(ellipsoids=(Ellipsoid(self.centre, self.reach, self.order),))
 
     def image(self, op: Affine) -> Region | Bounds:
         if op.diagonal:

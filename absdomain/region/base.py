@@ -106,6 +106,8 @@ class Region(ABC):
         held, samples = getattr(self, field.name), len(self.centre)
         if isinstance(held, Region):
             return held.select(index)
+        if isinstance(held, tuple) and held and all(isinstance(part, Region) for part in held):
+            return tuple(part.select(index) for part in held)
         axes = 1 if EACH.items() <= field.metadata.items() else self.centre.dim()
         return mapped(held, lambda t: t[index] if t.dim() == axes and len(t) == samples else t)
 

@@ -15,10 +15,11 @@ def constrained(x: Any, region: Constraints, sample: int) -> list[Any]:
     found = []
     if region.box is not None:
         found += [x >= flat(region.box.lower, sample), x <= flat(region.box.upper, sample)]
-    if region.ellipsoid is not None:
-        d, radius = cp.Variable(x.size), flat(region.ellipsoid.radius, sample)
-        found += [x == flat(region.ellipsoid.centre, sample) + cp.multiply(radius, d)]
-        found += [cp.norm(d, region.ellipsoid.order) <= 1]
+    for ball in region.ellipsoids:
+        part = x if ball.places is None else x[ball.places.cpu().numpy()]
+        d, radius = cp.Variable(part.size), flat(ball.radius, sample)
+        found += [part == flat(ball.centre, sample) + cp.multiply(radius, d)]
+        found += [cp.norm(d, ball.order) <= 1]
     if region.A is not None and region.b is not None:
         b = flat(region.b, sample)
         found += [flat(region.A, sample).reshape(len(b), -1) @ x <= b]

@@ -97,9 +97,7 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
     "noise": (lambda s, x: x + 1e-5 * torch.randn(4), (4,), "randn.*is random.*buffer"),
     "noise like x": (lambda s, x: x + 1e-5 * torch.rand_like(x), (4,), "rand_like"),
     # what is returned, and what else is done
-    "a pair": (lambda s, x: (x.relu(), x), (4,), "returns 2"),
-    "a tuple of one": (lambda s, x: (x.relu(),), (4,), "returns a tuple"),
-    "a dictionary": (lambda s, x: {"logits": x.relu()}, (4,), "returns a dict"),
+    "a pair with a constant": (Written(lambda s, x: (x.relu(), s.c), c=parameter(4)), (4,), "number 1 is no tensor"),
     "nothing": (lambda s, x: None, (4,), "depends on the input"),
     "a constant": (Written(lambda s, x: s.c, c=parameter(4)), (4,), "depends on the input"),
     "the input": (nn.Identity(), (4,), "unchanged"),

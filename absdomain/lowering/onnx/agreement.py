@@ -80,7 +80,8 @@ def _stand(lowered: Lowered, part: Part) -> Stand:
     own = [steps[place] for place in part.places if place in steps]
     inner = {step.place for step in own}
     floor = _TAIL if lowered.dtype == torch.float32 else 0.0
-    return Stand(own, [place for _, place in part.outputs if place in inner], where(part.node), "the file", floor)
+    outputs = [place for _, place in part.outputs if place in inner]
+    return Stand(own, outputs, where(part.node), str(lowered.path), floor)
 
 
 def _args(stand: Stand, known: Mapping[int, Tensor]) -> dict[int, Tensor]:

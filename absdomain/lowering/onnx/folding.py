@@ -24,11 +24,10 @@ from absdomain.errors import InvalidFile
 from absdomain.kinds import Shape
 from absdomain.lowering.onnx.kernels import evaluator
 from absdomain.lowering.onnx.reading import where
-from absdomain.lowering.onnx.table import Array
+from absdomain.lowering.onnx.table import MOST, Array
 
 _SHOWN = 4096  # entries of a constant on whose values ONNX infers shapes
-MOST = 2**28  # entries of one tensor
-_ALL = 2**30  # entries of all that is computed of one file
+_ALL = 2**28  # entries of all that is computed of one file
 
 # Functions of their inputs alone whose cost goes with the sizes of their inputs and outputs. No loop, no chance.
 FOLDED = {

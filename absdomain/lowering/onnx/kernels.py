@@ -26,7 +26,7 @@ def evaluator(model: ModelProto) -> Evaluator:
     from onnx.reference import ReferenceEvaluator
 
     reference: Any = ReferenceEvaluator(model)
-    return reference  # type: ignore[no-any-return]
+    return reference
 
 
 def compiled(model: ModelProto) -> Evaluator | None:

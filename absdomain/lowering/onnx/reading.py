@@ -100,6 +100,8 @@ def check(tensor: TensorProto, path: Path, place: str) -> None:
     found = len(tensor.raw_data) / width if tensor.HasField("raw_data") else _listed(tensor)
     if found != count:
         raise InvalidFile(f"{told} says {list(tensor.dims)}, {count} numbers, but holds {found:g}; the file is damaged")
+    if tensor.data_type == TensorProto.BOOL and not set(tensor.raw_data) <= {0, 1}:  # kernels do not agree on others
+        raise InvalidFile(f"{told} has a truth value that is neither 0 nor 1; the file is damaged")
 
 
 def _listed(tensor: TensorProto) -> int:

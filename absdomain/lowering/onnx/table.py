@@ -23,6 +23,7 @@ from absdomain.graph.digraph import add
 from absdomain.kinds import Op, Shape
 
 Array = numpy.ndarray[Any, Any]
+MOST = 2**26  # entries of one tensor
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ class Call:
         """The node's outputs, or those of another node, on other inputs at these positions."""
         assert self.run is not None
         return self.run(replaced, node)
+
+    def room(self, count: int) -> None:
+        """Refuses a table of so many numbers that a rule would make, where they are too many."""
+        if count > MOST:
+            self.unsupported(f"needs a table of {count} numbers, of at most {MOST}", "make the network smaller")
 
     def active(self, x: Value) -> Activation:
         """x, which must depend on an input."""

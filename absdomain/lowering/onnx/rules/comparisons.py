@@ -32,8 +32,10 @@ def _and(call: Call, x: Value, y: Value) -> Activation:
 @lowers("Or")
 def _or(call: Call, x: Value, y: Value) -> Activation:
     """Not (not x and not y)."""
-    neither = (affine(call, v, -1.0, 1.0) if isinstance(v, Activation) else 1.0 - call.constant(v, "x") for v in (x, y))
-    return affine(call, product(call, *neither, call.shape), -1.0, 1.0)
+    first, other = (
+        affine(call, v, -1.0, 1.0) if isinstance(v, Activation) else 1.0 - call.constant(v, "a value") for v in (x, y)
+    )
+    return affine(call, product(call, first, other, call.shape), -1.0, 1.0)
 
 
 @lowers("Where")

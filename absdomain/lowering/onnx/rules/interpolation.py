@@ -25,7 +25,8 @@ def _resize(call: Call, x: Value, *rest: Value) -> Any:
     x = call.active(x)
     held = call.viewed(x, x.shape)
     for axis, (n, m) in enumerate(zip(x.shape, call.shape, strict=True)):
-        if n != m or call.operator == "Resize":
+        if n != m or _scale(call, rest, axis) != 1:
+            call.room(n * (n + m))
             weight = _matrix(call, rest, axis, n, m)
             if not numpy.array_equal(weight, numpy.eye(n)):
                 held = call.raw(ops.Along(call.tensor(weight), axis + 1), held)
@@ -51,8 +52,8 @@ def _matrix(call: Call, rest: tuple[Value, ...], axis: int, n: int, m: int) -> A
         node.input.remove("scales")
         node.attribute.extend([_attribute("scales", factor)])
     units = numpy.eye(n, dtype=numpy.float32)  # there are kernels of no other dtype
-    given: dict[str, Array | None] = {"x": units, "": None, "scales": factor, "sizes": numpy.array([n, m], numpy.int64)}
-    (made,) = call.evaluated(dict(enumerate(given[name] for name in node.input)), node)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"x": units, "": None, "scales": factor, "sizes": numpy.array([n, m], numpy.int64)}
+    (made,) = call.evaluated(dict(enumerate(given[name] for name in node.input)), node)
     return made.T
 
 
@@ -65,7 +66,7 @@ def _attribute(name: str, numbers: Array) -> Any:
 def _scale(call: Call, rest: tuple[Value, ...], axis: int) -> float:
     """The factor by which an axis grows; 1 where the node gives sizes."""
     place = 0 if call.operator == "Upsample" or call.opset < 11 else 1
-    given = rest[place] if len(rest) > place else call.attribute("scales")
+    given: Any = rest[place] if len(rest) > place else call.attribute("scales")
     if given is None or numpy.size(given) == 0:
         return 1.0
     axes = call.attribute("axes")
@@ -81,6 +82,7 @@ def _cumulative(call: Call, x: Value, axis: Value) -> Activation:
     """A triangle of ones."""
     x = call.active(x)
     along = int(call.number(axis, "an axis")) % len(x.shape)
+    call.room(x.shape[along] ** 2)
     ones = numpy.tri(x.shape[along], k=-1 if call.attribute("exclusive", 0) else 0)
     weight = ones.T if call.attribute("reverse", 0) else ones
     return call.known(call.raw(ops.Along(call.tensor(weight), along + 1), call.viewed(x, x.shape)), x.shape)

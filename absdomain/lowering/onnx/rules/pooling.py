@@ -22,6 +22,7 @@ def _max_pool(call: Call, x: Value) -> list[Activation]:
         if not bool(inside.any(1).all()):
             call.unsupported("has a window that reads padding alone", "use less padding")
         axes.append(torch.where(inside, place, place.gather(1, inside.int().argmax(1, keepdim=True))))
+    call.room(prod(call.shape) * prod(kernel))
     index = flat(axes, sizes).reshape(*call.shape[2:], prod(kernel))
     start = torch.arange(x.shape[1]).view(-1, *(1,) * index.dim()) * prod(sizes)
     pooled = call.raw(ops.Max(-1), call.raw(ops.Gather(start + index), x.name))
@@ -40,6 +41,7 @@ def _average_pool(call: Call, x: Value) -> Activation:
         return call.known(call.raw(pool, x.name), call.shape)
     held, shape = x.name, [x.shape[1], *sizes]
     for axis, (place, inside) in enumerate(places(sizes, call.shape[2:], kernel, stride, dilation, before)):
+        call.room(len(place) * (sizes[axis] + place.shape[1]))
         padded = inside | (place < sizes[axis] + after[axis]) if counts else inside
         weight = torch.zeros(len(place), sizes[axis], dtype=call.dtype)
         share = inside.to(call.dtype) / padded.sum(1, keepdim=True)

@@ -15,8 +15,6 @@ from absdomain.lowering.onnx.rules.arithmetic import product, summed
 from absdomain.lowering.onnx.rules.windows import cut, padding
 from absdomain.lowering.onnx.table import Activation, Array, Call, Value, lowers
 
-_PRODUCTS = 2**26  # of two activations, each an entry of one that is kept
-
 
 @lowers("MatMul")
 def _matmul(call: Call, x: Value, y: Value) -> Activation:
@@ -86,12 +84,15 @@ def _matrix(call: Call, x: Value, *, row: bool) -> Value:
 
 
 def _summed_products(call: Call, x: Value, y: Value) -> Activation:
-    """sum over k of x_ik y_kj, every product an entry."""
+    """sum over k of x_ik y_kj; with a constant, every product an entry."""
     assert x is not None and y is not None
     (*lead, m, k), n = x.shape, y.shape[-1]
     batch = numpy.broadcast_shapes(tuple(lead), y.shape[:-2])
-    if (size := prod((*batch, m, n, k))) > _PRODUCTS:
-        call.unsupported(f"has {size} products of entries", f"multiply smaller matrices; {_PRODUCTS} are the most")
+    if isinstance(x, Activation) and isinstance(y, Activation):
+        wide = call.broadcast(x, (*batch, m, k)), call.broadcast(y, (*batch, k, n))
+        both = (call.viewed(v, v.shape) for v in wide)
+        return call.known(call.raw(ops.MatMul(), *both), (*batch, m, n))
+    call.room(prod((*batch, m, n, k)))
     left = _inserted(call, x, (*x.shape[:-1], 1, k))
     flipped = _transposed(call, y)
     assert flipped is not None
