@@ -11,11 +11,13 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, final
 
 from absdomain.graph import Graph, freeze
-from absdomain.kinds import Elementwise
-from absdomain.relations import slopes
+from absdomain.kinds import Elementwise, Nonlinear, Slopes
+from absdomain.linear import Bounds
+from absdomain.relations import search, slopes
+from absdomain.relations.search import Ascent, Search
 from absdomain.relations.slopes import Rule
 
 _METHODS = (
@@ -73,6 +75,20 @@ def _fixed(rule: Rule) -> Rule:
     return rule
 
 
+def _optimised(start: Rule = slopes.adaptive, **given: Any) -> Search:
+    """`Ascent(...)`, which DeepPoly still takes for its slopes where they start as they do by default."""
+    _warn("DeepPoly(slopes=Optimised(...))", "DeepPoly(search=Ascent(...))")
+    if start is not slopes.adaptive:
+        raise TypeError(f"Optimised(start={start.__name__}) is now DeepPoly(slopes={start.__name__}, search=Ascent())")
+    return Ascent(**given)
+
+
+def _support(op: Nonlinear, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    """`op.tight_slopes(boxes)`, under its old name."""
+    _warn("Nonlinear.support", "Nonlinear.tight_slopes")
+    return op.tight_slopes(boxes)
+
+
 def _warn(old: str, new: str) -> None:
     # the import system's own frames are not counted
     warnings.warn(f"{old} is now {new}; the old name goes with the next version", DeprecationWarning, stacklevel=3)
@@ -81,4 +97,6 @@ def _warn(old: str, new: str) -> None:
 sys.meta_path.append(_Renamed())
 Elementwise.from_sympy = staticmethod(_from_sympy)  # type: ignore[attr-defined]
 Graph.freeze = _freeze  # type: ignore[attr-defined]
+Nonlinear.support = final(_support)  # type: ignore[attr-defined]
 slopes.Fixed = _fixed  # type: ignore[attr-defined]
+search.Optimised = _optimised  # type: ignore[attr-defined]

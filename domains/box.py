@@ -33,11 +33,11 @@ class Box(Domain[Region | Bounds]):
         return op.image(*(e.box() for e in args))
 
     def relax(
-        self, op: Nonlinear, args: tuple[Region | Bounds, ...], within: tuple[Bounds, ...] | None
+        self, op: Nonlinear, args: tuple[Region | Bounds, ...], boxes: tuple[Bounds, ...] | None
     ) -> Region | Bounds:
-        boxes = within if within is not None else self.boxes(op, args)
-        image = op.image(boxes)
-        bounded = within is None and op.curvature.piecewise_linear and all(b.bounded for b in boxes)
+        own = self.boxes(op, args) if boxes is None else boxes
+        image = op.image(own)
+        bounded = boxes is None and op.curvature.piecewise_linear and all(b.bounded for b in own)
         return image if bounded else endless(image)
 
     def bounds(self, e: Region | Bounds, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:

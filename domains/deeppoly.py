@@ -29,6 +29,9 @@ class DeepPoly(Domain[Relation]):
     search: Search | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.slopes, Search):  # as the version before this one had it
+            object.__setattr__(self, "search", self.slopes)
+            object.__setattr__(self, "slopes", adaptive)
         checked(self.slopes)
         if self.search is not None and not isinstance(self.search, Search):
             raise TypeError(f"search is {self.search!r}; give one of absdomain.relations.search, or None for no search")
@@ -44,8 +47,8 @@ class DeepPoly(Domain[Relation]):
     def affine(self, op: Affine, *args: Relation) -> Relation:
         return backward.affine(op, *args)
 
-    def relax(self, op: Nonlinear, args: tuple[Relation, ...], within: tuple[Bounds, ...] | None) -> Relation:
-        boxes = within if within is not None else self.boxes(op, args)
+    def relax(self, op: Nonlinear, args: tuple[Relation, ...], boxes: tuple[Bounds, ...] | None) -> Relation:
+        boxes = self.boxes(op, args) if boxes is None else boxes
         slopes = self.slopes(op, boxes)
         below, above, marks = levels.lines(op, slopes, boxes)
         shapes, share = tuple(e.shape for e in args), None

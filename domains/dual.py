@@ -61,8 +61,8 @@ class Dual(Domain[Layer]):
         known = _sketches(args)
         return Layer(backward.affine(op, *(e.dual for e in args)), sketch.affine(op, known) if known else None)
 
-    def relax(self, op: Nonlinear, args: tuple[Layer, ...], within: tuple[Bounds, ...] | None) -> Layer:
-        boxes = within if within is not None else self.boxes(op, args)
+    def relax(self, op: Nonlinear, args: tuple[Layer, ...], boxes: tuple[Bounds, ...] | None) -> Layer:
+        boxes = self.boxes(op, args) if boxes is None else boxes
         slopes, band, marks = levels.band(op, op.chord(boxes), boxes)
         known = _sketches(args)
         return Layer(

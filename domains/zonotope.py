@@ -90,8 +90,8 @@ class Zonotope(Domain[Affinity]):
         held = _image(args, lambda *xs: op.linear(weight, *xs), op.modulus, op)
         return held if len(args) == 1 else _reduced(held, self.symbols)  # branches bring different symbols
 
-    def relax(self, op: Nonlinear, args: tuple[Affinity, ...], within: tuple[Bounds, ...] | None) -> Affinity:
-        boxes = within if within is not None else self.boxes(op, args)
+    def relax(self, op: Nonlinear, args: tuple[Affinity, ...], boxes: tuple[Bounds, ...] | None) -> Affinity:
+        boxes = self.boxes(op, args) if boxes is None else boxes
         slopes, band, marks = levels.band(op, op.chord(boxes), boxes)
         line = op.linearised(slopes)
         held = _image(args, line, line.modulus, lambda *xs: line(*xs) + band.centre)

@@ -6,12 +6,13 @@ from importlib import import_module
 
 import pytest
 import sympy
+import torch
 
 import absdomain
 from absdomain.kinds import Elementwise
 from absdomain.ops import ReLU
 from absdomain.ops.formula import from_sympy
-from absdomain.relations import slopes
+from absdomain.relations import search, slopes
 from absdomain.renamed import MODULES
 from absdomain.values import digest
 
@@ -65,3 +66,18 @@ def test_a_rule_of_a_users_own_is_fixed_under_its_old_name() -> None:
 def test_an_unknown_module_is_unknown() -> None:
     with pytest.raises(ModuleNotFoundError, match="nothing_like_it"):
         import_module("absdomain.nothing_like_it")
+
+
+def test_optimised_slopes_are_a_search_under_their_old_name() -> None:
+    with pytest.warns(DeprecationWarning, match=r"is now DeepPoly\(search=Ascent"):
+        old = absdomain.domains.DeepPoly(slopes=search.Optimised(steps=3))  # type: ignore[attr-defined]
+    assert str(old) == "deeppoly(search=ascent(steps=3))"
+    with pytest.warns(DeprecationWarning), pytest.raises(TypeError, match=r"slopes=zero, search=Ascent"):
+        search.Optimised(start=slopes.zero)  # type: ignore[attr-defined]
+
+
+def test_tight_slopes_are_found_under_their_old_name() -> None:
+    box = absdomain.Interval(torch.tensor([[-1.0]]), torch.tensor([[2.0]])).box()
+    with pytest.warns(DeprecationWarning, match="is now Nonlinear.tight_slopes"):
+        old = ReLU().support((box,))  # type: ignore[attr-defined]
+    assert old == ReLU().tight_slopes((box,))

@@ -203,7 +203,7 @@ def test_the_range_of_a_derivative_holds_it_on_both_sides_of_a_kink() -> None:
 
 def test_slopes_of_a_leaky_relu_are_not_rounded_to_single_precision() -> None:
     box = Bounds(torch.tensor([[-2.0]], dtype=torch.float64), torch.tensor([[1.0]], dtype=torch.float64))
-    below, _ = ops.LeakyReLU(0.1).support((box,))
+    below, _ = ops.LeakyReLU(0.1).tight_slopes((box,))
     assert below[0].item() == 0.1
 
 

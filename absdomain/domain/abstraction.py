@@ -56,10 +56,10 @@ class Abstraction(ABC, Generic[E]):
         """An element that holds the image of the arguments under an affine op."""
 
     @abstractmethod
-    def relax(self, op: Nonlinear, args: tuple[E, ...], within: tuple[Bounds, ...] | None) -> E:
-        """An element that holds the image under a nonlinear op, by its band over `within` (None: over its own boxes).
+    def relax(self, op: Nonlinear, args: tuple[E, ...], boxes: tuple[Bounds, ...] | None) -> E:
+        """An element that holds the image under a nonlinear op, by its band over `boxes` (None: over its own boxes).
 
-        `within` holds the arguments' values; a combinator gives tighter ones than the domain knows.
+        `boxes` holds the arguments' values; a combinator gives tighter ones than the domain knows.
         """
 
     @abstractmethod

@@ -74,8 +74,8 @@ class Combinator(Domain[Elements]):
     def affine(self, op: Affine, *args: Elements) -> Elements:
         return self._each(lambda part, place: part.affine(op, *(e[place] for e in args)))
 
-    def relax(self, op: Nonlinear, args: tuple[Elements, ...], within: tuple[Bounds, ...] | None) -> Elements:
-        boxes = within if within is not None else self.boxes(op, args)
+    def relax(self, op: Nonlinear, args: tuple[Elements, ...], boxes: tuple[Bounds, ...] | None) -> Elements:
+        boxes = self.boxes(op, args) if boxes is None else boxes
         return self._each(lambda part, place: part.relax(op, tuple(e[place] for e in args), boxes))
 
     def _each(self, make: Callable[[AnyDomain, int], Any]) -> Elements:

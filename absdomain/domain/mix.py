@@ -67,8 +67,8 @@ class Mix(Combinator):
             made.append(make(part, place) if shared is None else shared)
         return tuple(made)
 
-    def relax(self, op: Nonlinear, args: tuple[Elements, ...], within: tuple[Bounds, ...] | None) -> Elements:
-        return self._each(lambda part, place: part.relax(op, tuple(e[place] for e in args), within))
+    def relax(self, op: Nonlinear, args: tuple[Elements, ...], boxes: tuple[Bounds, ...] | None) -> Elements:
+        return self._each(lambda part, place: part.relax(op, tuple(e[place] for e in args), boxes))
 
     def boxes(
         self, op: Nonlinear, args: tuple[Elements, ...], asked: tuple[Tensor, ...] | None = None

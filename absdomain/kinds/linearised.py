@@ -11,6 +11,7 @@ from torch import Tensor
 
 from absdomain.kinds.affine import Affine
 from absdomain.kinds.op import Shape
+from absdomain.kinds.scaling import Scaling
 from absdomain.linear import Bounds, Rows
 from absdomain.linear.bounds import Endless
 
@@ -53,26 +54,10 @@ class Linearised(Affine):
 
 
 @dataclass(frozen=True, eq=False)
-class Diagonal(Linearised):
+class Diagonal(Scaling, Linearised):
     """x -> s x, entry by entry."""
 
     weight: Tensor
-    diagonal = True
-    local = True
-
-    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
-        assert w is not None
-        return w * xs[0]
-
-    def shape(self, *shapes: Shape) -> Shape:
-        return shapes[0]
-
-    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
-        assert w is not None
-        return (y * w,)
-
-    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
-        return (rows.times(self.weight),)
 
     def split(
         self, above: Self, rows: Rows, low: Tensor | None, high: Tensor | None, *shapes: Shape

@@ -118,7 +118,7 @@ class Nonlinear(Op):
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
         """Slopes through the ends of f; a hint for slope policies, untrusted."""
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Slopes (below, above) of lines with a small area between them; a hint for slope policies, untrusted."""
         chord = self.chord(boxes)
         return chord, chord
@@ -126,7 +126,7 @@ class Nonlinear(Op):
     def facets(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, ...]:
         """Slopes whose bands together make the polyhedral relaxation of f over the boxes, for LP; untrusted."""
         zero = tuple(torch.zeros_like(b.lower) for b in boxes)
-        return (zero, self.chord(boxes), *self.support(boxes))
+        return (zero, self.chord(boxes), *self.tight_slopes(boxes))
 
     def pieces(self, boxes: tuple[Bounds, ...]) -> tuple[Piece, ...] | None:
         """Affine pieces that make up f over the boxes, for exact optimisation; None: f is not piecewise linear.

@@ -78,7 +78,7 @@ class Smooth(Elementwise):
         image, most = super().image(boxes), torch.finfo(boxes[0].lower.dtype).max
         return Bounds(F.hardtanh(image.lower, -torch.inf, most), F.hardtanh(image.upper, -most, torch.inf))
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Slopes of the convex and of the concave hull over the middle of the box: the least area between two lines."""
         (box,) = boxes
         convex, concave = self.curvature.convex, self.curvature.concave

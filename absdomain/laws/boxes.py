@@ -63,7 +63,7 @@ def slopes(op: Nonlinear, boxes: tuple[Bounds, ...], rng: Random) -> list[Slopes
     def near(value: float) -> Slopes:
         return tuple(value + _log_uniform(rng, b.lower) * normal(rng, *b.lower.shape) for b in boxes)
 
-    below, above = op.support(boxes)
+    below, above = op.tight_slopes(boxes)
     wild = tuple(3 * normal(rng, *b.lower.shape) for b in boxes)
     policies = [each(0.0), each(1.0), op.chord(boxes), below, above, *op.facets(boxes)]
     return [*policies, wild, near(0.0), near(1.0), each(-2.0)]

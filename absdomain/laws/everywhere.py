@@ -47,7 +47,7 @@ def check_everywhere(op: Nonlinear, *shapes: Shape, rng: Random, within: Range) 
             laws.forward_error()
             laws.slope_range()
             laws.settled()
-            below, above = twin.support(boxes)
+            below, above = twin.tight_slopes(boxes)
             for slopes in (laws.zero(), *rng.sample((twin.chord(boxes), below, above, laws.wild()), 2)):
                 laws.band(slopes)
             laws.lines(*rng.choice(((below, above), (laws.wild(), laws.zero()))))

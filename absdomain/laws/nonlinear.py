@@ -262,7 +262,7 @@ def _gradients(op: Nonlinear, shapes: tuple[Shape, ...], rng: Random, within: Ra
     directional(lambda *ps: band(*(p for p in ps for _ in (0, 1))), xs, xs, rng, f"the band of {op} over points")
     boxes = tuple(trial.drawn(rng, 3, shape, degenerate=True, within=within) for shape in shapes)
     ends = [t.requires_grad_() for b in boxes for t in (b.lower, b.upper)]
-    for below, above in (op.support(boxes), (op.chord(boxes), op.chord(boxes))):
+    for below, above in (op.tight_slopes(boxes), (op.chord(boxes), op.chord(boxes))):
         low, high = op.lines(below, above, boxes)
         parts = [t for line in (low, high) for t in (*line.slopes, line.intercept) if t is not None and t.requires_grad]
         total = sum((p.sum() for p in parts), start=torch.zeros((), dtype=torch.float64, requires_grad=True))

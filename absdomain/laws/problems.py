@@ -152,7 +152,7 @@ def curve(domain: AnyDomain, rng: Random) -> Example:
             break
     n, region = shape[0], Interval(box.lower, box.upper)
     graph = Graph.of([Node("x", None, (), shape), Node("f", op, (0,), shape), Node("xf", Concat(1), (0, 1), (2 * n,))])
-    below, above = op.support((box,))
+    below, above = op.tight_slopes((box,))
     slopes = (torch.zeros_like(box.lower), op.chord((box,))[0], below[0], above[0], normal(rng, 2, *shape))
     usable = [s.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e6, 1e6) for s in slopes]
     eye = torch.eye(n, dtype=torch.float64).expand(2, -1, -1)

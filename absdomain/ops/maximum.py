@@ -92,7 +92,7 @@ class Max(Nonlinear):
         own = leader * wins
         return (Bounds(own, torch.maximum(own, (~wins).to(own))),)
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         leader, wins = self._leader(boxes[0])
         return (leader,), (leader * wins,)
 

@@ -39,7 +39,7 @@ class ReLU(PiecewiseLinear):
         width = (below + above - 1e-8).relu() + 1e-8
         return (torch.addcmul(active, 1 - active, above / width),)
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         (box,) = boxes
         return ((box.upper > -box.lower).to(box.lower),), self.chord(boxes)
 
@@ -75,7 +75,7 @@ class LeakyReLU(PiecewiseLinear):
     def __call__(self, *xs: Tensor) -> Tensor:
         return F.leaky_relu(xs[0], self.slope)
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         (box,) = boxes
         chord = self.chord(boxes)
         active = (box.upper > -box.lower).to(box.lower)
@@ -93,7 +93,7 @@ class Abs(PiecewiseLinear):
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].abs()
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         (box,) = boxes
         return (2 * (box.upper > -box.lower).to(box.lower) - 1,), self.chord(boxes)
 
@@ -122,7 +122,7 @@ class Clamp(PiecewiseLinear):
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].clamp(self.low, self.high)
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Below, the chord from the lower kink or 0; above, the chord to the upper kink or 0: what the middle needs."""
         (box,) = boxes
         (below,) = self.chord((Bounds(box.lower.clamp(min=self.low), box.upper),))

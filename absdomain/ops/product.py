@@ -54,7 +54,7 @@ class Product(Nonlinear):
         x, y = boxes
         return (y.lower, x.lower), (y.upper, x.upper), (y.upper, x.lower), (y.lower, x.upper)
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Of McCormick's two planes on each side, the one with the better bound over the box itself.
 
         Often the two bounds are equal: then the first, whatever rounding says.

@@ -7,36 +7,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Affine, Op, Shape
+from absdomain.kinds import Affine, Op
 from absdomain.kinds.live import derived, live
-from absdomain.linear import Rows
+from absdomain.kinds.scaling import Scaling
 
 
 @dataclass(frozen=True, eq=False)
-class Scale(Affine):
+class Scale(Scaling):
     """x -> w x + b, elementwise; w and b broadcast to x, whose shape they do not enlarge. w None is 1, b None is 0."""
 
     weight: Tensor | None = live()
     bias: Tensor | None = live()
-    diagonal = True
-    local = True
-
-    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
-        return xs[0] if w is None else w.to(xs[0].dtype) * xs[0]
 
     def __call__(self, *xs: Tensor) -> Tensor:
         """In the dtype of x: w and b may be numbers, which have none of their own."""
         y, offset = self.linear(self.weight, *xs), self.offset
         return y if offset is None else y + offset.to(y.dtype)
-
-    def shape(self, *shapes: Shape) -> Shape:
-        return shapes[0]
-
-    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
-        return (y if w is None else w.to(y.dtype) * y,)
-
-    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
-        return (rows if self.weight is None else rows.times(self.weight),)
 
     def after(self, previous: Op) -> Op | None:
         like = next(v for v in (self.weight, self.bias, torch.ones(())) if v is not None)
@@ -48,7 +34,7 @@ class Scale(Affine):
 
 
 @dataclass(frozen=True, eq=False)
-class BatchNorm(Affine):
+class BatchNorm(Scaling):
     """x -> (x - mean) / sqrt(variance + eps) gain + shift per channel, by the running statistics."""
 
     mean: Tensor = live(required=True)
@@ -57,8 +43,6 @@ class BatchNorm(Affine):
     shift: Tensor | None = live()
     eps: float = 1e-5
     axes: int = 2  # spatial axes after the channel
-    diagonal = True
-    local = True
 
     @derived
     def weight(self) -> Tensor:
@@ -80,20 +64,6 @@ class BatchNorm(Affine):
 
     def _channels(self, v: Tensor) -> Tensor:
         return v.view(-1, *(1,) * self.axes)
-
-    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
-        assert w is not None
-        return w * xs[0]
-
-    def shape(self, *shapes: Shape) -> Shape:
-        return shapes[0]
-
-    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
-        assert w is not None
-        return (w * y,)
-
-    def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
-        return (rows.times(self.weight),)
 
     def after(self, previous: Op) -> Op | None:
         return previous.scaled(self.weight, self.bias)

@@ -108,7 +108,7 @@ class LogSoftmax(Nonlinear):
         t = x.centre.logsumexp(-1, keepdim=True)
         return 1 - _chord(a, t), -_chord(x, t)
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """f is concave: the chords below, and the tangent at the centre above."""
         p = boxes[1].centre.softmax(-1)
         return self.chord(boxes), (1 - p, -p)

@@ -35,7 +35,7 @@ def parallel(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
 
 def adaptive(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
     """The op's own choice; for ReLU below 0 or 1, whichever leaves the smaller area (CROWN, DeepPoly)."""
-    return op.support(boxes)
+    return op.tight_slopes(boxes)
 
 
 def checked(rule: Rule) -> None:

@@ -31,8 +31,8 @@ class Programmed(Domain[Unevaluated]):
     def affine(self, op: Affine, *args: Unevaluated) -> Unevaluated:
         return Unevaluated.of(op, args)
 
-    def relax(self, op: Nonlinear, args: tuple[Unevaluated, ...], within: tuple[Bounds, ...] | None) -> Unevaluated:
-        return Unevaluated.of(op, args, within if within is not None else self.boxes(op, args))
+    def relax(self, op: Nonlinear, args: tuple[Unevaluated, ...], boxes: tuple[Bounds, ...] | None) -> Unevaluated:
+        return Unevaluated.of(op, args, self.boxes(op, args) if boxes is None else boxes)
 
     def boxes(
         self, op: Nonlinear, args: tuple[Unevaluated, ...], asked: tuple[Tensor, ...] | None = None

@@ -70,7 +70,7 @@ class AnyDomain(Domain[Tensor]):
     def affine(self, op: Affine, *args: Tensor) -> Tensor:
         return op(*args)
 
-    def relax(self, op: Nonlinear, args: tuple[Tensor, ...], within: tuple[Bounds, ...] | None) -> Tensor:
+    def relax(self, op: Nonlinear, args: tuple[Tensor, ...], boxes: tuple[Bounds, ...] | None) -> Tensor:
         return op(*args)
 
     def bounds(self, e: Tensor, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:

@@ -37,8 +37,8 @@ class Part(AnyDomain):
     def affine(self, op: Affine, *args: Any) -> Any:
         return (self.name, op, *args)
 
-    def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
-        return (self.name, op, args, within)
+    def relax(self, op: Nonlinear, args: tuple[Any, ...], boxes: tuple[Bounds, ...] | None) -> Any:
+        return (self.name, op, args, boxes)
 
     def bounds(self, e: Any, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         assert e[0] == self.name

@@ -81,7 +81,7 @@ class Terms(Domain[Term]):
     def affine(self, op: Affine, *args: Any) -> Any:
         return op(*args)
 
-    def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
+    def relax(self, op: Nonlinear, args: tuple[Any, ...], boxes: tuple[Bounds, ...] | None) -> Any:
         return op(*args)
 
     def bounds(self, e: Any, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
@@ -154,8 +154,8 @@ def forgetful(graph: Graph, region: Region) -> Trace[Term]:
         def affine(self, op: Affine, *args: Any) -> Any:
             return super().affine(op, *args[:1] * len(args))
 
-        def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
-            return super().relax(op, args[:1] * len(args), within)
+        def relax(self, op: Nonlinear, args: tuple[Any, ...], boxes: tuple[Bounds, ...] | None) -> Any:
+            return super().relax(op, args[:1] * len(args), boxes)
 
     return Backwards().propagate(graph, region)
 

@@ -85,8 +85,8 @@ def same_box(world: World, found: Bounds, true: Bounds, what: str) -> None:
 
 
 class _AtTheCentre(Box):
-    def relax(self, op: Nonlinear, args: tuple[Bounds, ...], within: tuple[Bounds, ...] | None) -> Bounds:  # type: ignore[override]
-        band = super().relax(op, args, within).box()
+    def relax(self, op: Nonlinear, args: tuple[Bounds, ...], boxes: tuple[Bounds, ...] | None) -> Bounds:  # type: ignore[override]
+        band = super().relax(op, args, boxes).box()
         return Bounds(band.centre, band.centre)
 
 
@@ -325,15 +325,15 @@ def dual(e: object) -> Relation:
 
 
 class _LinesSwapped(DeepPoly):
-    def relax(self, op: Nonlinear, args: tuple[Relation, ...], within: tuple[Bounds, ...] | None) -> Relation:
-        assert within is not None
-        below, above = op.lines(*self.slopes(op, within), within)
+    def relax(self, op: Nonlinear, args: tuple[Relation, ...], boxes: tuple[Bounds, ...] | None) -> Relation:
+        assert boxes is not None
+        below, above = op.lines(*self.slopes(op, boxes), boxes)
         return backward.relaxed(args, op.shape(*(e.shape for e in args)), lambda rows: op.split(rows, above, below))
 
 
 class _ConjugateForgotten(Dual):
-    def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
-        layer = super().relax(op, args, within)
+    def relax(self, op: Nonlinear, args: tuple[Any, ...], boxes: tuple[Bounds, ...] | None) -> Any:
+        layer = super().relax(op, args, boxes)
         pull = layer.dual.pull
         assert pull is not None
         free = backward.relaxed(layer.dual.args, layer.dual.shape, lambda rows: (pull(rows)[0], None))

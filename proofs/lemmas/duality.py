@@ -306,7 +306,7 @@ LEMMAS = (
         "adaptive) and 3/20 (parallel, dual) exactly, and 3/20 is the optimum of the triangle program: cvxpy's primal "
         "point, made rational, is feasible and attains the dual bound",
         (DeepPoly.relax, Dual.relax, ReLU.lines, adaptive, one, parallel, zero,
-         ReLU.support),
+         ReLU.tight_slopes),
         (worked, optimal, relu_cases, as_by_hand(FANNED, zero), as_by_hand(DEEP, parallel), dual_by_hand(DEEP),
          one_below, shares_where_parallel, over_endless_boxes),
         (Twin("IBP's bound is the optimum", dual_is_loose, {}),),

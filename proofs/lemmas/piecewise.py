@@ -272,7 +272,7 @@ LEMMAS = (
         ),
         SYMBOLS,
         "real arithmetic; 1e-8 in the chord may be any positive number",
-        leaves="gradients; `support`, a hint; rounding",
+        leaves="gradients; `tight_slopes`, a hint; rounding",
     ),
     Lemma(
         "leaky_relu",
@@ -281,7 +281,7 @@ LEMMAS = (
         (band(leaky), *map(leaks, (0.1, 1.0, 2.0, -2.0, 0.0)), *LEAKY),
         (Twin("no critical point at the kink", band(lambda _: _NoKink()), AT_ZERO),),
         SYMBOLS,
-        leaves="`support`, a hint; rounding",
+        leaves="`tight_slopes`, a hint; rounding",
     ),
     Lemma(
         "abs",
@@ -290,7 +290,7 @@ LEMMAS = (
         (band(lambda _: Abs()), *ABS),
         (Twin("no critical point at the fold", band(lambda _: _NoFold()), AT_ZERO | {"s": 0}),),
         SYMBOLS,
-        leaves="`support`, a hint; rounding",
+        leaves="`tight_slopes`, a hint; rounding",
     ),
     Lemma(
         "clamp",
@@ -301,7 +301,7 @@ LEMMAS = (
               {"x": 1, "lx": 0, "ux": 2, "low": 0, "high": 1, "s": "1/2"}),),
         SYMBOLS,
         "real arithmetic; both ends finite (an infinite one has no kink and no case)",
-        leaves="ends at infinity in the symbolic part (cases only); `support`, a hint; rounding",
+        leaves="ends at infinity in the symbolic part (cases only); `tight_slopes`, a hint; rounding",
     ),
     Lemma(
         "max",
@@ -317,8 +317,8 @@ LEMMAS = (
         ),
         SYMBOLS,
         "real arithmetic; windows of two entries (a larger one repeats the same terms, entry by entry)",
-        leaves="windows of three entries and more (they repeat the terms); `chord`, `support` and `facets`, hints; "
-               "padding of pooling windows",
+        leaves="windows of three entries and more (they repeat the terms); `chord`, `tight_slopes` and `facets`, "
+               "hints; padding of pooling windows",
     ),
     Lemma(
         "product",
@@ -328,6 +328,6 @@ LEMMAS = (
         (Twin("the corners of equal ends alone", product(_EqualCorners()),
               {"x": 1, "lx": -1, "ux": 1, "y": -1, "ly": -1, "uy": 1, "a": 0, "b": 0}),),
         SYMBOLS,
-        leaves="`chord`, `support` and `facets`, hints; rounding, which `forward_error` charges",
+        leaves="`chord`, `tight_slopes` and `facets`, hints; rounding, which `forward_error` charges",
     ),
 )  # fmt: skip

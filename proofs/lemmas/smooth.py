@@ -173,7 +173,7 @@ LEMMAS = (
         (*EXTREMA["smooth"], nowhere, endless),
         (Twin("half of the solution", tight(_WrongBranch(), whole(1 / (1 + sympy.exp(-X))), BOXES, SLOPES), {}),),
         CASES, "the lemma elementwise; the boxes and slopes of these cases stand for all",
-        leaves="boxes and slopes other than those of the cases, but by the symbolic lemmas; `chord`, `support`, "
+        leaves="boxes and slopes other than those of the cases, but by the symbolic lemmas; `chord`, `tight_slopes`, "
                "`_hull`, `_tangent`: hints; float32",
     ),
     Lemma(

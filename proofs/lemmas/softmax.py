@@ -162,6 +162,6 @@ LEMMAS = (
         f"{SYMBOLS}; {FORMULAS}",
         "real arithmetic; two and three classes stand for all (the others add up); of the band, the best of several "
         "bounds is one; the image by monotony",
-        leaves="that the best of several bounds is taken; `chord` and `support`, hints; more classes than three",
+        leaves="that the best of several bounds is taken; `chord` and `tight_slopes`, hints; more classes than three",
     ),
 )

@@ -236,7 +236,7 @@ def test_a_region_that_is_not_sound_is_refused_before_any_work(images: Tensor, l
 class Picky(Box):
     """A domain without a rule for anything nonlinear."""
 
-    def relax(self, op: Any, args: Any, within: Any) -> Any:
+    def relax(self, op: Any, args: Any, boxes: Any) -> Any:
         raise UnsupportedOp("Picky has no rule for Relu; use box")
 
 

@@ -20,7 +20,7 @@ from tests.laws.mutant import Mutant, domain, negated_first_gradient
 
 
 def at_the_centre(shipped: Any) -> Any:
-    def relax(self: Box, drawn: Nonlinear, args: Any, within: Any) -> Bounds:
+    def relax(self: Box, drawn: Nonlinear, args: Any, boxes: Any) -> Bounds:
         value = drawn(*(b.centre for b in self.boxes(drawn, args)))
         return Bounds(value, value)
 

@@ -136,7 +136,7 @@ class Corners(Domain[Tensor]):
         ends = [op(*(a[i] for a in args)) for i in (0, 1)]
         return torch.stack([torch.minimum(*ends), torch.maximum(*ends)])
 
-    def relax(self, op: Nonlinear, args: tuple[Tensor, ...], within: tuple[Bounds, ...] | None) -> Tensor:
+    def relax(self, op: Nonlinear, args: tuple[Tensor, ...], boxes: tuple[Bounds, ...] | None) -> Tensor:
         return torch.stack([op(*(a[i] for a in args)) for i in (0, 1)])
 
     def bounds(self, e: Tensor, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
@@ -175,8 +175,8 @@ class Broken(Box):
 class Pair(Box):
     """A domain whose `relax` returns no element."""
 
-    def relax(self, op: Nonlinear, args: tuple[Any, ...], within: tuple[Bounds, ...] | None) -> Any:
-        box = super().relax(op, args, within).box()
+    def relax(self, op: Nonlinear, args: tuple[Any, ...], boxes: tuple[Bounds, ...] | None) -> Any:
+        box = super().relax(op, args, boxes).box()
         return box.lower, box.upper
 
 
@@ -217,7 +217,7 @@ def test_a_heuristic_domain_is_spared_containment_alone() -> None:
         check_domain(Guess(), laws=law("exact_where_affine"), shrink=False)
 
 
-def forgetful(self: Box, op: Nonlinear, args: tuple[Region | Bounds, ...], within: object) -> Bounds:
+def forgetful(self: Box, op: Nonlinear, args: tuple[Region | Bounds, ...], boxes: object) -> Bounds:
     """Box with relu's image taken at the lower end."""
     box = args[0].box()
     return Bounds(op(box.lower), op(box.lower))

@@ -45,7 +45,7 @@ def test_the_tangent_and_the_chords_enclose_tightly() -> None:
     op, centre, widths = LogSoftmax(), torch.randn(5, 10, dtype=D64), []
     for radius in (0.1, 0.01):
         box = Bounds(centre - radius, centre + radius)
-        below, above = op.support((box, box))
+        below, above = op.tight_slopes((box, box))
         points = torch.lerp(box.lower, box.upper, torch.rand(50, 5, 10, dtype=D64))
         value = torch.stack([F.log_softmax(p, 1) for p in points])
         low = torch.stack([op.linearised(below)(p, p) for p in points]) + op.inf(below, (box, box))
@@ -157,5 +157,5 @@ def test_the_cost_is_linear_in_the_number_of_classes(kind: type[nn.Module]) -> N
         trace = parse("box").propagate(graph, region)
         assert trace.lower.shape == (2, 1000)
         op, box = LogSoftmax(), region.box()
-        op.lines(*op.support((box, box)), (box, box))
+        op.lines(*op.tight_slopes((box, box)), (box, box))
     assert 2000 <= seen.most <= 4000

@@ -168,8 +168,8 @@ def nominal_of_the_radius(shipped: Any) -> Any:
 
 
 def conjugate_forgotten(shipped: Any) -> Any:
-    def relax(self: Dual, op: Nonlinear, args: Any, within: Any) -> Any:
-        layer = shipped(self, op, args, within)
+    def relax(self: Dual, op: Nonlinear, args: Any, boxes: Any) -> Any:
+        layer = shipped(self, op, args, boxes)
         old = layer.dual.pull
         return type(layer)(backward.relaxed(layer.dual.args, layer.dual.shape, lambda rows: (old(rows)[0], None)), None)
 

@@ -69,8 +69,8 @@ class Formula(Bracketed):
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
         return _told(super().chord(boxes))
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
-        below, above = super().support(boxes)
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+        below, above = super().tight_slopes(boxes)
         return _told(below), _told(above)
 
     def defined(self, box: Bounds) -> Tensor | None:

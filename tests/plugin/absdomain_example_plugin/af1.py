@@ -42,8 +42,8 @@ class AF1(Domain[Form]):
         A = torch.vmap(partial(op.linear, op.weight))(*(e.A for e in args))
         return Form(args[0].region, A, op(*(e.b for e in args)), op.modulus(*(e.r for e in args)))
 
-    def relax(self, op: Nonlinear, args: tuple[Form, ...], within: tuple[Bounds, ...] | None) -> Form:
-        boxes = within if within is not None else self.boxes(op, args)
+    def relax(self, op: Nonlinear, args: tuple[Form, ...], boxes: tuple[Bounds, ...] | None) -> Form:
+        boxes = self.boxes(op, args) if boxes is None else boxes
         slopes = op.chord(boxes)
         band = op.band(slopes, boxes)
         line = op.linearised(slopes)
