@@ -18,7 +18,8 @@ from absdomain.branching.decisions import Layout
 from absdomain.branching.known import Known
 from absdomain.branching.target import Target
 from absdomain.domains.deeppoly import DeepPoly
-from absdomain.kinds import Line, Nonlinear, Slopes
+from absdomain.graph import Graph
+from absdomain.kinds import Line, Linearised, Nonlinear, Slopes
 from absdomain.linear import Bounds, Rows
 from absdomain.region import Region
 from absdomain.relations import backward
@@ -60,8 +61,9 @@ class Climbed:
 
     bound: Tensor  # (B,)
     lines: Lines  # at the best
-    gaps: Tensor  # (B, N): what each entry's relaxation costs the last bound, at most
     points: Tensor  # (B, *input shape): where the last linear bound is least
+    costs: Tensor  # (B, N): what each entry's relaxation costs there; all costs make up the distance to the true value
+    gaps: Tensor  # (B, N): what each may cost at most
 
 
 class Climb:
@@ -136,13 +138,13 @@ class Climb:
                 scale = torch.stack([c.abs().mean() for c in seen.values()]).mean().detach()
             if last:
                 break
-            gradients = torch.autograd.grad(bound.sum(), lines.leaves(), allow_unused=True, materialize_grads=True)
+            up = torch.ones_like(bound)  # not bound.sum(), which has no gradient where gradients are off
+            gradients = torch.autograd.grad(bound, lines.leaves(), up, allow_unused=True, materialize_grads=True)
             self._step(branches, lines, gradients, moments, step, rate * 0.95**step, scale)
         assert kept is not None
         with torch.no_grad():
-            gaps = self._gaps(branches, lines, seen)
             points = branches.region.argmin(rows.data.detach())[0]
-        return Climbed(best, kept, gaps, points)
+            return Climbed(best, kept, points, *self._costs(branches, lines, seen, points))
 
     def _step(
         self, branches: Branches, lines: Lines, gradients: tuple[Tensor, ...],
@@ -162,17 +164,38 @@ class Climb:
                 parts = self.layout.parted(slopes)
                 slopes.copy_(self.layout.flat({op: op.clamped(parts[op], boxes[op]) for op in self.layout.ops}))
 
-    def _gaps(self, branches: Branches, lines: Lines, seen: Mapping[Nonlinear, Tensor]) -> Tensor:
-        """c+ max(f - line below) + c- max(line above - f) of every entry that an op reads, (B, N)."""
+    def _costs(
+        self, branches: Branches, lines: Lines, seen: Mapping[Nonlinear, Tensor], points: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """c+ (f - line below) + c- (line above - f) of every entry that an op reads, at points and at most; (B, N)."""
         boxes = self.layout.boxes(branches.lower, branches.upper)
         below, above = self.layout.parted(lines.below), self.layout.parted(lines.above)
-        found = {op: tuple(torch.zeros_like(b.lower) for b in boxes[op]) for op in self.layout.ops}
+        none = {op: tuple(torch.zeros_like(b.lower) for b in boxes[op]) for op in self.layout.ops}
+        here, most = dict(none), dict(none)
+        values = arguments(self.target.graph, points)
         for op, c in seen.items():
             under, over = op.band(below[op], boxes[op]), op.band(above[op], boxes[op])
-            cost = c.relu() * under.width + (-c).relu() * over.width
-            ones = tuple(torch.ones_like(b.lower) for b in boxes[op])
-            found[op] = op.linearised(ones).transpose(op.linearised(ones).weight, cost, *self.layout.shapes[op])
-        return self.layout.flat(found)
+            y, plus, minus = op(*values[op]), c.relu(), (-c).relu()
+            lower, upper = (op.linearised(s[op])(*values[op]) for s in (below, above))
+            ones = op.linearised(tuple(torch.ones_like(b.lower) for b in boxes[op]))
+
+            def spread(cost: Tensor, op: Nonlinear = op, ones: Linearised = ones) -> Slopes:
+                return ones.transpose(ones.weight, cost, *self.layout.shapes[op])
+
+            here[op] = spread(plus * (y - lower - under.lower) + minus * (upper + over.upper - y))
+            most[op] = spread(plus * under.width + minus * over.width)
+        return self.layout.flat(here), self.layout.flat(most)
+
+
+def arguments(graph: Graph, x: Tensor) -> dict[Nonlinear, tuple[Tensor, ...]]:
+    """What each nonlinear op reads where the input is x, (B, *shape) each."""
+    values, found = [x], {}
+    for step in graph.schedule:
+        args = tuple(values[a] for a in step.args)
+        if isinstance(step.op, Nonlinear):
+            found[step.op] = args
+        values.append(step.op(*args))
+    return found
 
 
 def _searched(op: Nonlinear, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> Pull:

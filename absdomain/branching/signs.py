@@ -11,10 +11,11 @@ from torch import Tensor
 
 from absdomain.branching.climb import Branches, Climb, Climbed, Lines
 from absdomain.branching.decisions import Layout
+from absdomain.branching.leaf import solved
 from absdomain.branching.outcome import Limits
 from absdomain.branching.target import Target
 
-_CANDIDATES = 3  # entries whose two sides are bounded before one is chosen
+_CANDIDATES = (3, 2)  # entries of the largest costs, and of the largest gaps, whose two sides are bounded
 _STEPS, _ROOT_STEPS, _RATE = 8, 40, 0.15
 Points = Callable[[Tensor], Tensor | None]
 
@@ -116,13 +117,28 @@ class SignSearch:
                 return "", -inf, point
             left = ~(found.bound > 0)
             some = self._kept(some, found).select(left)
-            if not len(some):
-                continue
-            stuck = ~self.layout.unsettled(some.lower, some.upper).any(1)
-            if bool(stuck.any()):
-                return "all kinks of a branch are decided, and its bound is not positive", float(some.bound.min()), None
-            open_ = open_.with_more(*self.children(some, found.gaps[left]))
+            free = self.layout.unsettled(some.lower, some.upper).any(1)
+            reason, point = self.ended(some.select(~free))
+            if point is not None or reason:
+                return reason, float(some.bound.min()), point
+            if bool(free.any()):
+                costs, gaps = (t[left][free] for t in (found.costs, found.gaps))
+                open_ = open_.with_more(*self.children(some.select(free), costs, gaps))
         return "", inf, None
+
+    def ended(self, some: Open) -> tuple[str, Tensor | None]:
+        """Branches with nothing left to decide: (why one stays open, or ""; a counterexample or None)."""
+        for place in range(len(some)):
+            one = some.select(torch.tensor([place]))
+            branches = self._branches(one)
+            with torch.no_grad():
+                lines, point = solved(self.climb, branches, Lines(one.below, one.above, one.beta, one.mu))
+                bound = self.climb.evaluated(self.climb.element(branches), branches, lines)[0]
+            if not bool(bound > 0):
+                found = self.found(point)
+                reason = f"precision: a branch in which all is decided has the lower bound {float(bound):.3g}"
+                return ("", found) if found is not None else (reason, None)
+        return "", None
 
     def bounded(self, some: Open, steps: int) -> Climbed:
         """The bounds of branches, from their parents' lines."""
@@ -134,20 +150,18 @@ class SignSearch:
         bound = torch.maximum(found.bound, some.bound)
         return replace(some, below=lines.below, above=lines.above, beta=lines.beta, mu=lines.mu, bound=bound)
 
-    def children(self, some: Open, gaps: Tensor) -> tuple[Open, Open]:
-        """Both sides of the entry chosen for each branch."""
+    def children(self, some: Open, costs: Tensor, gaps: Tensor) -> tuple[Open, Open]:
+        """Both sides of the entry chosen for each branch: of a few, that whose worse side is best."""
         where = self.layout.thresholds(some.lower, some.upper)
         free = self.layout.unsettled(some.lower, some.upper)
-        score = torch.where(free, gaps, -1.0)
-        count = min(_CANDIDATES, score.shape[1])
-        candidates = score.topk(count, 1).indices  # (M, count)
-        fine = score.gather(1, candidates) >= 0
+        scores = [torch.where(free, score, -inf) for score in (costs, gaps)]
+        tops = [s.topk(min(count, s.shape[1]), 1).indices for s, count in zip(scores, _CANDIDATES, strict=True)]
+        candidates = torch.cat(tops, 1)
         best, chosen = torch.full((len(some),), -inf, dtype=gaps.dtype), candidates[:, 0]
-        for k in range(count if count > 1 else 0):
-            sides = self.sides(some, candidates[:, k], where)
-            low = torch.stack([self._glance(side) for side in sides]).amin(0)
-            better = fine[:, k] & (low > best)
-            best, chosen = torch.where(better, low, best), torch.where(better, candidates[:, k], chosen)
+        for entry in candidates.unbind(1):
+            low = torch.stack([self._glance(side) for side in self.sides(some, entry, where)]).amin(0)
+            better = free.gather(1, entry.unsqueeze(1)).squeeze(1) & (low > best)
+            best, chosen = torch.where(better, low, best), torch.where(better, entry, chosen)
         return self.sides(some, chosen, where)
 
     def _glance(self, side: Open) -> Tensor:

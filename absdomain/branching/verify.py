@@ -42,6 +42,7 @@ def verify(
     """
     limits = limits or Limits()
     domain = parse(domain) if isinstance(domain, str) else domain
+    spec = spec.to(region.centre)
     confirm = replay or _own(graph, spec)
     with torch.no_grad():
         question = Question(graph, freeze(graph), region, spec)
