@@ -24,10 +24,13 @@ from absdomain.spec import Spec, halfspaces, margins, targeted
 if TYPE_CHECKING:
     from absdomain import domains, networks, trainers
     from absdomain.certification import certify
-    from absdomain.lowering import UnsupportedOp, to_graph
+    from absdomain.lowering import InvalidFile, MissingExtra, UnsupportedOp, onnx_to_graph, to_graph
 
 # loaded at first use: the core imports no concrete domain, network or trainer, and `import absdomain` stays quick
-_LAZY = {"to_graph": "lowering", "UnsupportedOp": "lowering", "certify": "certification"}
+_LAZY = {
+    "to_graph": "lowering", "onnx_to_graph": "lowering", "certify": "certification",
+    "InvalidFile": "errors", "MissingExtra": "errors", "UnsupportedOp": "errors",
+}  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
 __all__ = [
@@ -40,9 +43,11 @@ __all__ = [
     "Guarantee",
     "Guided",
     "Interval",
+    "InvalidFile",
     "Linf",
     "MatchedSpace",
     "Meet",
+    "MissingExtra",
     "Mix",
     "Node",
     "ReferenceSpace",
@@ -60,6 +65,7 @@ __all__ = [
     "kinds",
     "margins",
     "networks",
+    "onnx_to_graph",
     "parse",
     "slopes",
     "targeted",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import networkx
 
+from absdomain.graph.ports import Ports
 from absdomain.kinds import Op, Shape
 
 
@@ -39,26 +40,30 @@ def drawn(nodes: Sequence[Node]) -> networkx.DiGraph[str]:
     return digraph
 
 
-def ordered(digraph: networkx.DiGraph[str], output: str | None) -> tuple[Node, ...]:
-    """The nodes that the output needs, in the topological order nearest to that in which they were added.
+def ordered(
+    digraph: networkx.DiGraph[str], outputs: Sequence[str] | None, inputs: Sequence[str] | None
+) -> tuple[list[Node], Ports, Ports]:
+    """The nodes that the outputs need, in the topological order nearest to that in which they were added, and the
+    inputs and outputs.
 
-    The input comes first and the output last. Errors: those of `Graph`.
+    One input comes first, and one output last. Errors: those of `Graph`.
     """
     if not isinstance(digraph, networkx.DiGraph) or digraph.is_multigraph():
         found = type(digraph).__name__
         raise TypeError(f"Graph: a networkx.DiGraph is needed, got a {found}; Graph.of takes a sequence of nodes")
     order = _order(digraph)
-    last = _output(digraph, order, output)
-    needed = networkx.ancestors(digraph, last) | {last}
+    ends = _outputs(digraph, order, outputs)
+    needed = set(ends).union(*(networkx.ancestors(digraph, end) for end in ends))
     order = [name for name in order if name in needed]
-    _check_input(digraph, order)
+    starts = _inputs(digraph, order, inputs)
     place = {name: i for i, name in enumerate(order)}
     nodes: list[Node] = []
     for name in order:
         args = tuple(place[source] for source in _arguments(digraph, name))
         op, given = (digraph.nodes[name].get(key) for key in ("op", "shape"))
         nodes.append(Node(name, op, args, _shape(name, op, [nodes[a].shape for a in args], given)))
-    return tuple(nodes)
+    given = Ports(tuple((name, _shape(name, None, [], digraph.nodes[name].get("shape"))) for name in starts))
+    return nodes, given, Ports(tuple((name, nodes[place[name]].shape) for name in ends))
 
 
 def _order(digraph: networkx.DiGraph[str]) -> list[str]:
@@ -70,25 +75,35 @@ def _order(digraph: networkx.DiGraph[str]) -> list[str]:
         raise ValueError(f"Graph: a cycle, {_list([*cycle, cycle[0]], ' -> ')}; unroll it") from None
 
 
-def _output(digraph: networkx.DiGraph[str], order: list[str], output: str | None) -> str:
-    """The node that is named, or the one that nobody reads."""
-    if output is not None:
-        if output not in digraph:
-            raise ValueError(f"Graph: the output is to be {output!r}, but no node is called so")
-        return output
+def _outputs(digraph: networkx.DiGraph[str], order: list[str], named: Sequence[str] | None) -> list[str]:
+    """The nodes that are named, or the one that nobody reads."""
+    if named is not None:
+        _known(digraph, named, "output")
+        return list(named)
     ends = [name for name in order if digraph.out_degree(name) == 0]
     if not ends:
         raise ValueError("Graph: the digraph has no node; begin with the input, add_node('x', shape=...)")
     if len(ends) > 1:
         raise ValueError(
             f"Graph: one output is needed, but nobody reads {_list(ends)}; name the output as in "
-            f"Graph(digraph, output={ends[-1]!r}), or remove the others"
+            f"Graph(digraph, output={ends[-1]!r}), or several as in output={ends!r}, or remove the others"
         )
-    return ends[0]
+    return ends
 
 
-def _check_input(digraph: networkx.DiGraph[str], order: list[str]) -> None:
-    """One node has no op and reads nothing; all others have an op and read something."""
+def _known(digraph: networkx.DiGraph[str], names: Sequence[str], what: str) -> None:
+    """Each is a node, and is named once."""
+    if not names:
+        raise ValueError(f"Graph: no {what} is named; name one or more nodes")
+    for name in names:
+        if name not in digraph:
+            raise ValueError(f"Graph: the {what} is to be {name!r}, but no node is called so")
+        if list(names).count(name) > 1:
+            raise ValueError(f"Graph: the {what} {name!r} is named twice; name it once")
+
+
+def _inputs(digraph: networkx.DiGraph[str], order: list[str], named: Sequence[str] | None) -> list[str]:
+    """The nodes that have no op and read nothing, in the order in which they were added; all others have both."""
     for name in order:
         op, reads = digraph.nodes[name].get("op"), digraph.pred[name]
         if op is None and reads:
@@ -97,9 +112,16 @@ def _check_input(digraph: networkx.DiGraph[str], order: list[str]) -> None:
             raise ValueError(f"Graph: the op of node {name!r} is {op!r}; give one of absdomain.ops, or of your own")
         if op is not None and not reads:
             raise ValueError(f"Graph: node {name!r} ({type(op).__name__}) reads nothing; add edges from its arguments")
-    inputs = [name for name in order if not digraph.pred[name]]
-    if len(inputs) > 1:
-        raise ValueError(f"Graph: one input is needed, but {_list(inputs)} have no op and read nothing")
+    sources = [name for name in digraph if name in order and not digraph.pred[name]]
+    if named is None:
+        return sources
+    _known(digraph, named, "input")
+    missing = [name for name in sources if name not in named]
+    wrong = [name for name in named if digraph.pred[name] or digraph.nodes[name].get("op") is not None]
+    if missing or wrong:
+        told = f"{_list(missing)} has no op and reads nothing" if missing else f"{_list(wrong)} has an op"
+        raise ValueError(f"Graph: the inputs are to be {_list(named)}, but {told}; name those without an op")
+    return list(named)
 
 
 def _arguments(digraph: networkx.DiGraph[str], name: str) -> list[str]:

@@ -10,6 +10,8 @@ import networkx
 from torch import Tensor
 
 from absdomain.graph.digraph import Node, drawn, ordered
+from absdomain.graph.joining import fresh, from_one, into_one
+from absdomain.graph.ports import Ports
 from absdomain.kinds import Op
 
 
@@ -26,22 +28,37 @@ class Step:
 class Graph:
     """x -> the output's activation: a frozen view of a networkx digraph, all of whose nodes the output needs.
 
-    A node of the digraph has `op` (the input has none) and `shape`, without the batch; where that is left out, it
+    A node of the digraph has `op` (an input has none) and `shape`, without the batch; where that is left out, it
     follows from the op. An edge has `args`, the positions at which its end reads its start, (0,) where it has none.
     Here `nodes` are in topological order, the input first and the output last, and refer to each other by place.
+
+    What was given with several inputs has one here, the vector of their entries, of which each named input reads its
+    window; several outputs are joined into one vector in the same way. `joined`, `parted` and `named` go between the
+    two; `inputs` and `outputs` are the names.
     """
 
     nodes: tuple[Node, ...]
     schedule: tuple[Step, ...]
+    given: Ports  # what the network reads
+    gives: Ports  # what it makes
 
-    def __init__(self, digraph: networkx.DiGraph[str], output: str | None = None) -> None:
-        """Reads a copy of the digraph up to `output`; without it, up to the one node that nobody reads.
+    def __init__(
+        self,
+        digraph: networkx.DiGraph[str],
+        output: str | Sequence[str] | None = None,
+        *,
+        inputs: Sequence[str] | None = None,
+    ) -> None:
+        """Reads a copy of the digraph up to `output`, or to several; without it, up to the one node that nobody reads.
 
-        Nodes that are added in an order of evaluation keep it. Raises ValueError, with the node's name, for a cycle, no
-        input or two, two outputs of which none is named, a node without op, an argument that is missing or there twice,
-        and a shape that is not its op's.
+        Nodes that are added in an order of evaluation keep it. `inputs` names the nodes without op in the order in
+        which they are joined, also those that no output needs; by default those that one needs, as they were added.
+
+        Raises ValueError, with the node's name, for a cycle, no input, two outputs of which none is named, a node
+        without op that reads, an argument that is missing or there twice, and a shape that is not its op's.
         """
-        self.nodes = ordered(digraph, output)
+        nodes, self.given, self.gives = ordered(digraph, [output] if isinstance(output, str) else output, inputs)
+        self.nodes = tuple(into_one(from_one(nodes, self.given), self.outputs))
         self.schedule = _schedule(self.nodes)
 
     @staticmethod
@@ -50,11 +67,13 @@ class Graph:
         return Graph(drawn(nodes), nodes[-1].name if nodes else None)
 
     @staticmethod
-    def _made(nodes: Sequence[Node]) -> Graph:
+    def _made(nodes: Sequence[Node], given: Ports | None = None, gives: Ports | None = None) -> Graph:
         """The graph of nodes that are known to be in order and needed."""
         graph = Graph.__new__(Graph)
         graph.nodes = tuple(nodes)
         graph.schedule = _schedule(graph.nodes)
+        graph.given = given or Ports(((graph.input.name, graph.input.shape),))
+        graph.gives = gives or Ports(((graph.output.name, graph.output.shape),))
         return graph
 
     @cached_property
@@ -72,6 +91,42 @@ class Graph:
         """The node whose activation is the graph's value."""
         return self.nodes[-1]
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what the network was given, in the order in which they are joined."""
+        return self.given.names
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what it gives, in the order in which they are joined."""
+        return self.gives.names
+
+    def joined(self, values: Mapping[str, Tensor]) -> Tensor:
+        """The graph's argument, from a tensor (..., *shape) for each name of `inputs`: of several (..., n)."""
+        return self.given.joined(values)
+
+    def parted(self, x: Tensor) -> dict[str, Tensor]:
+        """{ name -> its part of the graph's argument }: the inverse of `joined`."""
+        return self.given.parted(x)
+
+    def named(self, value: Tensor) -> dict[str, Tensor]:
+        """{ name -> its part of the graph's value }, for each name of `outputs`."""
+        return self.gives.parted(value)
+
+    def ending_at(self, names: Sequence[str]) -> Graph:
+        """The graph, from the same inputs, whose outputs are these nodes: inputs and hidden ones too, joined.
+
+        Errors: ValueError for a name that no node of `nx` has, or that is there twice.
+        """
+        nodes, _, gives = ordered(self.nx, names, [self.input.name])
+        return Graph._made(into_one(nodes, gives.names), self.given, gives)
+
+    def with_ports(self, given: Ports, gives: Ports) -> Graph:
+        """The same function, what it reads and makes going by these names; ValueError where their shapes are others."""
+        if (given.shape, gives.shape) != (self.input.shape, self.output.shape):
+            raise ValueError(f"with_ports: {given.shape} -> {gives.shape} are the names' shapes, of {self}")
+        return Graph._made(self.nodes, given, gives)
+
     def __call__(self, x: Tensor) -> Tensor:
         """The value at x, (B, *input shape) -> (B, *output shape)."""
         values: list[Tensor | None] = [x] + [None] * len(self.schedule)
@@ -87,14 +142,15 @@ class Graph:
         """x -> op(self(x)), the op's node being called `name`."""
         last = len(self.nodes) - 1
         stem = name or type(op).__name__.lower()
-        taken = name is None or any(node.name == name for node in self.nodes)
-        node = Node(self._fresh(stem) if taken else stem, op, (last,), op.shape(self.output.shape))
-        return Graph._made((*self.nodes, node))
+        taken = {node.name for node in self.nodes}
+        node = Node(fresh(stem, taken | ({stem} if name is None else set())), op, (last,), op.shape(self.output.shape))
+        return Graph._made((*self.nodes, node), self.given)
 
     def ending_in(self, op: Op) -> Graph:
         """The graph with another last operation on the same arguments; its node keeps its name."""
         shapes = [self.nodes[a].shape for a in self.output.args]
-        return Graph._made((*self.nodes[:-1], replace(self.output, op=op, shape=op.shape(*shapes))))
+        last = replace(self.output, op=op, shape=op.shape(*shapes))
+        return Graph._made((*self.nodes[:-1], last), self.given)
 
     def with_ops(self, ops: Mapping[str, Op]) -> Graph:
         """The graph with these operations at the nodes of these names, on the same arguments; the shapes follow."""
@@ -106,7 +162,7 @@ class Graph:
             op, shapes = ops.get(node.name, node.op), [nodes[a].shape for a in node.args]
             kept = op is node.op and shapes == [self.nodes[a].shape for a in node.args]
             nodes.append(node if kept or op is None else replace(node, op=op, shape=op.shape(*shapes)))
-        return Graph._made(nodes)
+        return Graph._made(nodes, self.given, self.gives if nodes[-1].shape == self.output.shape else None)
 
     def subgraph(self, start: str | None = None, end: str | None = None) -> Graph:
         """x -> the activation of node `end` where that of node `start` is x; by default the output and the input.
@@ -122,7 +178,8 @@ class Graph:
         if first not in needed:
             raise ValueError(f"subgraph: {last!r} does not depend on {first!r}; name a node before it")
         if first == self.input.name:
-            return self._part(needed)
+            part = self._part(needed)
+            return part.with_ports(self.given, self.gives if end is None else part.gives)
         part = needed & (networkx.descendants(self.nx, first) | {first})
         around = [edge for edge in self.nx.in_edges(part - {first}) if edge[0] not in part]
         if around:
@@ -148,15 +205,8 @@ class Graph:
         others = (replace(node, args=tuple(moved[a] for a in node.args)) for node in rest)
         return Graph._made([replace(start, op=None, args=()), *others])
 
-    def __reduce__(self) -> tuple[Callable[[Sequence[Node]], Graph], tuple[tuple[Node, ...]]]:
-        return Graph._made, (self.nodes,)
-
-    def _fresh(self, stem: str) -> str:
-        names = {node.name for node in self.nodes}
-        count = 1
-        while f"{stem}_{count}" in names:
-            count += 1
-        return f"{stem}_{count}"
+    def __reduce__(self) -> tuple[Callable[..., Graph], tuple[tuple[Node, ...], Ports, Ports]]:
+        return Graph._made, (self.nodes, self.given, self.gives)
 
     def __repr__(self) -> str:
         return f"Graph({len(self.schedule)} ops, {self.input.shape} -> {self.output.shape})"

@@ -38,7 +38,7 @@ def fuse(graph: Graph) -> Graph:
             fused.nodes[name]["op"] = merged
             fused.add_edges_from((source, name, edge) for source, edge in fused.pred[above[0]].items())
             fused.remove_node(above[0])
-    return Graph(fused)
+    return Graph(fused).with_ports(graph.given, graph.gives)
 
 
 def unshifted(graph: Graph, C: Tensor) -> Graph:

@@ -82,7 +82,7 @@ class Nonlinear(Op):
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
         """Bounds of f's partial derivatives over the boxes, one per argument, (B, *shape); None: not known.
 
-        Law: |f(x) - f(x')| <= sum_i max |range_i| |x_i - x'_i| for x and x' in the boxes. Without it nothing is
+        Law: f(x) - f(x') = <s, x - x'> for x and x' in the boxes and some s in the ranges. Without it nothing is
         known of what rounding of the arguments does to f, so that nothing behind this op is ever certified.
         """
         return None

@@ -8,24 +8,32 @@ from random import Random
 import torch
 
 from absdomain.kinds import Op, Shape
+from absdomain.laws.choices import coefficients
 from absdomain.ops import (
     ELU,
     GELU,
     Abs,
+    Ceil,
     Clamp,
     Cos,
     Exp,
+    Floor,
     GELUTanh,
     HardSwish,
     HardTanh,
+    Heaviside,
     LeakyReLU,
     Log,
+    MatMul,
     Max,
     Pow,
+    PReLU,
     Product,
     Reciprocal,
     ReLU,
+    Round,
     Sigmoid,
+    Sign,
     SiLU,
     Sin,
     Softplus,
@@ -48,6 +56,11 @@ def leaky_relu(rng: Random, shape: Shape) -> Op | None:
     return LeakyReLU(rng.choice((0.01, 0.1, 0.3, 0.0, near, -near, 1 - near, 1 + near, 1.0, 2.0, -0.5)))
 
 
+def prelu(rng: Random, shape: Shape) -> Op | None:
+    """PReLU with a slope for each entry of the first axis, of any sign, some above 1."""
+    return PReLU(coefficients(rng, shape[0], *(1,) * (len(shape) - 1)))
+
+
 def max_(rng: Random, shape: Shape) -> Op | None:
     """Max over an axis of at most nine entries that is not the only one."""
     axes = [a for a in range(-len(shape), 0) if shape[a] <= 9]
@@ -68,6 +81,31 @@ def clamp(rng: Random, shape: Shape) -> Op | None:
 def hard_tanh(rng: Random, shape: Shape) -> Op | None:
     """HardTanh."""
     return HardTanh()
+
+
+def sign(rng: Random, shape: Shape) -> Op | None:
+    """Sign."""
+    return Sign()
+
+
+def heaviside(rng: Random, shape: Shape) -> Op | None:
+    """Heaviside with any value at 0."""
+    return Heaviside(rng.choice((0.0, 1.0, 0.5)))
+
+
+def floor(rng: Random, shape: Shape) -> Op | None:
+    """Floor."""
+    return Floor()
+
+
+def ceil(rng: Random, shape: Shape) -> Op | None:
+    """Ceil."""
+    return Ceil()
+
+
+def round_(rng: Random, shape: Shape) -> Op | None:
+    """Round."""
+    return Round()
 
 
 def sigmoid(rng: Random, shape: Shape) -> Op | None:
@@ -155,9 +193,15 @@ def product(rng: Random, shape: Shape) -> Op | None:
     return Product()
 
 
-PIECEWISE: tuple[Maker, ...] = (relu, leaky_relu, max_, abs_, clamp, hard_tanh)
+def matmul(rng: Random, shape: Shape) -> Op | None:
+    """The product of two square matrices, or of several pairs."""
+    return MatMul() if len(shape) > 1 and shape[-1] == shape[-2] else None
+
+
+PIECEWISE: tuple[Maker, ...] = (relu, leaky_relu, prelu, max_, abs_, clamp, hard_tanh)
+STEPS: tuple[Maker, ...] = (sign, heaviside, floor, ceil, round_)
 SMOOTH: tuple[Maker, ...] = (
     sigmoid, tanh, softplus, elu, silu, gelu, gelu_tanh, hard_swish, sin, cos, exp, square, pow_, sqrt, reciprocal, log,
-    product,
+    product, matmul,
 )  # fmt: skip
 STEEP: tuple[Maker, ...] = (exp, square, pow_)  # few in a row overflow: a graph clamps what goes into them

@@ -88,8 +88,13 @@ def _form(op: Op, shapes: list[Shape]) -> Form:
     match op:
         case ops.Max(axis=axis):
             return lambda args: np.asarray(args[0].max(axis), dtype=object)
+        case ops.PReLU():
+            slope = digits(op.slope)
+            return lambda args: _rectified(args[0], slope)
         case ops.Product():
             return lambda args: np.asarray(args[0] * args[1], dtype=object)
+        case ops.MatMul():
+            return lambda args: np.asarray(np.matmul(args[0], args[1]), dtype=object)
         case Affine():
             return _affine(op, shapes)
     raise NotImplementedError(f"{op} has no value in {MP.dps} digits; add its formula to absdomain.laws.digits")
@@ -154,6 +159,11 @@ def _normalising(op: ops.BatchNorm) -> tuple[Digits, Digits]:
 # --- nonlinear ops ----------------------------------------------------------------------------------------------------
 
 
+def _rectified(x: Digits, slope: Digits) -> Digits:
+    """max(x, 0) + slope min(x, 0)."""
+    return np.asarray(_each(lambda v: max(v, MP.zero), x) + slope * _each(lambda v: min(v, MP.zero), x), dtype=object)
+
+
 def _sigmoid(x: Any) -> Any:
     return 1 / (1 + MP.exp(-x)) if abs(x) < _FAR else MP.mpf(x > 0)
 
@@ -195,6 +205,11 @@ _FORMULAS: dict[type[Op], Function] = {
     ops.Abs: lambda op, x: abs(x),
     ops.Clamp: lambda op, x: min(max(x, MP.mpf(op.low)), MP.mpf(op.high)),
     ops.HardTanh: lambda op, x: min(max(x, MP.mpf(op.low)), MP.mpf(op.high)),
+    ops.Sign: lambda op, x: MP.sign(x),
+    ops.Heaviside: lambda op, x: MP.mpf(op.at_zero) if x == 0 else MP.mpf(x > 0),
+    ops.Floor: lambda op, x: MP.floor(x),
+    ops.Ceil: lambda op, x: MP.ceil(x),
+    ops.Round: lambda op, x: MP.nint(x),
     ops.Sigmoid: lambda op, x: _sigmoid(x),
     ops.Tanh: lambda op, x: MP.tanh(x),
     ops.SiLU: lambda op, x: x * _sigmoid(x),

@@ -16,8 +16,10 @@ from torch import Tensor
 from absdomain.kinds import Op, Shape
 from absdomain.laws.activations import PIECEWISE as PIECEWISE
 from absdomain.laws.activations import SMOOTH as SMOOTH
+from absdomain.laws.activations import STEPS as STEPS
 from absdomain.laws.activations import Maker as Maker
 from absdomain.laws.activations import leaky_relu as leaky_relu
+from absdomain.laws.activations import matmul as matmul
 from absdomain.laws.activations import max_ as max_
 from absdomain.laws.activations import product as product
 from absdomain.laws.activations import relu as relu
@@ -26,10 +28,12 @@ from absdomain.laws.choices import generator as generator
 from absdomain.laws.choices import normal as normal
 from absdomain.ops import (
     Add,
+    Along,
     AvgPool,
     BatchNorm,
     Concat,
     Conv,
+    ConvTranspose,
     Dense,
     Gather,
     Mean,
@@ -119,6 +123,28 @@ def conv1d(rng: Random, shape: Shape) -> Op | None:
 def conv2d(rng: Random, shape: Shape) -> Op | None:
     """Conv over two axes."""
     return _conv(rng, shape, 2)
+
+
+def conv_transpose(rng: Random, shape: Shape) -> Op | None:
+    """ConvTranspose over one axis or two."""
+    axes = len(shape) - 1
+    if axes not in (1, 2):
+        return None
+    kernel, stride, padding, dilation = (
+        tuple(rng.choice(sizes) for _ in range(axes)) for sizes in ((1, 2, 3), (1, 2, 3), (0, 1), (1, 1, 2))
+    )
+    more = tuple(rng.randrange(max(s, d)) for s, d in zip(stride, dilation, strict=True))
+    groups = rng.choice([g for g in range(1, shape[0] + 1) if shape[0] % g == 0])
+    each = rng.randint(1, max(1, 3 // groups))
+    w = weights(rng, shape[0], each, *kernel, fan=prod(kernel) * shape[0] // groups)
+    op = ConvTranspose(w, perhaps(rng, lambda: biases(rng, each * groups)), stride, padding, more, dilation, groups)
+    return op if min(op.shape(shape)) > 0 else None
+
+
+def along(rng: Random, shape: Shape) -> Op | None:
+    """A matrix along any axis."""
+    axis, m = rng.randint(1, len(shape)), rng.randint(1, 5)
+    return Along(weights(rng, m, shape[axis - 1], fan=shape[axis - 1]), axis)
 
 
 def scale(rng: Random, shape: Shape) -> Op | None:
@@ -216,10 +242,10 @@ def avg_pool(rng: Random, shape: Shape) -> Op | None:
 
 
 AFFINE: tuple[Maker, ...] = (
-    dense, conv1d, conv2d, scale, batch_norm, reshape, permute, gather, pool_windows, pad, add, concat, mean, sum_,
-    avg_pool,
+    dense, conv1d, conv2d, conv_transpose, along, scale, batch_norm, reshape, permute, gather, pool_windows, pad, add,
+    concat, mean, sum_, avg_pool,
 )  # fmt: skip
-NONLINEAR = PIECEWISE + SMOOTH
+NONLINEAR = PIECEWISE + STEPS + SMOOTH
 MAKERS = AFFINE + NONLINEAR  # one for each op of absdomain.ops, and for each of its uses that differ in shape
 # What graphs are grown from: spatial ops suit few shapes, so they are offered more often; nonlinear ones are the point.
 MIXTURE = 7 * (relu,) + 2 * (dense,) + MAKERS + 4 * (conv1d, conv2d, avg_pool) + (batch_norm,) + 3 * (leaky_relu, max_)
@@ -237,7 +263,7 @@ def _plane(rng: Random) -> Shape:
 
 def arguments(make: Maker) -> int:
     """How many arguments an op of this kind is given when it is tried alone."""
-    return 2 if make in (add, concat, product) else 1
+    return 2 if make in (add, concat, product, matmul) else 1
 
 
 def suited(rng: Random, make: Maker) -> tuple[Op, Shape]:

@@ -169,16 +169,23 @@ class _Laws:
             self._told(known & most.isfinite() & ~(moved <= most + room), moved, most, law)
 
     def _moves(self, ranges: tuple[Bounds, ...], steps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The least and the greatest <s, step> over the slopes of the ranges, (P, B, *output shape) each."""
+        """The least and the greatest <s, step> over the slopes of the ranges, (P, B, *output shape) each.
+
+        <s, step> is linear in s, whichever entries of s and of the step an op multiplies.
+        """
+        up, down = [d.clamp(min=0) for d in steps], [d.clamp(max=0) for d in steps]
+        low, high = ([getattr(r, end).double() for r in ranges] for end in ("lower", "upper"))
         ends = []
-        for first, second in (("lower", "upper"), ("upper", "lower")):
-            slopes = [
-                torch.where(d > 0, getattr(r, first).double(), getattr(r, second).double())
-                for r, d in zip(ranges, steps, strict=True)
-            ]
-            many = tuple(s.flatten(0, 1) for s in slopes)
-            ends.append(self.op.linearised(many)(*(d.flatten(0, 1) for d in steps)).unflatten(0, steps[0].shape[:2]))
+        for first, second, far in ((low, high, -torch.inf), (high, low, torch.inf)):
+            value = self._stepped([_finite(s) for s in first], up) + self._stepped([_finite(s) for s in second], down)
+            met = self._stepped([_endless(s) for s in first], up) - self._stepped([_endless(s) for s in second], down)
+            ends.append(value.masked_fill(met > 0, far))
         return ends[0], ends[1]
+
+    def _stepped(self, slopes: list[Tensor], steps: list[Tensor]) -> Tensor:
+        """<s, step>, s the same for all points."""
+        many = tuple(s.expand(d.shape).flatten(0, 1) for s, d in zip(slopes, steps, strict=True))
+        return self.op.linearised(many)(*(d.flatten(0, 1) for d in steps)).unflatten(0, steps[0].shape[:2])
 
     def _near(self, y: Tensor, exact: Tensor, fits: Tensor, law: str, sample: int | None = None) -> None:
         room = self.room() if sample is None else self.room()[sample : sample + 1]
@@ -245,3 +252,12 @@ class _Laws:
         self._told(
             wrong.unsqueeze(0), (band.upper - band.lower).unsqueeze(0), zero, "where an op is settled, f is affine"
         )
+
+
+def _finite(t: Tensor) -> Tensor:
+    return t.masked_fill(t.isinf(), 0.0)
+
+
+def _endless(t: Tensor) -> Tensor:
+    """1 where t is infinite."""
+    return t.isinf().to(t)

@@ -81,7 +81,7 @@ class _Laws:
     def band(self, slopes: Slopes, *, exact: bool) -> None:
         """The band holds at every point and, if exact, is attained; `image` is the band at slope 0."""
         op, boxes = self.op, self.boxes
-        band, xs = op.band(slopes, boxes), trial.points(boxes, slopes, self.rng)
+        band, xs = op.band(slopes, boxes), self.with_critical(slopes, trial.points(boxes, slopes, self.rng))
         gap, room, detail = self.value(xs) - self.inner(slopes, xs), self.allowed(slopes), self.at(slopes)
         equal(band.lower, op.inf(slopes, boxes), 0.0, "band is [inf, sup]", detail)
         equal(band.upper, op.sup(slopes, boxes), 0.0, "band is [inf, sup]", detail)
@@ -92,6 +92,13 @@ class _Laws:
             room = room + TIGHT * (high - low)
             at_most(low, band.lower, room, "inf is attained", detail)
             at_most(band.upper, high, room, "sup is attained", detail)
+
+    def with_critical(self, slopes: Slopes, xs: list[Tensor]) -> list[Tensor]:
+        """And the points where an elementwise op says that f(x) - s x is extreme: beside a jump no grid would be."""
+        if not isinstance(self.op, Elementwise):
+            return xs
+        (slope,), (box,), (x,) = slopes, self.boxes, xs
+        return [torch.cat([x, *(torch.clamp(p, box.lower, box.upper)[None] for p in self.op.critical(slope, box))])]
 
     def critical(self, slopes: Slopes) -> None:
         """An elementwise op's band, whatever its closed form, is that of its ends and critical points."""

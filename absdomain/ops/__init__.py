@@ -1,18 +1,22 @@
 """The concrete operations, a few lines each."""
 
+from absdomain.ops.along import Along
 from absdomain.ops.conv import Conv
+from absdomain.ops.conv_transpose import ConvTranspose
 from absdomain.ops.dense import Dense
 from absdomain.ops.exponential import ELU, Exp, Log, Softplus
 from absdomain.ops.gates import GELU, GELUTanh, HardSwish, SiLU
 from absdomain.ops.layout import Concat, Gather, Pad, Permute, Reshape
+from absdomain.ops.matmul import MatMul
 from absdomain.ops.maximum import Max, windows
 from absdomain.ops.periodic import Cos, Sin
-from absdomain.ops.piecewise import Abs, Clamp, HardTanh, LeakyReLU, ReLU
+from absdomain.ops.piecewise import Abs, Clamp, HardTanh, LeakyReLU, PReLU, ReLU
 from absdomain.ops.powers import Pow, Reciprocal, Sqrt, Square
 from absdomain.ops.product import Product
 from absdomain.ops.scale import BatchNorm, Scale
 from absdomain.ops.sigmoidal import Sigmoid, Tanh
 from absdomain.ops.softmax import LogSoftmax
+from absdomain.ops.steps import Ceil, Floor, Heaviside, Round, Sign
 from absdomain.ops.sums import Add, AvgPool, Mean, Sum
 
 __all__ = [
@@ -20,23 +24,30 @@ __all__ = [
     "GELU",
     "Abs",
     "Add",
+    "Along",
     "AvgPool",
     "BatchNorm",
+    "Ceil",
     "Clamp",
     "Concat",
     "Conv",
+    "ConvTranspose",
     "Cos",
     "Dense",
     "Exp",
+    "Floor",
     "GELUTanh",
     "Gather",
     "HardSwish",
     "HardTanh",
+    "Heaviside",
     "LeakyReLU",
     "Log",
     "LogSoftmax",
+    "MatMul",
     "Max",
     "Mean",
+    "PReLU",
     "Pad",
     "Permute",
     "Pow",
@@ -44,9 +55,11 @@ __all__ = [
     "ReLU",
     "Reciprocal",
     "Reshape",
+    "Round",
     "Scale",
     "SiLU",
     "Sigmoid",
+    "Sign",
     "Sin",
     "Softplus",
     "Sqrt",

@@ -13,14 +13,14 @@ from absdomain.kinds import Affine, Shape
 from absdomain.kinds.live import live
 from absdomain.linear import Rows
 
-_CONVOLVE = {1: F.conv1d, 2: F.conv2d}
-_CONVOLVE_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d}
+CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+CONVOLVE_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _FEW = 4  # channels
 
 
 @dataclass(frozen=True, eq=False)
 class Conv(Affine):
-    """x -> W * x + b over one or two spatial axes; W (C_out, C_in / groups, *kernel), b (C_out,), zero padding."""
+    """x -> W * x + b over one to three spatial axes; W (C_out, C_in / groups, *kernel), b (C_out,), zero padding."""
 
     weight: Tensor = live(required=True)
     bias: Tensor | None = live()
@@ -50,7 +50,7 @@ class Conv(Affine):
 
     def _convolve(self, x: Tensor, w: Tensor | None, b: Tensor | None) -> Tensor:
         assert w is not None
-        convolve = _CONVOLVE[len(self.stride)]
+        convolve = CONVOLVE[len(self.stride)]
         return convolve(x, w, b, self.stride, self.padding, self.dilation, self.groups)
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
@@ -59,7 +59,7 @@ class Conv(Affine):
             return (self._by_phases(w, y, shapes[0]),)
         spatial = zip(shapes[0][1:], y.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation, strict=True)
         missed = tuple(size - ((out - 1) * s - 2 * p + d * (k - 1) + 1) for size, out, k, s, p, d in spatial)
-        back = _CONVOLVE_TRANSPOSED[len(self.stride)]
+        back = CONVOLVE_TRANSPOSED[len(self.stride)]
         return (back(y, w, None, self.stride, self.padding, missed, self.groups, self.dilation),)
 
     def adjoint(self, rows: Rows, *shapes: Shape) -> tuple[Rows, ...]:
@@ -118,11 +118,11 @@ def spread(y: Tensor, w: Tensor, stride: Shape, dilation: Shape, groups: int) ->
     """
     size, axes = tuple(y.shape[2:]), len(stride)
     if groups > 1 or w.shape[1] > _FEW or len(y) < y[0].numel():
-        back = _CONVOLVE_TRANSPOSED[axes]
+        back = CONVOLVE_TRANSPOSED[axes]
         return back(y, w, None, stride, 0, 0, groups, dilation)
     image = (w.shape[1], *_extent(size, tuple(w.shape[2:]), stride, dilation))
     units = torch.eye(prod(image), dtype=y.dtype, device=y.device).view(-1, *image)
-    matrix = _CONVOLVE[axes](units, w, None, stride, 0, dilation).flatten(1)  # (pixels, C_out size)
+    matrix = CONVOLVE[axes](units, w, None, stride, 0, dilation).flatten(1)  # (pixels, C_out size)
     return (y.flatten(1) @ matrix.t()).view(len(y), *image)
 
 

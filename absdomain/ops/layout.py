@@ -86,6 +86,14 @@ class Concat(Affine):
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return torch.cat(xs, self.axis)
 
+    def shape(self, *shapes: Shape) -> Shape:
+        """By hand: to ask torch for it imports its compiler."""
+        place, first = self.axis - 1, shapes[0]
+        around = {(s[:place], s[place + 1 :]) for s in shapes}
+        if not 0 <= place < len(first) or len(around) > 1:
+            raise ValueError(f"Concat: shapes that differ along axis {self.axis} alone are needed, got {list(shapes)}")
+        return (*first[:place], sum(s[place] for s in shapes), *first[place + 1 :])
+
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         return torch.split(y, [shape[self.axis - 1] for shape in shapes], self.axis)
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from absdomain.kinds import Line, PiecewiseLinear, Slopes
+from absdomain.kinds import Curvature, Line, PiecewiseLinear, Slopes
+from absdomain.kinds.live import live
 from absdomain.linear import Bounds
 
 
@@ -81,6 +82,36 @@ class LeakyReLU(PiecewiseLinear):
         active = (box.upper > -box.lower).to(box.lower)
         tangent = (active + self.slope * (1 - active),)  # numbers in `where` would be float32
         return (tangent, chord) if self.slope <= 1 else (chord, tangent)
+
+
+@dataclass(frozen=True, eq=False)
+class PReLU(PiecewiseLinear):
+    """max(x, 0) + a min(x, 0) (He et al. 2015); a broadcasts to x, one a channel say, and may be of any sign."""
+
+    slope: Tensor = live(required=True)
+    lemma = "prelu"
+    kinks = (0.0,)
+    curvature = Curvature((0.0,), (0, 0))
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return xs[0].relu() - self.slope * (-xs[0]).relu()
+
+    def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
+        """1 where x >= 0 all over the box, a where x <= 0, and both."""
+        (box,) = boxes
+        a = self.slope.expand_as(box.lower)
+        left = torch.where(box.lower >= 0, torch.ones_like(a), a)
+        right = torch.where((box.upper > 0) | (box.lower >= 0), torch.ones_like(a), a)
+        return (Bounds(torch.minimum(left, right), torch.maximum(left, right)),)
+
+    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+        """Of a convex one, a <= 1, the tangent below and the chord above; of a concave one the other way round."""
+        (box,) = boxes
+        (chord,) = self.chord(boxes)
+        active = (box.upper > -box.lower).to(box.lower)
+        tangent = active + self.slope * (1 - active)
+        convex = (self.slope <= 1).expand_as(chord)
+        return (torch.where(convex, tangent, chord),), (torch.where(convex, chord, tangent),)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,12 @@ from absdomain.linear import Bounds, Rows, bounds
 from absdomain.linear.patches import Columns
 from absdomain.ops import (
     Add,
+    Along,
     AvgPool,
     BatchNorm,
     Concat,
     Conv,
+    ConvTranspose,
     Dense,
     Gather,
     Mean,
@@ -61,6 +63,11 @@ def conv(world: World) -> Conv:
     return Conv(reals(world, "w", 1, 1, 2), reals(world, "b", 1), (2,), (1,), (1,))
 
 
+def conv_transpose(world: World) -> ConvTranspose:
+    """Into two channels, at a stride, with an entry more at the end."""
+    return ConvTranspose(reals(world, "w", 1, 2, 2), reals(world, "b", 2), (2,), (0,), (1,), (1,))
+
+
 def conv_in_phases(world: World) -> Conv:
     """Two spatial axes and a stride: the adjoint goes by phases."""
     return Conv(reals(world, "w", 1, 1, 2, 1), reals(world, "b", 1), (2, 1), (1, 0))
@@ -91,6 +98,14 @@ CASES = (
         "conv in dilated phases", lambda w: Conv(reals(w, "w", 1, 1, 2, 1), None, (2, 1), (1, 0), (2, 1)), ((1, 4, 2),)
     ),
     Case("conv in groups", lambda w: Conv(reals(w, "w", 2, 1, 1, 2), reals(w, "b", 2), groups=2), ((2, 1, 3),)),
+    Case("transposed conv", conv_transpose, ((1, 2),)),
+    Case(
+        "transposed conv, padded",
+        lambda w: ConvTranspose(reals(w, "w", 2, 1, 2), None, (1,), (1,), (1,), (2,), 2),
+        ((2, 3),),
+    ),
+    Case("along an axis", lambda w: Along(reals(w, "w", 2, 2), 1), ((2, 2),)),
+    Case("along the last axis", lambda w: Along(reals(w, "w", 1, 2), -1), ((1, 2),)),
     Case("scale by 1", lambda _: Scale(), ((2,),)),
     Case("scale", lambda w: Scale(reals(w, "w", 2), reals(w, "b", 2)), ((2,),)),
     Case("batch norm", batch_norm, ((2,),)),
@@ -276,6 +291,11 @@ def unfused(world: World) -> None:
     one, per_place = torch.ones(()), torch.ones(2, 3)
     plane, rows = Conv(torch.ones(2, 1, 2), None, (1,), (0,), (1,)), Dense(torch.ones(1, 2, 2))
     world.check(plane.scaled(per_place, per_place) is None, "an offset for each place of a convolution")
+    back = ConvTranspose(torch.ones(1, 2, 2), None, (1,), (0,), (0,), (1,))
+    for w, b in ((per_place, one), (one, per_place)):
+        world.check(back.scaled(w, b) is None, "a factor or an offset for each place of a transposed convolution")
+    many = ConvTranspose(torch.ones(2, 1, 2), None, (1,), (0,), (0,), (1,), 2)
+    world.check(many.scaled(one, one) is None and back.scaled(one, one) is not None, "groups are left alone")
     world.check(plane.scaled(one, per_place) is None and plane.scaled(one, one) is not None, "one number for all")
     world.check(Dense(torch.ones(2, 2)).scaled(per_place, one) is None, "a factor for each position")
     world.check(Dense(torch.ones(2, 2)).scaled(one, per_place) is None, "an offset for each position")
@@ -332,6 +352,7 @@ LEMMAS = (
         (Affine.image, Bounds.centre, Bounds.radius, Affine.__call__, Affine.modulus, Affine.magnitude, Affine.offset,
          Affine.pull, Affine.adjoint, Affine.transpose, Dense.__call__, Dense.linear, Dense._check, Dense.transpose,
          Dense.adjoint, Conv.__call__, Conv.linear, Conv._convolve, Conv.offset, Conv.transpose, Conv._by_phases,
+         ConvTranspose.offset, ConvTranspose.linear, ConvTranspose.transpose, Along.linear, Along.transpose,
          Scale.linear, Scale.transpose, Scale.adjoint, BatchNorm.weight, BatchNorm.bias, BatchNorm._channels,
          BatchNorm.linear, BatchNorm.transpose, BatchNorm.adjoint, Add.linear, Add.adjoint, Mean.linear, Sum.linear,
          AvgPool.linear, Reshape.linear, Reshape.adjoint, Permute.linear, Gather.linear, Gather.transpose, Pad.linear,
@@ -352,7 +373,8 @@ LEMMAS = (
     Lemma(
         "fusion",
         "an affine op merged into the one before it is the same function",
-        (Dense.after, Dense.followed_by, Dense.scaled, Scale.after, Scale.scaled, BatchNorm.after, Conv.scaled, fuse),
+        (Dense.after, Dense.followed_by, Dense.scaled, Scale.after, Scale.scaled, BatchNorm.after, Conv.scaled,
+         ConvTranspose.scaled, fuse),
         (
             *map(fused_graph, (True, False)), unfused,
             fused(named("c"), lambda w: Dense(reals(w, "w", 2, 2)), (2,)),
@@ -363,6 +385,8 @@ LEMMAS = (
             fused(scale("c", 2), scale("", 2), (2,)),
             fused(scale("c", 2, 1), lambda w: plain_conv(w, None), (1, 3)),
             fused(scale("c", 2, 1), lambda w: plain_conv(w, reals(w, "b", 2)), (1, 3)),
+            fused(scale("c", 2, 1), conv_transpose, (1, 2)),
+            fused(scale("c"), lambda w: ConvTranspose(reals(w, "w", 1, 2, 2), None, (2,), (0,), (0,), (1,)), (1, 2)),
             fused(named("c"), dense, (2,)),
             fused(lambda w: Scale(reals(w, "cw", 2), reals(w, "cb", 2)), dense, (2,)),
             fused(batch_norm, dense, (2,)),

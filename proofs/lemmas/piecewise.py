@@ -21,13 +21,13 @@ from absdomain.kinds import (
     linearised,
 )
 from absdomain.linear import Bounds
-from absdomain.ops import Abs, Clamp, LeakyReLU, Max, Product, ReLU
+from absdomain.ops import Abs, Clamp, LeakyReLU, Max, PReLU, Product, ReLU
 from absdomain.ops.maximum import WeightedSum
 from absdomain.proofs.kernel.exact import assume, numbers, prove, prove_zero, real, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.lemmas.calculus import says
-from absdomain.proofs.lemmas.vertices import ABS, CLAMP, LEAKY, MAX, PRODUCT, RELU
+from absdomain.proofs.lemmas.vertices import ABS, CLAMP, LEAKY, MAX, PRELU, PRODUCT, RELU
 
 Make = Callable[[World], Nonlinear]
 
@@ -145,6 +145,11 @@ class _LowerKinkAlone(Clamp):
 def leaky(world: World) -> LeakyReLU:
     """Any slope."""
     return LeakyReLU(world.parameter("k"))
+
+
+def prelu(world: World) -> PReLU:
+    """Any slope."""
+    return PReLU(reals(world, "k", 1))
 
 
 def leaks(k: float) -> Check:
@@ -282,6 +287,16 @@ LEMMAS = (
         (Twin("no critical point at the kink", band(lambda _: _NoKink()), AT_ZERO),),
         SYMBOLS,
         leaves="`tight_slopes`, a hint; rounding",
+    ),
+    Lemma(
+        "prelu",
+        "inf <= f(x) - s x <= sup for f(x) = max(x, 0) + a min(x, 0), all boxes, slopes s and slopes a, one a channel; "
+        "its derivative is 1 or a, by the side of 0",
+        (PReLU.__call__, PReLU.slope_range, *BAND),
+        (band(prelu), *PRELU),
+        (Twin("no critical point at the kink", band(lambda _: _NoKink()), AT_ZERO),),
+        SYMBOLS,
+        leaves="`support`, a hint; rounding",
     ),
     Lemma(
         "abs",

@@ -10,7 +10,23 @@ import torch
 from torch import Tensor
 
 from absdomain.kinds import Affine
-from absdomain.ops import Add, AvgPool, BatchNorm, Concat, Conv, Dense, Gather, Mean, Pad, Permute, Reshape, Scale, Sum
+from absdomain.ops import (
+    Add,
+    Along,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Gather,
+    Mean,
+    Pad,
+    Permute,
+    Reshape,
+    Scale,
+    Sum,
+)
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemmas.windows import equal, numbers
 
@@ -29,6 +45,21 @@ def convolved(op: Conv, x: Tensor) -> Tensor:
         row, column, channel = i * sh - ph + a * dh, j * sw - pw + b * dw, q + c // (n // op.groups) * inside
         if 0 <= row < height and 0 <= column < width:
             out[:, c, i, j] += op.weight[c, q, a, b] * x[:, channel, row, column]
+    return out if op.bias is None else out + op.bias.view(-1, 1, 1)
+
+
+def spread_out(op: ConvTranspose, x: Tensor) -> Tensor:
+    """Every input entry times the kernel, added up where it falls in the output, two axes."""
+    (sh, sw), (ph, pw), (dh, dw) = op.stride, op.padding, op.dilation
+    inside, each, kh, kw = op.weight.shape
+    _, _, height, width = x.shape
+    rows, columns = ((size - 1) * s - 2 * p + d * (k - 1) + 1 + more for size, p, d, k, s, more in zip(
+        (height, width), op.padding, op.dilation, (kh, kw), op.stride, op.output_padding, strict=True))  # fmt: skip
+    out = torch.zeros(len(x), each * op.groups, rows, columns, dtype=x.dtype)
+    for q, i, j, a, b, c in product(range(inside), range(height), range(width), range(kh), range(kw), range(each)):
+        row, column, channel = i * sh - ph + a * dh, j * sw - pw + b * dw, c + q // (inside // op.groups) * each
+        if 0 <= row < rows and 0 <= column < columns:
+            out[:, channel, row, column] += op.weight[q, c, a, b] * x[:, q, i, j]
     return out if op.bias is None else out + op.bias.view(-1, 1, 1)
 
 
@@ -64,11 +95,19 @@ _CONVS = (
     Conv(numbers(4, 1, 2, 2), numbers(4), (2, 1), (1, 0), (1, 2), groups=2), Conv(numbers(2, 2, 2, 2), numbers(2)),
     Conv(numbers(2, 2, 3, 3), None, (3, 2), (2, 1), (1, 2)),
 )  # fmt: skip
+_BACK = (
+    ConvTranspose(numbers(2, 3, 2, 3), numbers(3), (2, 1), (1, 0), (1, 0), (1, 2)),
+    ConvTranspose(numbers(2, 1, 1, 2), None, (3, 2), (0, 1), (2, 1), groups=2), ConvTranspose(numbers(2, 2, 2, 2)),
+    ConvTranspose(numbers(2, 1, 2, 2), None, (1, 1), (0, 0), (1, 0), (2, 1)),
+)  # fmt: skip
 _NORMS = (norm(), norm(gain=numbers(2, start=7)), norm(shift=numbers(2, start=8)),
           norm(gain=numbers(2, start=7), shift=numbers(2, start=8), eps=0.25))  # fmt: skip
 PLANE = (2, 5, 6)
 CASES: Sequence[tuple[Affine, Sequence[tuple[int, ...]], Definition]] = (
     *((op, (PLANE,), lambda x, op=op: convolved(op, x)) for op in _CONVS),
+    *((op, ((2, 3, 4),), lambda x, op=op: spread_out(op, x)) for op in _BACK),
+    (Along(numbers(3, 4), 2), ((2, 4, 2),), lambda x: torch.einsum("mn,bcnd->bcmd", numbers(3, 4), x)),
+    (Along(numbers(3, 2), -1), ((4, 2),), lambda x: torch.einsum("mn,bcn->bcm", numbers(3, 2), x)),
     *((op, (PLANE,), lambda x, op=op: normalised(op, x)) for op in _NORMS),
     (Dense(numbers(3, 4), numbers(3)), ((4,),), lambda x: torch.einsum("ij,bj->bi", numbers(3, 4), x) + numbers(3)),
     (Dense(numbers(2, 3, 4), numbers(2, 3)), ((4,),),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from absdomain.kinds import Curvature, Elementwise, Nonlinear, PiecewiseLinear
 from absdomain.linear import Bounds
-from absdomain.ops import Abs, Clamp, LeakyReLU, Max, Product, ReLU
+from absdomain.ops import Abs, Clamp, LeakyReLU, Max, PReLU, Product, ReLU
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import Check
 
@@ -193,9 +193,29 @@ def leaky(k: float) -> Check:
     return extreme(LeakyReLU(k), lambda x: max(x[0], 0.0) + k * min(x[0], 0.0), kinked(0.0), line_cases())
 
 
+def parametric(a: float) -> Check:
+    """max(x, 0) + a min(x, 0), a read from a tensor."""
+    op = PReLU(torch.tensor([a], dtype=torch.float64))
+    return extreme(op, lambda x: max(x[0], 0.0) + a * min(x[0], 0.0), kinked(0.0), line_cases())
+
+
+def sloped_by_channel(world: World) -> None:
+    """Of each channel the slopes that its box meets: a to the left of 0, 1 to the right, 1 at 0 itself."""
+    a = (-0.5, 0.25, 2.0)
+    op = PReLU(torch.tensor(a, dtype=torch.float64))
+    for low, high in (*ENDS, (0.0, 0.0), (-1.0, -1.0)):
+        box = Bounds(*(torch.full((1, 3), end, dtype=torch.float64) for end in (low, high)))
+        (found,) = op.slope_range((box,)) or ()
+        for i, k in enumerate(a):
+            met = [k] * (low < 0) + [1.0] * (high > 0 or low >= 0)
+            ends = float(found.lower[0, i]), float(found.upper[0, i])
+            world.check(ends == (min(met), max(met)), f"a = {k} over [{low}, {high}]: slopes {ends}")
+
+
 RELU = (extreme(ReLU(), lambda x: max(x[0], 0.0), kinked(0.0), line_cases()), settled_where(ReLU(), (0.0,)),
         relu_cases, relu_pieces, nowhere)  # fmt: skip
 LEAKY = (*map(leaky, (0.25, 2.0, -0.5)), nowhere)
+PRELU = (*map(parametric, (0.25, 2.0, -0.5, 0.0)), sloped_by_channel, nowhere)
 ABS = (extreme(Abs(), lambda x: abs(x[0]), kinked(0.0), line_cases()), settled_where(Abs(), (0.0,)), nowhere, endless)
 CLAMP = (
     extreme(Clamp(-1.0, 2.0), lambda x: min(max(x[0], -1.0), 2.0), kinked(-1.0, 2.0), line_cases()),

@@ -108,7 +108,7 @@ WRONG = {
     "a cycle": (lambda n: n.add_edge("y", "z", args=(1,)), r"a cycle, 'z' -> 'h' -> 'y' -> 'z'"),
     "no node": (lambda n: n.clear(), "no node"),
     "no input": (lambda n: n.remove_node("x"), r"node 'z' \(Dense\) reads nothing"),
-    "two inputs": (lambda n: n.add_edge("w", "y", args=(2,)), "one input is needed, but 'x', 'w' have no op"),
+    "two inputs": (lambda n: n.add_edge("w", "y", args=(2,)), "input 'w' needs a shape"),
     "an op for the input": (lambda n: n.add_node("x", op=ReLU()), r"'x' \(ReLU\) reads nothing"),
     "two outputs": (lambda n: n.add_edge("z", "v"), "nobody reads 'y', 'v'; name the output"),
     "no op": (lambda n: n.add_node("h", op=None), "node 'h', which reads 'z', needs an op"),

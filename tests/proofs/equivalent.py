@@ -40,6 +40,25 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     )),
     ("entrywise", "a sum of one map is that map", ("1 -> -1",)),
     ("fits", FASTER, ("return nothing",)),
+    ("PReLU.slope_range", KIND, ("box.lower -> box.upper",)),
+    ("Steps.slope_range", WHOLE, ("return halved",)),
+    ("Heaviside.jumps", ZERO, ("return negated", "return halved")),
+    ("Sign.jumps", ZERO, ("return negated", "return halved")),
+    *((f"{op}.jumps", ORDER, ("return in reverse order",)) for op in ("Heaviside", "Sign", "Floor", "Round")),
+    ("ConvTranspose.scaled", AXIS, ("0 -> 1",)),
+    ("least", FASTER, ("_has_two_signs(x) and _has_two_signs(y) -> _has_two_signs(x) or _has_two_signs(y)",)),
+    ("_has_two_signs", FASTER, (
+        "torch.compiler.is_compiling() or bool(((x.lower != 0) & (x.upper != 0)).any()) -> "
+        "torch.compiler.is_compiling() and bool(((x.lower != 0) & (x.upper != 0)).any())",
+        "(x.lower != 0) & (x.upper != 0) -> (x.lower != 0) | (x.upper != 0)", "0 -> 1", "x.lower -> x.upper",
+        "x.upper -> x.lower", "return plus one", "return negated", "return halved",
+    )),
+    ("_larger_products", f"{PARTS}; {AXIS}", (
+        "1 -> -1", "1 -> 2", "2 -> -2", "-2 -> 2",
+        "max(1, a[..., :1].numel() * d.shape[-1]) -> min(1, a[..., :1].numel() * d.shape[-1])",
+        "_CACHED // max(1, a[..., :1].numel() * d.shape[-1]) -> _CACHED * max(1, a[..., :1].numel() * d.shape[-1])",
+    )),
+    ("_shared", FASTER, ("2 -> 3", "2 -> -2", "1 -> -1", "len(shape) + 2 -> len(shape) - 2", "return nothing")),
     ("Linearised.adjoint", AXIS, ("0 -> 1",)),
     ("L2.dual_norm", ROUND, ("0.5 -> 1.5", "L2.norm(c) + (c.shape[-1] * info.tiny * info.eps) ** 0.5 -> "
                              "L2.norm(c) - (c.shape[-1] * info.tiny * info.eps) ** 0.5")),
@@ -465,6 +484,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
 # Functions that only hand on what they are given, so that the rules find fewer than two mistakes in them.
 FEW: frozenset[str] = frozenset({
     "Nonlinear.slope_range", "Dense._check", "source", "_first", "Affine.offset", "with_pulls", "fits", "PiecewiseLinear.critical",
+    "Heaviside.jumps", "Sign.jumps",
 })  # fmt: skip
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import torch
-
 from absdomain import ops
 from absdomain.lowering.aten.arguments import constants, expression, reduced_axes, shaped
-from absdomain.lowering.aten.arithmetic import scaled
 from absdomain.lowering.aten.layout import cast
+from absdomain.lowering.rewritings import standardised
 from absdomain.lowering.table import Activation, Call, Value, lowers
 
 
@@ -31,7 +29,7 @@ def _layer_norm(
 ) -> Activation:
     """(x - mean) / sqrt(variance + eps) gain + shift over the last axes."""
     rank = len(call.shape_of(x)) + 1
-    normed = _standard(call, x, tuple(range(rank - len(shape), rank)), eps)
+    normed = standardised(call, x, tuple(range(rank - len(shape), rank)), eps)
     gain, shift = constants(call, gain, shift)
     return normed if gain is None and shift is None else call.apply(ops.Scale(gain, shift), normed)
 
@@ -42,7 +40,7 @@ def _group_norm(
 ) -> Activation:
     """The same over groups of channels and the axes after them."""
     size = call.shape_of(x)
-    normed = shaped(call, _standard(call, shaped(call, x, (groups, prod(size) // groups)), (2,), eps), size)
+    normed = shaped(call, standardised(call, shaped(call, x, (groups, prod(size) // groups)), (2,), eps), size)
     after = [1] * (len(size) - 1)
     gain, shift = (
         None if v is None else expression(call, lambda w: w.view(-1, *after), v) for v in constants(call, gain, shift)
@@ -68,18 +66,3 @@ def _moved_back(call: Call, x: Activation, axis: int) -> Activation:
     order = list(range(rank - 1))
     order.insert(axis % rank, rank - 1)
     return x if axis % rank == rank - 1 else call.apply(ops.Permute(tuple(order)), x)
-
-
-def _standard(call: Call, x: Activation, axes: tuple[int, ...], eps: float) -> Activation:
-    """(x - mean) / sqrt(variance + eps) over these axes; the variance is at least 0, whatever its bounds say."""
-    shape = call.shape_of(x)
-    spread = torch.arange(prod(s for i, s in enumerate(shape) if i + 1 not in axes)).view(
-        [1 if i + 1 in axes else s for i, s in enumerate(shape)]
-    )
-    index = spread.expand(shape).contiguous()
-    mean = call.apply(ops.Gather(index), call.apply(ops.Mean(axes, True), x))
-    centred = call.apply(ops.Add(), x, scaled(call, mean, -1))
-    variance = call.apply(ops.Mean(axes, True), call.apply(ops.Square(), centred))
-    raised = call.apply(ops.Scale(None, torch.tensor(eps, dtype=torch.float64)), variance)
-    inverse = call.apply(ops.Pow(-0.5, floor=eps if eps > 0 else None), raised)
-    return call.apply(ops.Product(), centred, call.apply(ops.Gather(index), inverse))

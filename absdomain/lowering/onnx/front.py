@@ -1,0 +1,64 @@
+"""ONNX file -> Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+
+import torch
+
+from absdomain.errors import MissingExtra
+from absdomain.graph import Graph
+
+
+def onnx_to_graph(
+    path: str | PathLike[str],
+    *,
+    dtype: torch.dtype | None = None,
+    sizes: Mapping[str, int] | None = None,
+    check: bool = True,
+) -> Graph:
+    """x -> the network in an ONNX file, gzipped or not, as a graph; its nodes are named after the file's tensors.
+
+    The network is what the file computes of one sample. Where an input has a first axis that is 1 or that the file
+    leaves open, that is the batch: the graph has its own there, of any size, and (1, 3, 32, 32) is (B, 3, 32, 32). An
+    axis that is left open elsewhere is 1, too; `sizes` gives other sizes by the file's names for such axes, as
+    {"length": 20}. An input without such an axis, as (5,) or (5, 1), is a sample as it is: (B, 5) or (B, 5, 1).
+    Several inputs and outputs are joined (`Graph`), and go by the file's names for them.
+
+    dtype: of the weights, float32 or float64 (copies, in which constants are computed, too); by default the file's.
+    `check`: whether the graph is compared with onnxruntime, node by node, on random points, in float32 and float64.
+
+    Errors: UnsupportedOp, for all that is unsupported in the file at once; InvalidFile; ValueError where the graph and
+    the runtime disagree; MissingExtra without the extra `onnx`.
+    """
+    try:
+        from absdomain.lowering.onnx import agreement, precision, reading, walk
+    except ImportError as error:
+        raise MissingExtra(f"onnx_to_graph: {error}; install what it needs: pip install 'absdomain[onnx]'") from error
+    _fill_rules()
+    if dtype not in (None, torch.float32, torch.float64):
+        raise ValueError(f"onnx_to_graph: dtype is {dtype}; give torch.float32 or torch.float64, or leave it out")
+    file = Path(path)
+    model = reading.read(file)
+    known = sizes or {}
+    chosen = dtype or precision.of(model)
+    made = {
+        kind: walk.lower(precision.cast(model, kind, file), file, kind, known)
+        for kind in ((torch.float32, torch.float64) if check else (chosen,))
+    }
+    if check:
+        agreement.check(made[torch.float32], made[torch.float64])
+    return made[chosen].graph
+
+
+def _fill_rules() -> None:
+    """The table: ours, then those of plug-ins, whose modules are imported for the `lowers` in them."""
+    import absdomain.lowering.onnx.rules  # noqa: F401
+    from absdomain import registry
+
+    with suppress(registry.NotInstalled):  # a source tree on the path has no plug-ins, and needs none
+        for name in registry.names("lowerings"):
+            registry.find("lowerings", name)

@@ -1,0 +1,27 @@
+"""The table from ONNX operators to ops; a rule is a line or a few."""
+
+from absdomain.lowering.onnx.rules import (
+    activations,
+    arithmetic,
+    comparisons,
+    composites,
+    interpolation,
+    layout,
+    pooling,
+    quantised,
+    reductions,
+    weights,
+)
+
+__all__ = [
+    "activations",
+    "arithmetic",
+    "comparisons",
+    "composites",
+    "interpolation",
+    "layout",
+    "pooling",
+    "quantised",
+    "reductions",
+    "weights",
+]

@@ -1,0 +1,156 @@
+"""Activation functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+
+from absdomain import ops
+from absdomain.kinds import Elementwise, Op
+from absdomain.lowering.onnx.table import Activation, Call, Value, lowers
+
+# Those that are one op, whatever the attributes.
+_PLAIN: dict[str, Callable[[], Op]] = {
+    "Relu": ops.ReLU,
+    "Sigmoid": ops.Sigmoid,
+    "Tanh": ops.Tanh,
+    "Exp": ops.Exp,
+    "Log": ops.Log,
+    "Abs": ops.Abs,
+    "Sin": ops.Sin,
+    "Cos": ops.Cos,
+    "HardSwish": ops.HardSwish,
+    "Sqrt": ops.Sqrt,
+    "Reciprocal": ops.Reciprocal,
+    "Sign": ops.Sign,
+    "Floor": ops.Floor,
+    "Ceil": ops.Ceil,
+    "Round": ops.Round,
+}
+
+
+@lowers(*_PLAIN)
+def _plain(call: Call, x: Activation) -> Activation:
+    return call.apply(_PLAIN[call.operator](), x)
+
+
+@lowers("LeakyRelu")
+def _leaky_relu(call: Call, x: Activation) -> Activation:
+    return call.apply(ops.LeakyReLU(call.attribute("alpha", 0.01)), x)
+
+
+@lowers("PRelu")
+def _prelu(call: Call, x: Value, slope: Value) -> Activation:
+    """With one slope, or one that broadcasts to x."""
+    x, a = call.active(x), call.constant(slope, "a slope")
+    return call.apply(ops.LeakyReLU(float(a.reshape(()))) if a.size == 1 else ops.PReLU(call.against(a, x.shape)), x)
+
+
+@lowers("ThresholdedRelu")
+def _thresholded_relu(call: Call, x: Activation) -> Activation:
+    alpha = call.attribute("alpha", 1.0)
+    if alpha != 0:
+        call.unsupported(f"jumps at alpha = {alpha}", "take alpha 0, which is Relu")
+    return call.apply(ops.ReLU(), x)
+
+
+@lowers("Clip")
+def _clip(call: Call, x: Activation, low: Value = None, high: Value = None) -> Activation:
+    """Its ends are attributes before opset 11, and inputs since."""
+    least = call.attribute("min", -torch.inf) if low is None else call.number(low, "a lower end")
+    most = call.attribute("max", torch.inf) if high is None else call.number(high, "an upper end")
+    return clamped(call, x, least, most)
+
+
+def clamped(call: Call, x: Activation, low: float, high: float) -> Activation:
+    """min(max(x, low), high)."""
+    biggest = torch.finfo(torch.float32).max  # with which some exporters say that there is no end
+    low, high = -torch.inf if low <= -biggest else low, torch.inf if high >= biggest else high
+    if (low, high) == (-torch.inf, torch.inf):
+        return x
+    if not low < high:
+        call.unsupported(f"clips to [{low}, {high}]", "give it a lower end below the upper one")
+    return call.apply(ops.ReLU() if (low, high) == (0, torch.inf) else ops.Clamp(low, high), x)
+
+
+@lowers("HardSigmoid")
+def _hard_sigmoid(call: Call, x: Activation) -> Activation:
+    inner = affine(call, x, call.attribute("alpha", 0.2), call.attribute("beta", 0.5))
+    return clamped(call, inner, 0.0, 1.0)
+
+
+@lowers("Elu")
+def _elu(call: Call, x: Activation) -> Activation:
+    return _exponential(call, x, call.attribute("alpha", 1.0), 1.0)
+
+
+@lowers("Selu")
+def _selu(call: Call, x: Activation) -> Activation:
+    alpha, gamma = (
+        call.attribute("alpha", 1.67326319217681884765625),
+        call.attribute("gamma", 1.05070102214813232421875),
+    )
+    return _exponential(call, x, alpha, gamma)
+
+
+def _exponential(call: Call, x: Activation, alpha: float, scale: float) -> Activation:
+    if not (alpha > 0 and scale > 0):
+        call.unsupported(f"has alpha {alpha} and gamma {scale}", "use positive ones")
+    return call.apply(ops.ELU(float(alpha), float(scale)), x)
+
+
+@lowers("Celu")
+def _celu(call: Call, x: Activation) -> Activation:
+    alpha = call.attribute("alpha", 1.0)
+    if not alpha > 0:
+        call.unsupported(f"has alpha {alpha}", "use a positive one")
+    return affine(call, call.apply(ops.ELU(), affine(call, x, 1 / alpha)), alpha)
+
+
+@lowers("Gelu")
+def _gelu(call: Call, x: Activation) -> Activation:
+    return call.apply(ops.GELUTanh() if call.attribute("approximate", "none") == "tanh" else ops.GELU(), x)
+
+
+@lowers("Softplus")
+def _softplus(call: Call, x: Activation) -> Activation:
+    """At the threshold 40 the drop is 4e-18."""
+    return call.apply(ops.Softplus(threshold=40.0), x)
+
+
+@lowers("Swish")
+def _swish(call: Call, x: Activation) -> Activation:
+    alpha = call.attribute("alpha", 1.0)
+    if alpha == 0:
+        call.unsupported("has alpha 0, with which it is x / 2", "write that")
+    return affine(call, call.apply(ops.SiLU(), affine(call, x, alpha)), 1 / alpha)
+
+
+@cache
+def _formulas() -> dict[str, Elementwise]:
+    """Those that their formula alone declares."""
+    import sympy
+
+    from absdomain.ops.formula import from_sympy
+
+    x = sympy.Symbol("x", real=True)
+    given = {
+        "Mish": x * sympy.tanh(sympy.log(1 + sympy.exp(x))),
+        "Erf": sympy.erf(x),
+        "Atan": sympy.atan(x),
+        "Softsign": x / (1 + sympy.Abs(x)),
+    }
+    return {operator: from_sympy(formula) for operator, formula in given.items()}
+
+
+@lowers("Mish", "Erf", "Atan", "Softsign")
+def _by_formula(call: Call, x: Activation) -> Activation:
+    return call.apply(_formulas()[call.operator], x)
+
+
+def affine(call: Call, x: Activation, w: float, b: float | None = None) -> Activation:
+    """w x + b."""
+    factor, offset = (None if v is None else torch.tensor(float(v), dtype=torch.float64) for v in (w, b))
+    return call.apply(ops.Scale(factor, offset), x)
