@@ -24,12 +24,17 @@ from absdomain.spec import Spec, halfspaces, margins, targeted
 if TYPE_CHECKING:
     from absdomain import domains, networks, trainers
     from absdomain.certification import certify
-    from absdomain.lowering import InvalidFile, MissingExtra, UnsupportedOp, onnx_to_graph, to_graph
+    from absdomain.errors import InvalidFile, MissingExtra, PropertyError, UnsupportedOp
+    from absdomain.lowering import onnx_to_graph, to_graph
+    from absdomain.properties import Property, queries, specify, unsafe, variables
+    from absdomain.vnnlib import read_property
 
 # loaded at first use: the core imports no concrete domain, network or trainer, and `import absdomain` stays quick
 _LAZY = {
-    "to_graph": "lowering", "onnx_to_graph": "lowering", "certify": "certification",
-    "InvalidFile": "errors", "MissingExtra": "errors", "UnsupportedOp": "errors",
+    "to_graph": "lowering", "onnx_to_graph": "lowering", "certify": "certification", "read_property": "vnnlib",
+    "InvalidFile": "errors", "MissingExtra": "errors", "PropertyError": "errors", "UnsupportedOp": "errors",
+    "Property": "properties", "queries": "properties", "specify": "properties", "unsafe": "properties",
+    "variables": "properties",
 }  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
@@ -50,6 +55,8 @@ __all__ = [
     "MissingExtra",
     "Mix",
     "Node",
+    "Property",
+    "PropertyError",
     "ReferenceSpace",
     "Region",
     "Rows",
@@ -67,10 +74,15 @@ __all__ = [
     "networks",
     "onnx_to_graph",
     "parse",
+    "queries",
+    "read_property",
     "slopes",
+    "specify",
     "targeted",
     "to_graph",
     "trainers",
+    "unsafe",
+    "variables",
 ]
 
 

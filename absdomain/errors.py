@@ -13,3 +13,18 @@ class InvalidFile(ValueError):
 
 class MissingExtra(ImportError):
     """A library that a part of this one needs is not installed; says which, and how to install it."""
+
+
+class PropertyError(ValueError):
+    """A property that cannot be read, or not be decided; says where (file, line, column) and what could be done.
+
+    `line` and `column` count from 1; both are None for a property that was written in Python.
+    """
+
+    def __init__(self, message: str, path: str | None = None, line: int | None = None, column: int | None = None):
+        self.message, self.path, self.line, self.column = message, path, line, column
+        place = ":".join(str(part) for part in (path, line, column) if part is not None)
+        super().__init__(f"{place}: {message}" if place else message)
+
+    def __reduce__(self) -> tuple[type[PropertyError], tuple[str, str | None, int | None, int | None]]:
+        return PropertyError, (self.message, self.path, self.line, self.column)
