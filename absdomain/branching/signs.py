@@ -132,11 +132,12 @@ class SignSearch:
             one = some.select(torch.tensor([place]))
             branches = self._branches(one)
             with torch.no_grad():
-                lines, point = solved(self.climb, branches, Lines(one.below, one.above, one.beta, one.mu))
+                lines, point, inside = solved(self.climb, branches, Lines(one.below, one.above, one.beta, one.mu))
                 bound = self.climb.evaluated(self.climb.element(branches), branches, lines)[0]
             if not bool(bound > 0):
                 found = self.found(point)
-                reason = f"precision: a branch in which all is decided has the lower bound {float(bound):.3g}"
+                where = "" if inside else ", and HiGHS finds no point of it"
+                reason = f"precision: a branch in which all is decided has the lower bound {float(bound):.3g}{where}"
                 return ("", found) if found is not None else (reason, None)
         return "", None
 
