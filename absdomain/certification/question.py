@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,7 @@ from absdomain.kinds import Nonlinear
 from absdomain.linear import Bounds
 from absdomain.linear.axes import flat
 from absdomain.region import Region
-from absdomain.rounding import Boxes, asked, evaluated, source, stepped, widened
+from absdomain.rounding import Boxes, Rounded, asked, evaluated, source, stepped, widened
 from absdomain.runtime.precision import own_dtype
 from absdomain.spec import Spec
 
@@ -30,7 +31,13 @@ class Answer:
     decision: Decision
     slack: Tensor  # (B, K), perhaps inf; never NaN
     guarantee: Guarantee
-    unbounded: str | None  # the first node whose rounding is not bounded, for any sample
+    boxes: Boxes  # over which nonlinear ops were relaxed
+    rounded: Mapping[str, Rounded]  # every node of `Question.whole`
+
+    @property
+    def unbounded(self) -> str | None:
+        """The first node whose rounding is not bounded, for any sample."""
+        return next((name for name, e in self.rounded.items() if not bool(e.error.isfinite().all())), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +63,7 @@ class Question:
         return Question(self.given, self.frozen, self.region.select(index), self.spec.select(index))
 
     @cached_property
-    def _whole(self) -> Graph:
+    def whole(self) -> Graph:
         """x -> C f(x) + d."""
         return self.spec.of(self.frozen)
 
@@ -71,7 +78,7 @@ class Question:
         three errors: of the bounds' arithmetic, of the fusing of weights, and of an evaluation of the given graph. A
         bound above it proves the property in real arithmetic and for the network as it is evaluated in this dtype.
         """
-        graph, region = self._whole, self.region
+        graph, region = self.whole, self.region
         with torch.no_grad(), own_dtype(region.centre):
             elements: list[object] = [domain.lift(region)]
             rounded, boxes = [source(self._box)], dict[str, tuple[Bounds, ...]]()
@@ -91,9 +98,9 @@ class Question:
                     elements[place] = None
             decision = domain.decide(elements[-1])
             slack = rounded[-1].error + self.evaluation_error(boxes)
-        endless = [n.name for n, r in zip(graph.nodes, rounded, strict=True) if not bool(r.error.isfinite().all())]
         guarantee = min(domain.guarantee, region.guarantee)
-        return Answer(decision, slack, guarantee, endless[0] if endless else None)
+        names = [node.name for node in graph.nodes]
+        return Answer(decision, slack, guarantee, boxes, dict(zip(names, rounded, strict=True)))
 
     @cached_property
     def drift(self) -> Tensor:

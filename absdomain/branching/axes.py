@@ -1,0 +1,202 @@
+"""Parts of the input: boxes that are cut by the rows' linear bounds and halved, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf, prod
+
+import torch
+from torch import Tensor
+
+from absdomain.branching.outcome import Limits
+from absdomain.branching.target import Target
+from absdomain.domain import AnyDomain
+from absdomain.linear import Bounds
+from absdomain.region import Interval
+from absdomain.spec import Spec
+
+_ROOM = 1e-12  # relative, of the few operations in a cut: some thousand roundoffs
+_FLOOR = 0.3  # of the largest coefficient: no axis is starved
+_ROUNDS = 2  # of cuts
+Points = Callable[[Tensor], Tensor | None]  # points (B, *shape) -> one that is a counterexample, or None
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Open boxes, and a lower bound of the worst group of each."""
+
+    lower: Tensor  # (N, n)
+    upper: Tensor  # (N, n)
+    bound: Tensor  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.bound)
+
+    def select(self, index: Tensor) -> Parts:
+        """The parts at these places, or where a mask holds."""
+        return Parts(self.lower[index], self.upper[index], self.bound[index])
+
+    def with_more(self, other: Parts) -> Parts:
+        """These and the others."""
+        pairs = ((self.lower, other.lower), (self.upper, other.upper), (self.bound, other.bound))
+        return Parts(*(torch.cat(pair) for pair in pairs))
+
+    def taken(self, count: int) -> tuple[Parts, Parts]:
+        """The `count` parts of the least bounds, and the rest."""
+        if len(self) <= count:
+            return self, self.select(torch.zeros(0, dtype=torch.long))
+        index = self.bound.topk(count, largest=False).indices
+        left = torch.ones(len(self), dtype=torch.bool)
+        left[index] = False
+        return self.select(index), self.select(left)
+
+
+@dataclass(frozen=True, eq=False)
+class Planes:
+    """Linear lower bounds of all rows over each box: C f(x) + d >= A x + b; A (B, K, n), b (B, K)."""
+
+    A: Tensor
+    b: Tensor
+
+    def least(self, box: Parts) -> Tensor:
+        """Their minima over the boxes, (B, K)."""
+        low, high = box.lower.unsqueeze(1), box.upper.unsqueeze(1)
+        return self.b + torch.minimum(self.A * low, self.A * high).sum(2)
+
+
+class AxisSearch:
+    """Boxes of one sample's input, halved until the domain proves each, or one holds a counterexample.
+
+    A box is first cut to where the linear bounds of every open group's rows are not positive: there alone an unsafe
+    point may lie. An axis is chosen by |a_i| (u_i - l_i) of the row on which the box hangs. A group of several rows
+    also has the means of them: a convex combination may be positive where no row is.
+    """
+
+    def __init__(self, target: Target, domain: AnyDomain, batch: int, found: Points) -> None:
+        self.target, self.batch, self.found = target, batch, found
+        self.spec, self.groups, self.slack = target.spec, target.groups, target.slack
+        self.domain = target.cautious(domain)
+        self.negated = Spec(-self.spec.C, -self.spec.d).of(target.graph)
+        self.branches = 0
+
+    def run(self, limits: Limits) -> tuple[str, float, Tensor | None]:
+        """(why it is unknown, or "" ; the least bound that is open, inf: none; a counterexample or None)."""
+        box = self.target.region.box()
+        lower, upper = box.lower.flatten(1), box.upper.flatten(1)
+        open_ = Parts(lower, upper, lower.new_full((1,), -inf))
+        while len(open_):
+            reason = limits.expired(self.branches) or self._full(open_, limits)
+            if reason:
+                return reason, float(open_.bound.min()), None
+            some, open_ = open_.taken(self.batch)
+            left, planes = self.bounded(some)
+            point = self._tried(left, planes)
+            if point is not None:
+                return "", -inf, point
+            if len(left):
+                narrow = ~(torch.nextafter(left.lower, left.upper) < left.upper).any(1)
+                if bool(narrow.any()):
+                    return "precision: a box of neighbouring floats is still open", float(left.bound.min()), None
+                open_ = open_.with_more(self.split(left, planes))
+        return "", inf, None
+
+    def _full(self, open_: Parts, limits: Limits) -> str:
+        held = len(open_) * self.target.size
+        return f"memory: {len(open_)} boxes are open; give a tighter domain" if held > 50 * limits.held else ""
+
+    def bounded(self, some: Parts) -> tuple[Parts, Planes]:
+        """The parts that stay open, cut, with the linear bounds of their rows."""
+        self.branches += len(some)
+        planes = self.planes(some)
+        rows = planes.least(some)
+        cut, alive = self.cut(some, planes, rows)
+        bound = self._worst(rows, alive)
+        open_ = alive.any(1) & ~(bound == inf)
+        return replace(cut, bound=bound).select(open_), Planes(planes.A[open_], planes.b[open_])
+
+    def planes(self, some: Parts) -> Planes:
+        """What the domain knows of the rows over the boxes; level planes where it knows no others."""
+        shape = self.target.graph.input.shape
+        region = Interval(some.lower.view(-1, *shape), some.upper.view(-1, *shape))
+        with torch.no_grad():
+            trace = self.domain.propagate(self.negated, region)
+            found = self.domain.planes(trace.output)
+            if found is None:
+                low = -trace.upper
+                return Planes(low.new_zeros(*low.shape, prod(shape)), low)
+            rows, constant = found
+            A = -rows.data.flatten(2).expand(-1, len(some), -1).transpose(0, 1)
+            return Planes(A, -constant.expand(-1, len(some)).t())
+
+    def cut(self, some: Parts, planes: Planes, rows: Tensor) -> tuple[Parts, Tensor]:
+        """The hull of where each open group may be unsafe, and which groups are open, (B, G)."""
+        count = int(self.groups.max()) + 1
+        lowers, uppers, alive = [], [], []
+        for group in range(count):
+            places = (self.groups == group).nonzero().squeeze(1)
+            proved = (rows[:, places] > self.slack[places]) & rows[:, places].isfinite()
+            low, high = some.lower, some.upper
+            for _ in range(_ROUNDS):
+                for place in places.tolist():
+                    low, high = _cut(low, high, planes.A[:, place], planes.b[:, place], self.slack[place])
+            open_ = ~proved.any(1) & (low <= high).all(1)
+            lowers.append(torch.where(open_.unsqueeze(1), low, inf))
+            uppers.append(torch.where(open_.unsqueeze(1), high, -inf))
+            alive.append(open_)
+        lower, upper = torch.stack(lowers).amin(0), torch.stack(uppers).amax(0)
+        return Parts(lower, upper, some.bound), torch.stack(alive, 1)
+
+    def _worst(self, rows: Tensor, alive: Tensor) -> Tensor:
+        """The least over the open groups of their greatest bound, (B,)."""
+        known = rows.nan_to_num(nan=-inf)
+        best = known.new_full((len(rows), alive.shape[1]), -inf)
+        best = best.scatter_reduce(1, self.groups.expand_as(known), known, "amax")
+        return torch.where(alive, best, inf).amin(1)
+
+    def _hanging(self, box: Parts, planes: Planes) -> Tensor:
+        """The coefficients of the row on which each box hangs, (B, n)."""
+        row = self.spec.weakest(planes.least(box))
+        return planes.A[torch.arange(len(box)), row]
+
+    def split(self, box: Parts, planes: Planes) -> Parts:
+        """Each box in two, or in more while that fills the batch, along the axes that move the bound most."""
+        slope = self._hanging(box, planes).abs()
+        slope = torch.maximum(slope, _FLOOR * slope.amax(1, keepdim=True))
+        axes = max(1, min((self.batch // len(box)).bit_length() - 1, self.target.size, 6))
+        for _ in range(axes):
+            score = slope * (box.upper - box.lower)
+            score = torch.where(slope.amax(1, keepdim=True) > 0, score, box.upper - box.lower)
+            axis = score.argmax(1, keepdim=True)
+            middle = torch.lerp(box.lower, box.upper, 0.5).gather(1, axis)
+            left = replace(box, upper=box.upper.scatter(1, axis, middle))
+            box = left.with_more(replace(box, lower=box.lower.scatter(1, axis, middle)))
+            slope = torch.cat([slope, slope])
+        return box
+
+    def _tried(self, box: Parts, planes: Planes) -> Tensor | None:
+        """A counterexample among the points at which the linear bounds are least."""
+        if not len(box):
+            return None
+        slope = self._hanging(box, planes)
+        middle = torch.lerp(box.lower, box.upper, 0.5)
+        x = torch.where(slope > 0, box.lower, torch.where(slope < 0, box.upper, middle))
+        return self.found(x.view(-1, *self.target.graph.input.shape))
+
+
+def _cut(low: Tensor, high: Tensor, a: Tensor, b: Tensor, slack: Tensor) -> tuple[Tensor, Tensor]:
+    """[low, high] cut to where <a, x> + b <= slack may hold, every axis once; (B, n), b (B,).
+
+    a_i x_i <= slack - b - sum_{j != i} min a_j x_j, rounded outwards.
+    """
+    least = torch.minimum(a * low, a * high)
+    size = torch.maximum(a.abs() * low.abs(), a.abs() * high.abs()).sum(1) + b.abs()
+    room = slack - b - least.sum(1) + _ROOM * size
+    end = (room.unsqueeze(1) + least) / a  # NaN or infinite where a is 0
+    end = end + _ROOM * end.abs() * a.sign()
+    fine = end.isfinite()
+    new_high = torch.where(fine & (a > 0), torch.minimum(high, end), high)
+    new_low = torch.where(fine & (a < 0), torch.maximum(low, end), low)
+    impossible = room < 0
+    return torch.where(impossible.unsqueeze(1), torch.inf, new_low), new_high
+

@@ -1,0 +1,234 @@
+"""The bound of a row over a branch: slopes, multipliers and the rows' weights, found by ascent.
+
+A branch knows z_j >= t of some entries, and z_j <= t of others. With c the coefficients that back-substitution holds at
+z and any beta >= 0,  min <c, z> >= min <c - beta, z> + beta t  for the first, and with the other sign for the second
+(Wang et al. 2021, beta-CROWN). Slopes, beta, and weights mu >= 0 with sum 1 of a group's rows may be anything: the best
+that are found are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from absdomain.branching.decisions import Layout
+from absdomain.branching.known import Known
+from absdomain.branching.target import Target
+from absdomain.domains.deeppoly import DeepPoly
+from absdomain.graph import Graph
+from absdomain.kinds import Line, Linearised, Nonlinear, Slopes
+from absdomain.linear import Bounds, Rows
+from absdomain.region import Region
+from absdomain.relations import backward
+from absdomain.relations.backward import Constant, Pull, Relation
+
+_UNITS = 8  # roundoffs of t beta
+
+
+@dataclass(frozen=True, eq=False)
+class Branches:
+    """B parts of a region: boxes of all split entries, which of their ends are decisions, and rows to be bounded."""
+
+    region: Region  # (B, ...)
+    lower: Tensor  # (B, N)
+    upper: Tensor  # (B, N)
+    held: Tensor  # (B, N): 1 where z >= lower was decided, -1 where z <= upper was, 0 for neither
+    C: Tensor  # (B, R, n): the rows of each branch's group
+    d: Tensor  # (B, R)
+    slack: Tensor  # (B, R)
+
+
+@dataclass(eq=False)
+class Lines:
+    """What is searched: slopes below and above (B, N) each, multipliers (B, N) >= 0 and weights of rows (B, R)."""
+
+    below: Tensor
+    above: Tensor
+    beta: Tensor
+    mu: Tensor  # logarithms
+
+    def leaves(self) -> list[Tensor]:
+        """The four tensors."""
+        return [self.below, self.above, self.beta, self.mu]
+
+
+@dataclass(frozen=True, eq=False)
+class Climbed:
+    """The best bounds found, less what rounding may have added, and what they tell."""
+
+    bound: Tensor  # (B,)
+    lines: Lines  # at the best
+    points: Tensor  # (B, *input shape): where the last linear bound is least
+    costs: Tensor  # (B, N): what each entry's relaxation costs there; all costs make up the distance to the true value
+    gaps: Tensor  # (B, N): what each may cost at most
+
+
+class Climb:
+    """The graph's rows over branches, evaluated with any lines."""
+
+    def __init__(self, target: Target, layout: Layout) -> None:
+        self.target, self.layout = target, layout
+        self.errors = layout.flat(target.errors)
+
+    def start(self, branches: Branches) -> Lines:
+        """The slopes of CROWN, no multipliers, equal weights."""
+        boxes, below, above = self.layout.boxes(branches.lower, branches.upper), {}, {}
+        for op in self.layout.ops:
+            low, high = op.tight_slopes(boxes[op])
+            below[op], above[op] = low, high
+        flat = self.layout.flat
+        return Lines(flat(below), flat(above), torch.zeros_like(branches.lower), torch.zeros_like(branches.d))
+
+    def element(self, branches: Branches) -> Relation:
+        """The output's relation over the branches' boxes."""
+        boxes = self.layout.boxes(branches.lower, branches.upper)
+        domain = Known(DeepPoly(), lambda op, _: boxes[op], own=False)
+        found: Relation = domain.propagate(self.target.graph, branches.region).output
+        return found
+
+    def evaluated(
+        self, e: Relation, branches: Branches, lines: Lines, seen: dict[Nonlinear, Tensor] | None = None
+    ) -> tuple[Tensor, Rows]:
+        """The bound less its allowance, (B,), and the rows over the input; `seen` gets the rows at relaxed nodes."""
+        weights = lines.mu.softmax(1)
+        row = (weights.unsqueeze(1) @ branches.C).squeeze(1)
+        pulls = self._pulls(e, branches, lines, seen)
+        rows, constant = backward.to_input(
+            backward.with_pulls(e, pulls), Rows.of(row.view(1, len(row), *self.target.graph.output.shape))
+        )
+        offset = (weights * (branches.d - branches.slack)).sum(1)
+        ends = torch.where(branches.held > 0, branches.lower, branches.upper)
+        error = _UNITS * torch.finfo(ends.dtype).eps * ends.abs() + self.errors
+        paid = (lines.beta * error * branches.held.abs()).sum(1)
+        return (branches.region.minimum(rows) + constant)[0] + offset - paid, rows
+
+    def _pulls(
+        self, e: Relation, branches: Branches, lines: Lines, seen: dict[Nonlinear, Tensor] | None
+    ) -> Mapping[Relation, Pull]:
+        """Those of the relaxed nodes, less the multipliers times what the branch knows of their arguments."""
+        below, above = self.layout.parted(lines.below), self.layout.parted(lines.above)
+        signed = self.layout.parted(lines.beta * branches.held)
+        ends = self.layout.parted(torch.where(branches.held > 0, branches.lower, branches.upper))
+        pulls: dict[Relation, Pull] = {}
+        for node in backward.relaxations(e):
+            assert node.relaxation is not None
+            op, boxes = node.relaxation.op, node.relaxation.boxes
+            pulls[node] = _held(op, _searched(op, below[op], above[op], boxes), signed[op], ends[op], seen)
+        return pulls
+
+    def ascended(self, branches: Branches, lines: Lines, steps: int, rate: float) -> Climbed:
+        """The best of `steps` evaluations; a step is relative to the largest gradient of its kind."""
+        for leaf in lines.leaves():
+            leaf.requires_grad_(True)
+        best, kept = torch.full_like(branches.d[:, 0], -torch.inf), None
+        moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in lines.leaves()]
+        scale, e = torch.ones((), dtype=branches.lower.dtype), self.element(branches)
+        for step in range(steps):
+            last = step + 1 == steps
+            seen: dict[Nonlinear, Tensor] = {}
+            with torch.set_grad_enabled(not last):
+                bound, rows = self.evaluated(e, branches, lines, seen if last or not step else None)
+            better = bound.detach() > best
+            best = torch.where(better, bound.detach(), best)
+            kept = _chosen(better, lines, kept)
+            if not step and seen:
+                scale = torch.stack([c.abs().mean() for c in seen.values()]).mean().detach()
+            if last:
+                break
+            up = torch.ones_like(bound)  # not bound.sum(), which has no gradient where gradients are off
+            gradients = torch.autograd.grad(bound, lines.leaves(), up, allow_unused=True, materialize_grads=True)
+            self._step(branches, lines, gradients, moments, step, rate * 0.95**step, scale)
+        assert kept is not None
+        with torch.no_grad():
+            points = branches.region.argmin(rows.data.detach())[0]
+            return Climbed(best, kept, points, *self._costs(branches, lines, seen, points))
+
+    def _step(
+        self, branches: Branches, lines: Lines, gradients: tuple[Tensor, ...],
+        moments: list[tuple[Tensor, Tensor]], step: int, rate: float, scale: Tensor,
+    ) -> None:  # fmt: skip
+        """Adam upwards (Kingma and Ba 2015), then back to what is allowed."""
+        rates = (rate, rate, rate * scale, rate)
+        with torch.no_grad():
+            for leaf, g, (m, v), pace in zip(lines.leaves(), gradients, moments, rates, strict=True):
+                m.mul_(0.9).add_(g, alpha=0.1)
+                v.mul_(0.999).addcmul_(g, g, value=0.001)
+                corrected = (v / (1 - 0.999 ** (step + 1))).sqrt_().add_(1e-12)
+                leaf.add_(pace * (m / (1 - 0.9 ** (step + 1))) / corrected)
+            lines.beta.clamp_(min=0)
+            boxes = self.layout.boxes(branches.lower, branches.upper)
+            for slopes in (lines.below, lines.above):
+                parts = self.layout.parted(slopes)
+                slopes.copy_(self.layout.flat({op: op.clamped(parts[op], boxes[op]) for op in self.layout.ops}))
+
+    def _costs(
+        self, branches: Branches, lines: Lines, seen: Mapping[Nonlinear, Tensor], points: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """c+ (f - line below) + c- (line above - f) of every entry that an op reads, at points and at most; (B, N)."""
+        boxes = self.layout.boxes(branches.lower, branches.upper)
+        below, above = self.layout.parted(lines.below), self.layout.parted(lines.above)
+        none = {op: tuple(torch.zeros_like(b.lower) for b in boxes[op]) for op in self.layout.ops}
+        here, most = dict(none), dict(none)
+        values = arguments(self.target.graph, points)
+        for op, c in seen.items():
+            under, over = op.band(below[op], boxes[op]), op.band(above[op], boxes[op])
+            y, plus, minus = op(*values[op]), c.relu(), (-c).relu()
+            lower, upper = (op.linearised(s[op])(*values[op]) for s in (below, above))
+            ones = op.linearised(tuple(torch.ones_like(b.lower) for b in boxes[op]))
+
+            def spread(cost: Tensor, op: Nonlinear = op, ones: Linearised = ones) -> Slopes:
+                return ones.transpose(ones.weight, cost, *self.layout.shapes[op])
+
+            here[op] = spread(plus * (y - lower - under.lower) + minus * (upper + over.upper - y))
+            most[op] = spread(plus * under.width + minus * over.width)
+        return self.layout.flat(here), self.layout.flat(most)
+
+
+def arguments(graph: Graph, x: Tensor) -> dict[Nonlinear, tuple[Tensor, ...]]:
+    """What each nonlinear op reads where the input is x, (B, *shape) each."""
+    values, found = [x], {}
+    for step in graph.schedule:
+        args = tuple(values[a] for a in step.args)
+        if isinstance(step.op, Nonlinear):
+            found[step.op] = args
+        values.append(step.op(*args))
+    return found
+
+
+def _searched(op: Nonlinear, below: Slopes, above: Slopes, boxes: tuple[Bounds, ...]) -> Pull:
+    """<c, f(z)> >= <c+ below + c- above, z> + ...: where an op moves a slope, the gradient goes to the one given."""
+    below = tuple(s.detach() for s in below) if op.curvature.concave else below
+    above = tuple(s.detach() for s in above) if op.curvature.convex else above
+    low, high = op.lines(below, above, boxes)
+    lines = [
+        Line(tuple(m.detach() + (s - s.detach()) for m, s in zip(line.slopes, given, strict=True)), line.intercept)
+        for line, given in ((low, below), (high, above))
+    ]
+    return lambda rows: op.split(rows, *lines)
+
+
+def _held(
+    op: Nonlinear, pull: Pull, signed: Slopes, ends: tuple[Tensor, ...], seen: dict[Nonlinear, Tensor] | None
+) -> Pull:
+    """<c, f(z)> >= <c' - s beta, z> + d + <s beta, t>."""
+
+    def pulled(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
+        if seen is not None:
+            seen[op] = rows.dense().data[0].detach()
+        parts, constant = pull(rows)
+        less = tuple(part.dense().with_data(part.dense().data - s) for part, s in zip(parts, signed, strict=True))
+        gained = torch.stack([(s * t).flatten(1).sum(1) for s, t in zip(signed, ends, strict=True)]).sum(0)
+        return less, gained.unsqueeze(0) if constant is None else constant + gained
+
+    return pulled
+
+
+def _chosen(better: Tensor, lines: Lines, kept: Lines | None) -> Lines:
+    """Branch by branch the lines of the better bound."""
+    fresh = [t.detach().clone() for t in lines.leaves()]
+    if kept is None:
+        return Lines(*fresh)
+    return Lines(*(torch.where(better.unsqueeze(1), new, old) for new, old in zip(fresh, kept.leaves(), strict=True)))

@@ -1,0 +1,54 @@
+"""What a search says, and the limits that it keeps."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import inf
+
+from torch import Tensor
+
+
+class Verdict(StrEnum):
+    """The competition's words: `sat` is a point of the unsafe set, `unsat` a proof that there is none."""
+
+    SAT = "sat"
+    UNSAT = "unsat"
+    UNKNOWN = "unknown"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The answer to one sample's question, and what it took."""
+
+    verdict: Verdict
+    seconds: float
+    branches: int  # parts that were bounded, the whole among them
+    bound: float  # the least lower bound of what is still open; inf where nothing is
+    reason: str = ""  # why it is unknown
+    point: Tensor | None = None  # (*input shape), of the region, for `sat`
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a search may take, and how much it may hold; checked between batches."""
+
+    seconds: float = inf
+    branches: float = inf
+    held: int = 2_000_000  # numbers of open parts, times their size
+    start: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.start
+
+    def expired(self, branches: int) -> str:
+        """Which limit was reached, with the remedy; or ""."""
+        if self.spent > self.seconds:
+            return f"time: {self.seconds:g} s are over; give more, or a tighter domain"
+        if branches > self.branches:
+            return f"branches: {branches} were bounded; allow more, or give a tighter domain"
+        return ""

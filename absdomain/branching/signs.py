@@ -1,0 +1,183 @@
+"""Parts of a network: entries that nonlinear ops read are decided one by one, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
+
+import torch
+from torch import Tensor
+
+from absdomain.branching.climb import Branches, Climb, Climbed, Lines
+from absdomain.branching.decisions import Layout
+from absdomain.branching.leaf import solved
+from absdomain.branching.outcome import Limits
+from absdomain.branching.target import Target
+
+_CANDIDATES = (3, 2)  # entries of the largest costs, and of the largest gaps, whose two sides are bounded
+_STEPS, _ROOT_STEPS, _RATE = 8, 40, 0.15
+Points = Callable[[Tensor], Tensor | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Open:
+    """Open branches: the group each asks of, its box's ends and decisions, its parent's lines and bound."""
+
+    group: Tensor  # (M,)
+    lower: Tensor  # (M, N)
+    upper: Tensor
+    held: Tensor
+    below: Tensor
+    above: Tensor
+    beta: Tensor
+    mu: Tensor  # (M, R)
+    bound: Tensor  # (M,)
+
+    def __len__(self) -> int:
+        return len(self.bound)
+
+    def fields(self) -> list[Tensor]:
+        """All tensors, in order."""
+        return [self.group, self.lower, self.upper, self.held, self.below, self.above, self.beta, self.mu, self.bound]
+
+    def select(self, index: Tensor) -> Open:
+        """The branches at these places, or where a mask holds."""
+        return Open(*(t[index] for t in self.fields()))
+
+    def with_more(self, *others: Open) -> Open:
+        """These and the others."""
+        return Open(*(torch.cat(parts) for parts in zip(self.fields(), *(o.fields() for o in others), strict=True)))
+
+    def taken(self, count: int) -> tuple[Open, Open]:
+        """The `count` branches of the least bounds, and the rest."""
+        if len(self) <= count:
+            return self, self.select(torch.zeros(0, dtype=torch.long))
+        index = self.bound.topk(count, largest=False).indices
+        left = torch.ones(len(self), dtype=torch.bool)
+        left[index] = False
+        return self.select(index), self.select(left)
+
+
+class SignSearch:
+    """Branches in which the sign of some pre-activations is decided, until every one is proved.
+
+    The boxes of the whole serve all branches, clipped by the decisions. The entry to decide is the one whose
+    relaxation costs the bound most, among a few by which of them the worse of its two sides gains most (Bunel et al.
+    2020, De Palma et al. 2021).
+    """
+
+    def __init__(self, target: Target, batch: int, found: Points) -> None:
+        self.target, self.found = target, found
+        self.layout = Layout.of(target.boxes)
+        self.climb = Climb(target, self.layout)
+        total = sum(self.layout.sizes) + target.size
+        self.batch = max(1, min(batch, 2**21 // max(1, total)))
+        self.branches = 0
+        count = int(target.groups.max()) + 1
+        most = int(torch.bincount(target.groups).max())
+        C, d, slack = target.spec.C[0], target.spec.d.expand(1, -1)[0], target.slack
+        places = [(target.groups == g).nonzero().flatten() for g in range(count)]
+        full = torch.stack([torch.cat([p, p[-1:].expand(most - len(p))]) for p in places])  # (G, R), the last repeated
+        self.C, self.d, self.slack = C[full], d[full], slack[full]
+
+    def root(self) -> Open:
+        """The whole, once for each group that its bounds have not proved."""
+        target = self.target
+        lower = self.layout.flat({op: [b.lower for b in boxes] for op, boxes in target.boxes.items()})
+        upper = self.layout.flat({op: [b.upper for b in boxes] for op, boxes in target.boxes.items()})
+        proved = (target.bounds > target.slack) & target.bounds.isfinite()
+        open_ = torch.tensor([not bool(proved[target.groups == g].any()) for g in range(len(self.C))])
+        group = open_.nonzero().flatten()
+        ends = (t.expand(len(group), -1).clone() for t in (lower, upper))
+        low, high = ends
+        zero = torch.zeros_like(low)
+        whole = Open(group, low, high, zero, zero, zero, zero, torch.zeros_like(self.d[group]), low.new_full((len(group),), -inf))
+        lines = self.climb.start(self._branches(whole))
+        return replace(whole, below=lines.below, above=lines.above)
+
+    def _branches(self, some: Open) -> Branches:
+        index = torch.zeros(len(some), dtype=torch.long)
+        rows = (self.C[some.group], self.d[some.group], self.slack[some.group])
+        return Branches(self.target.region.select(index), some.lower, some.upper, some.held, *rows)
+
+    def run(self, limits: Limits) -> tuple[str, float, Tensor | None]:
+        """(why it is unknown, or ""; the least bound that is open, inf: none; a counterexample or None)."""
+        open_, steps = self.root(), _ROOT_STEPS
+        while len(open_):
+            reason = limits.expired(self.branches)
+            if reason:
+                return reason, float(open_.bound.min()), None
+            some, open_ = open_.taken(self.batch)
+            self.branches += len(some)
+            found = self.bounded(some, steps)
+            steps = _STEPS
+            point = self.found(found.points)
+            if point is not None:
+                return "", -inf, point
+            left = ~(found.bound > 0)
+            some = self._kept(some, found).select(left)
+            free = self.layout.unsettled(some.lower, some.upper).any(1)
+            reason, point = self.ended(some.select(~free))
+            if point is not None or reason:
+                return reason, float(some.bound.min()), point
+            if bool(free.any()):
+                costs, gaps = (t[left][free] for t in (found.costs, found.gaps))
+                open_ = open_.with_more(*self.children(some.select(free), costs, gaps))
+        return "", inf, None
+
+    def ended(self, some: Open) -> tuple[str, Tensor | None]:
+        """Branches with nothing left to decide: (why one stays open, or ""; a counterexample or None)."""
+        for place in range(len(some)):
+            one = some.select(torch.tensor([place]))
+            branches = self._branches(one)
+            with torch.no_grad():
+                lines, point, inside = solved(self.climb, branches, Lines(one.below, one.above, one.beta, one.mu))
+                bound = self.climb.evaluated(self.climb.element(branches), branches, lines)[0]
+            if not bool(bound > 0):
+                found = self.found(point)
+                where = "" if inside else ", and HiGHS finds no point of it"
+                reason = f"precision: a branch in which all is decided has the lower bound {float(bound):.3g}{where}"
+                return ("", found) if found is not None else (reason, None)
+        return "", None
+
+    def bounded(self, some: Open, steps: int) -> Climbed:
+        """The bounds of branches, from their parents' lines."""
+        lines = Lines(some.below.clone(), some.above.clone(), some.beta.clone(), some.mu.clone())
+        return self.climb.ascended(self._branches(some), lines, steps, _RATE)
+
+    def _kept(self, some: Open, found: Climbed) -> Open:
+        lines = found.lines
+        bound = torch.maximum(found.bound, some.bound)
+        return replace(some, below=lines.below, above=lines.above, beta=lines.beta, mu=lines.mu, bound=bound)
+
+    def children(self, some: Open, costs: Tensor, gaps: Tensor) -> tuple[Open, Open]:
+        """Both sides of the entry chosen for each branch: of a few, that whose worse side is best."""
+        where = self.layout.thresholds(some.lower, some.upper)
+        free = self.layout.unsettled(some.lower, some.upper)
+        scores = [torch.where(free, score, -inf) for score in (costs, gaps)]
+        tops = [s.topk(min(count, s.shape[1]), 1).indices for s, count in zip(scores, _CANDIDATES, strict=True)]
+        candidates = torch.cat(tops, 1)
+        best, chosen = torch.full((len(some),), -inf, dtype=gaps.dtype), candidates[:, 0]
+        for entry in candidates.unbind(1):
+            low = torch.stack([self._glance(side) for side in self.sides(some, entry, where)]).amin(0)
+            better = free.gather(1, entry.unsqueeze(1)).squeeze(1) & (low > best)
+            best, chosen = torch.where(better, low, best), torch.where(better, entry, chosen)
+        return self.sides(some, chosen, where)
+
+    def _glance(self, side: Open) -> Tensor:
+        """Bounds without an ascent, (M,)."""
+        lines = Lines(side.below, side.above, side.beta, side.mu)
+        branches = self._branches(side)
+        with torch.no_grad():
+            return self.climb.evaluated(self.climb.element(branches), branches, lines)[0]
+
+    def sides(self, some: Open, entry: Tensor, where: Tensor) -> tuple[Open, Open]:
+        """z <= t and z >= t, for one entry of each branch."""
+        at = entry.unsqueeze(1)
+        t = where.gather(1, at)
+        ones = torch.ones_like(t)
+        fresh = some.beta.scatter(1, at, 0.0)
+        below = replace(some, upper=some.upper.scatter(1, at, t), held=some.held.scatter(1, at, -ones), beta=fresh)
+        above = replace(some, lower=some.lower.scatter(1, at, t), held=some.held.scatter(1, at, ones), beta=fresh)
+        return below, above
