@@ -72,7 +72,7 @@ def test_optimised_slopes_are_a_search_under_their_old_name() -> None:
     with pytest.warns(DeprecationWarning, match=r"is now DeepPoly\(search=Ascent"):
         old = absdomain.domains.DeepPoly(slopes=search.Optimised(steps=3))  # type: ignore[attr-defined]
     assert str(old) == "deeppoly(search=ascent(steps=3))"
-    with pytest.warns(DeprecationWarning, match="Ascent"), pytest.raises(TypeError, match=r"slopes=zero, search=Ascent"):
+    with pytest.warns(DeprecationWarning, match="Ascent"), pytest.raises(TypeError, match=r"slopes=zero, search"):
         search.Optimised(start=slopes.zero)  # type: ignore[attr-defined]
 
 

@@ -1,6 +1,7 @@
 """Branch and bound: a question is split until bounds prove every part, or a point answers it."""
 
+from absdomain.branching.decide import decide
 from absdomain.branching.outcome import Limits, Outcome, Verdict
-from absdomain.branching.verify import verify
+from absdomain.branching.verify import Answer, verify
 
-__all__ = ["Limits", "Outcome", "Verdict", "verify"]
+__all__ = ["Answer", "Limits", "Outcome", "Verdict", "decide", "verify"]

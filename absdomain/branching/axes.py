@@ -12,7 +12,6 @@ from torch import Tensor
 from absdomain.branching.outcome import Limits
 from absdomain.branching.target import Target
 from absdomain.domain import AnyDomain
-from absdomain.linear import Bounds
 from absdomain.region import Interval
 from absdomain.spec import Spec
 
@@ -199,4 +198,3 @@ def _cut(low: Tensor, high: Tensor, a: Tensor, b: Tensor, slack: Tensor) -> tupl
     new_low = torch.where(fine & (a < 0), torch.maximum(low, end), low)
     impossible = room < 0
     return torch.where(impossible.unsqueeze(1), torch.inf, new_low), new_high
-

@@ -151,7 +151,7 @@ class Climb:
         moments: list[tuple[Tensor, Tensor]], step: int, rate: float, scale: Tensor,
     ) -> None:  # fmt: skip
         """Adam upwards (Kingma and Ba 2015), then back to what is allowed."""
-        rates = (rate, rate, rate * scale, rate)
+        rates = (rate, rate, rate * float(scale), rate)
         with torch.no_grad():
             for leaf, g, (m, v), pace in zip(lines.leaves(), gradients, moments, rates, strict=True):
                 m.mul_(0.9).add_(g, alpha=0.1)

@@ -12,7 +12,7 @@ from absdomain.branching.target import Target
 from absdomain.region import Region
 
 
-def descended(target: Target, region: Region, *, steps: int, restarts: int, seed: int = 0) -> Tensor:
+def descended(target: Target, region: Region, steps: int, restarts: int, seed: int = 0) -> Tensor:
     """Points of a one-sample region at which the worst group of rows is small, (R, *shape), the least first.
 
     Projected gradient descent on min over groups of max over rows of C f(x) + d, all restarts in one batch; a restart

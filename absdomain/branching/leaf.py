@@ -52,9 +52,7 @@ def solved(climb: Climb, branches: Branches, lines: Lines) -> tuple[Lines, Tenso
     return bare, branches.region.project(point), inside
 
 
-def _decided(
-    climb: Climb, branches: Branches, e: backward.Relation
-) -> tuple[np.ndarray, np.ndarray, Tensor]:
+def _decided(climb: Climb, branches: Branches, e: backward.Relation) -> tuple[np.ndarray, np.ndarray, Tensor]:
     """z_j = <A_j, x> + offset_j of the entries that were decided, and their places in the layout."""
     held, start = branches.held[0], 0
     nodes = {node.relaxation.op: node for node in backward.relaxations(e) if node.relaxation is not None}

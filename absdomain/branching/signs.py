@@ -89,10 +89,9 @@ class SignSearch:
         proved = (target.bounds > target.slack) & target.bounds.isfinite()
         open_ = torch.tensor([not bool(proved[target.groups == g].any()) for g in range(len(self.C))])
         group = open_.nonzero().flatten()
-        ends = (t.expand(len(group), -1).clone() for t in (lower, upper))
-        low, high = ends
-        zero = torch.zeros_like(low)
-        whole = Open(group, low, high, zero, zero, zero, zero, torch.zeros_like(self.d[group]), low.new_full((len(group),), -inf))
+        low, high = (t.expand(len(group), -1).clone() for t in (lower, upper))
+        zero, none = torch.zeros_like(low), low.new_full((len(group),), -inf)
+        whole = Open(group, low, high, zero, zero, zero, zero, torch.zeros_like(self.d[group]), none)
         lines = self.climb.start(self._branches(whole))
         return replace(whole, below=lines.below, above=lines.above)
 

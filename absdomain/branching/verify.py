@@ -1,93 +1,153 @@
-"""verify: the answer to a question, complete where that can be."""
+"""verify: the answer to a property of networks, as VNN-LIB asks it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from absdomain.branching.axes import AxisSearch
-from absdomain.branching.falsify import descended
-from absdomain.branching.outcome import Limits, Outcome, Verdict
-from absdomain.branching.signs import SignSearch
-from absdomain.branching.target import Target, target
-from absdomain.certification.question import Question
-from absdomain.domain import AnyDomain, parse
-from absdomain.graph import Graph, freeze
-from absdomain.region import Region
-from absdomain.spec import Spec
+from absdomain.branching.decide import EVERYDAY, Replay, decide
+from absdomain.branching.outcome import Limits, Verdict
+from absdomain.domain import AnyDomain
+from absdomain.graph import Graph
+from absdomain.lowering import onnx_to_graph
+from absdomain.properties import Property, Query, queries
+from absdomain.properties.query import dtype_of
+from absdomain.properties.replay import replayed
+from absdomain.vnnlib import read_property
 
-_AXES = 12  # entries of the input that vary: up to here the input is halved, beyond it activations are
-_BATCH = 512
-Replay = Callable[[Tensor], bool]  # a point (*shape): does the network itself break the property there?
+Given = Graph | str | Path
+
+
+class Runnable(Protocol):
+    """A network as another program runs it: joined inputs (n,) of its dtype -> joined outputs (m,)."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its inputs."""
+
+    def __call__(self, given: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The answer to a property: `sat` with a counterexample, `unsat`, or why it is not known."""
+
+    verdict: Verdict
+    seconds: float
+    branches: int = 0
+    bound: float = -inf  # the least lower bound of what is still open; inf where nothing is
+    reason: str = ""
+    counterexample: Mapping[str, Tensor] = field(default_factory=dict)  # inputs and outputs by their declared names
+
+    def text(self) -> str:
+        """In the format of the competition: the verdict, and the point's entries."""
+        entries = [
+            f"({name}_{i} {value!r})"
+            for name, tensor in self.counterexample.items()
+            for i, value in enumerate(tensor.flatten().tolist())
+        ]
+        lines = "\n ".join(entries)
+        return f"{self.verdict}\n({lines})" if entries else str(self.verdict)
 
 
 def verify(
-    graph: Graph,
-    region: Region,
-    spec: Spec,
+    network: Given | Mapping[str, Given],
+    asked: Property | str | Path,
     *,
-    domain: AnyDomain | str = "box & deeppoly",
-    limits: Limits | None = None,
-    replay: Replay | None = None,
-    batch: int = _BATCH,
-) -> Outcome:
-    """for all x in region: spec holds of graph(x), for a region of one sample.
+    domain: AnyDomain | str = EVERYDAY,
+    timeout: float = inf,
+    batch: int = 512,
+) -> Answer:
+    """Whether the unsafe set of a property is empty (`unsat`, proved) or holds a point (`sat`, replayed).
 
-    `unsat` is a proof in real arithmetic on the numbers of the graph; `sat` comes with a point that `replay` confirms
-    (by default the graph itself, evaluated in its dtype).
+    network: a graph or an ONNX file, or { name: one } where the property has several; asked: a property, or a VNN-LIB
+    file. `unsat` is of the numbers in the files, in real arithmetic, and covers ends of boxes as programs in the
+    network's dtype read them. `sat` is a point of that dtype, inside exactly, at which the network (run by onnxruntime
+    where it is a file) is unsafe without tolerance. timeout is in seconds, and begins here.
     """
-    limits = limits or Limits()
-    domain = parse(domain) if isinstance(domain, str) else domain
-    spec = spec.to(region.centre)
-    confirm = replay or _own(graph, spec)
-    with torch.no_grad():
-        question = Question(graph, freeze(graph), region, spec)
-        asked = target(question, domain)
-        tried = _Tried(asked, region, confirm)
-        if bool(asked.spec.holds(asked.bounds.unsqueeze(0), asked.slack).all()):
-            return Outcome(Verdict.UNSAT, limits.spent, 1, float(asked.bounds.min()))
-        point = tried(descended(asked, region, steps=30, restarts=24))
-        if point is not None:
-            return Outcome(Verdict.SAT, limits.spent, 1, -inf, point=point)
-        box = region.box()
-        varying = int((box.upper > box.lower).sum())
-        search: AxisSearch | SignSearch
-        search = AxisSearch(asked, domain, batch, tried) if varying <= _AXES else SignSearch(asked, batch, tried)
-        reason, bound, point = search.run(limits)
-    if point is not None:
-        return Outcome(Verdict.SAT, limits.spent, search.branches, -inf, point=point)
-    if not reason:
-        return Outcome(Verdict.UNSAT, limits.spent, search.branches, inf)
-    verdict = Verdict.TIMEOUT if reason.startswith("time") else Verdict.UNKNOWN
-    return Outcome(verdict, limits.spent, search.branches, bound, reason)
+    limits = Limits(seconds=timeout)
+    graphs, runs = _opened(network)
+    given = asked if isinstance(asked, Property) else read_property(asked, graphs)
+    if isinstance(graphs, Graph):
+        graphs = {n.name: graphs for n in given.networks if n.equal_to is None}
+        runs = dict.fromkeys(graphs, runs[""])
+    dtype = next((run.dtype for run in runs.values()), torch.float64)
+    some = queries(given, graphs, torch.float64, boxes=dtype)
+    branches, worst = 0, inf
+    for query in some:
+        for box in range(len(query.cases)):
+            found: list[dict[str, Tensor]] = []
+            one = torch.tensor([box])
+            (outcome,) = decide(
+                query.graph,
+                query.region.select(one),
+                query.spec.select(one),
+                domain=domain,
+                limits=limits,
+                replay=_replay(query, box, given.in_floats(dtype), runs, dtype, found),
+                batch=batch,
+            )
+            branches, worst = branches + outcome.branches, min(worst, outcome.bound)
+            if outcome.verdict is not Verdict.UNSAT:
+                example = found[-1] if outcome.verdict is Verdict.SAT else {}
+                return Answer(outcome.verdict, limits.spent, branches, outcome.bound, outcome.reason, example)
+    return Answer(Verdict.UNSAT, limits.spent, branches, worst)
 
 
-class _Tried:
-    """points -> one of the region at which the property is broken, and confirmed to be, or None."""
+class _Own:
+    """A graph that is its own network."""
 
-    def __init__(self, asked: Target, region: Region, confirm: Replay) -> None:
-        self.asked, self.region, self.confirm = asked, region, confirm
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.dtype = graph, dtype_of([graph])
 
-    def __call__(self, points: Tensor) -> Tensor | None:
+    def __call__(self, given: Tensor) -> Tensor:
         with torch.no_grad():
-            points = self.region.select(torch.zeros(len(points), dtype=torch.long)).project(points)
-            unsafe = self.asked.unsafe(self.asked.rows(points))
-            for place in unsafe.nonzero().flatten().tolist()[:16]:
-                if self.confirm(points[place]):
-                    return points[place]
-        return None
+            return self.graph(given.view(1, *self.graph.input.shape)).flatten()
 
 
-def _own(graph: Graph, spec: Spec) -> Replay:
-    """The graph as it is given, and the property without the means that a search adds."""
+def _opened(network: Given | Mapping[str, Given]) -> tuple[Graph | dict[str, Graph], dict[str, Runnable]]:
+    """The graphs in float64, and what runs the networks in their own dtype; "" is the name of a single one."""
+    if isinstance(network, Mapping):
+        opened = {name: _one(one) for name, one in network.items()}
+        return {name: graph for name, (graph, _) in opened.items()}, {name: run for name, (_, run) in opened.items()}
+    graph, run = _one(network)
+    return graph, {"": run}
 
-    def confirmed(point: Tensor) -> bool:
-        z = graph(point.unsqueeze(0)).flatten(1)
-        rows = (spec.C @ z.unsqueeze(2)).squeeze(2) + spec.d
-        return bool(rows.isfinite().all()) and not bool(spec.holds(rows).all())
+
+def _one(network: Given) -> tuple[Graph, Runnable]:
+    if isinstance(network, Graph):
+        return network, _Own(network)
+    from absdomain.lowering.onnx.runtime import Runtime
+
+    graph = onnx_to_graph(network, dtype=torch.float64)
+    return graph, Runtime(Path(network), graph)
+
+
+def _replay(
+    query: Query,
+    box: int,
+    read: Property,
+    runs: Mapping[str, Runnable],
+    dtype: torch.dtype,
+    found: list[dict[str, Tensor]],
+) -> Replay:
+    """A point of the search, rounded into its box, where the networks' own outputs are unsafe; `found` gets them."""
+    ends = zip(*query.cases[box].box.ends(query.layout.inputs), strict=True)
+    doubles = [torch.tensor([float(end) for end in side], dtype=torch.float64) for side in ends]
+    low, high = (side.to(dtype).view(query.graph.input.shape) for side in doubles)  # as `in_floats` reads them
+
+    def confirmed(x: Tensor) -> Tensor | None:
+        near = torch.clamp(x.to(dtype), low, high)
+        values = replayed(query, near, runs)
+        if not (read.holds(values) or query.given.holds(values)):
+            return None
+        found.append(values)
+        return near
 
     return confirmed

@@ -88,7 +88,7 @@ def adjoint(world: World) -> None:
 
 def cases() -> list[tuple[Slopes, Pair]]:
     """Boxes of both signs and of one, among them points, with slopes inside and beyond; dyadic numbers."""
-    found = []
+    found: list[tuple[Slopes, Pair]] = []
     for start in range(12):
         x, y = numbers(2, 2, 3, start=start), numbers(2, 3, 2, start=start + 5)
         widths = numbers(2, 2, 3, start=start + 3).abs(), numbers(2, 3, 2, start=start + 1).abs()

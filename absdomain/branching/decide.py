@@ -1,0 +1,126 @@
+"""decide: for all x in a region, a spec holds; complete where that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+
+import torch
+from torch import Tensor
+
+from absdomain.branching.axes import AxisSearch
+from absdomain.branching.falsify import descended
+from absdomain.branching.outcome import Limits, Outcome, Verdict
+from absdomain.branching.signs import SignSearch
+from absdomain.branching.target import Target, target
+from absdomain.certification.arguments import check_sound
+from absdomain.certification.question import Question
+from absdomain.domain import AnyDomain, parse
+from absdomain.graph import Graph, freeze
+from absdomain.region import Interval, Region
+from absdomain.spec import Spec
+
+EVERYDAY = "box & deeppoly"
+_AXES = 12  # entries of the input that vary: up to here the input is halved, beyond it activations are decided
+_BATCH = 512
+_LIGHT, _HEAVY = (30, 24), (200, 64)  # steps and restarts of the attack: before the search, and where it has not ended
+Replay = Callable[[Tensor], Tensor | None]  # a point (*shape) -> one next to it that does break the property, or None
+
+
+def decide(
+    graph: Graph,
+    region: Region,
+    spec: Spec,
+    *,
+    domain: AnyDomain | str = EVERYDAY,
+    limits: Limits | None = None,
+    replay: Replay | None = None,
+    batch: int = _BATCH,
+) -> list[Outcome]:
+    """For each sample of the region, whether the spec holds of graph(x) at all of its x: bounds, then a search.
+
+    `unsat`: proved, in real arithmetic on the numbers of the graph. `sat`: with a point that `replay` confirms, by
+    default the graph evaluated in its own dtype. `domain` bounds the region and the parts of its input; where many
+    entries vary, it is activations that are split, with the slopes and multipliers of `climb`. All samples share the
+    limits.
+    """
+    limits = limits or Limits()
+    domain = parse(domain) if isinstance(domain, str) else domain
+    check_sound(str(domain), domain.guarantee)
+    spec = spec.to(region.centre)
+    with torch.no_grad():
+        question = Question(graph, freeze(graph), region, spec)
+        count = len(region.centre)
+        return [
+            _decided(question.select(torch.tensor([i])), domain, limits, replay or _own(graph, spec, i), batch)
+            for i in range(count)
+        ]
+
+
+def _decided(question: Question, domain: AnyDomain, limits: Limits, replay: Replay, batch: int) -> Outcome:
+    """One sample's outcome."""
+    began = limits.spent
+    asked = target(question, domain)
+    if bool(asked.spec.holds(asked.bounds.unsqueeze(0), asked.slack).all()):
+        return Outcome(Verdict.UNSAT, limits.spent - began, 1, float(asked.bounds.min()))
+    region = question.region
+    tried = _Tried(asked, region, replay)
+    point = tried(descended(asked, region, *_LIGHT))
+    branches, reason, bound = 1, "", -inf
+    if point is None:
+        search = _search(asked, domain, batch, tried)
+        reason, bound, point = search.run(limits)
+        branches += search.branches
+    if point is None and reason and not limits.expired(0):
+        point = tried(descended(asked, region, *_HEAVY))
+    known = Outcome(Verdict.UNKNOWN, limits.spent - began, branches, bound, reason)
+    if point is not None:
+        return replace(known, verdict=Verdict.SAT, bound=-inf, reason="", point=point)
+    if not reason:
+        return replace(known, verdict=Verdict.UNSAT)
+    return replace(known, verdict=Verdict.TIMEOUT) if reason.startswith("time") else known
+
+
+def _search(asked: Target, domain: AnyDomain, batch: int, tried: Replay) -> AxisSearch | SignSearch:
+    """Halves of the input where few of its entries vary and it is a box, or else decisions on activations."""
+    box = asked.region.box()
+    varying = int((box.upper > box.lower).sum())
+    whole_box = isinstance(asked.region, Interval) or asked.region.any_columns
+    if (varying <= _AXES and whole_box) or not asked.boxes:
+        return AxisSearch(asked, domain, batch, tried)
+    return SignSearch(asked, batch, tried)
+
+
+class _Tried:
+    """points -> one of the region at which the property is broken, and confirmed to be, or None."""
+
+    def __init__(self, asked: Target, region: Region, confirm: Replay) -> None:
+        self.asked, self.region, self.confirm = asked, region, confirm
+
+    def __call__(self, points: Tensor) -> Tensor | None:
+        with torch.no_grad():
+            points = self.region.select(torch.zeros(len(points), dtype=torch.long)).project(points)
+            worst = self.asked.worst(self.asked.rows(points))
+            for place in worst.argsort().tolist()[:_CONFIRMED]:
+                if not bool(worst[place] <= self.asked.slack.max()):
+                    return None
+                found = self.confirm(points[place])
+                if found is not None:
+                    return found
+        return None
+
+
+_CONFIRMED = 16  # points of a batch that are replayed at most
+
+
+def _own(graph: Graph, spec: Spec, sample: int) -> Replay:
+    """The graph as it is given, evaluated in its own dtype."""
+    own = spec.select(torch.tensor([sample]))
+
+    def confirmed(point: Tensor) -> Tensor | None:
+        z = graph(point.unsqueeze(0)).flatten(1)
+        rows = (own.C @ z.unsqueeze(2)).squeeze(2) + own.d
+        return point if bool(rows.isfinite().all()) and not bool(own.holds(rows).all()) else None
+
+    return confirmed
