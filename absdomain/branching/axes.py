@@ -9,7 +9,6 @@ from math import inf, prod
 import torch
 from torch import Tensor
 
-from absdomain.branching.outcome import Limits
 from absdomain.branching.target import Target
 from absdomain.domain import AnyDomain
 from absdomain.region import Interval
@@ -18,6 +17,7 @@ from absdomain.spec import Spec
 _ROOM = 1e-12  # relative, of the few operations in a cut: some thousand roundoffs
 _FLOOR = 0.3  # of the largest coefficient: no axis is starved
 _ROUNDS = 2  # of cuts
+_HELD = 2**27  # numbers of open boxes
 Points = Callable[[Tensor], Tensor | None]  # points (B, *shape) -> one that is a counterexample, or None
 
 
@@ -77,32 +77,30 @@ class AxisSearch:
         self.spec, self.groups, self.slack = target.spec, target.groups, target.slack
         self.domain = target.cautious(domain)
         self.negated = Spec(-self.spec.C, -self.spec.d).of(target.graph)
-        self.branches = 0
+        self.branches, self.stuck = 0, ""
+        box = target.region.box()
+        self.open = Parts(box.lower.flatten(1), box.upper.flatten(1), box.lower.new_full((1,), -inf))
 
-    def run(self, limits: Limits) -> tuple[str, float, Tensor | None]:
-        """(why it is unknown, or "" ; the least bound that is open, inf: none; a counterexample or None)."""
-        box = self.target.region.box()
-        lower, upper = box.lower.flatten(1), box.upper.flatten(1)
-        open_ = Parts(lower, upper, lower.new_full((1,), -inf))
-        while len(open_):
-            reason = limits.expired(self.branches) or self._full(open_, limits)
-            if reason:
-                return reason, float(open_.bound.min()), None
-            some, open_ = open_.taken(self.batch)
-            left, planes = self.bounded(some)
-            point = self._tried(left, planes)
-            if point is not None:
-                return "", -inf, point
-            if len(left):
-                narrow = ~(torch.nextafter(left.lower, left.upper) < left.upper).any(1)
-                if bool(narrow.any()):
-                    return "precision: a box of neighbouring floats is still open", float(left.bound.min()), None
-                open_ = open_.with_more(self.split(left, planes))
-        return "", inf, None
+    def __len__(self) -> int:
+        return len(self.open)
 
-    def _full(self, open_: Parts, limits: Limits) -> str:
-        held = len(open_) * self.target.size
-        return f"memory: {len(open_)} boxes are open; give a tighter domain" if held > 50 * limits.held else ""
+    @property
+    def bound(self) -> float:
+        """The least lower bound of what is open; inf: nothing is."""
+        return float(self.open.bound.min()) if len(self) else inf
+
+    def step(self) -> Tensor | None:
+        """The worst boxes are bounded, cut and halved; a counterexample, if one of their corners is one."""
+        some, rest = self.open.taken(self.batch)
+        left, planes = self.bounded(some)
+        point = self._tried(left, planes)
+        narrow = ~(torch.nextafter(left.lower, left.upper) < left.upper).any(1)
+        if bool(narrow.any()):
+            self.stuck = "precision: a box of neighbouring floats is still open"
+        self.open = rest.with_more(self.split(left, planes)) if len(left) else rest
+        if len(self.open) * self.target.size > _HELD:
+            self.stuck = f"memory: {len(self.open)} boxes are open; give a tighter domain"
+        return point
 
     def bounded(self, some: Parts) -> tuple[Parts, Planes]:
         """The parts that stay open, cut, with the linear bounds of their rows."""

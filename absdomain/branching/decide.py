@@ -12,17 +12,18 @@ from torch import Tensor
 from absdomain.branching.axes import AxisSearch
 from absdomain.branching.falsify import descended
 from absdomain.branching.outcome import Limits, Outcome, Verdict
+from absdomain.branching.race import Found, Search, raced
 from absdomain.branching.signs import SignSearch
 from absdomain.branching.target import Target, target
 from absdomain.certification.arguments import check_sound
 from absdomain.certification.question import Question
 from absdomain.domain import AnyDomain, parse
 from absdomain.graph import Graph, freeze
-from absdomain.region import Interval, Region
+from absdomain.region import Region
 from absdomain.spec import Spec
 
 EVERYDAY = "box & deeppoly"
-_AXES = 12  # entries of the input that vary: up to here the input is halved, beyond it activations are decided
+_AXES = 24  # entries of the input that vary: beyond so many, halves of it are not worth their time
 _BATCH = 512
 _LIGHT, _HEAVY = (30, 24), (200, 64)  # steps and restarts of the attack: before the search, and where it has not ended
 Replay = Callable[[Tensor], Tensor | None]  # a point (*shape) -> one next to it that does break the property, or None
@@ -67,29 +68,32 @@ def _decided(question: Question, domain: AnyDomain, limits: Limits, replay: Repl
     region = question.region
     tried = _Tried(asked, region, replay)
     point = tried(descended(asked, region, *_LIGHT))
-    branches, reason, bound = 1, "", -inf
+    found = Found(-inf, "", point)
+    searches: list[Search] = []
     if point is None:
-        search = _search(asked, domain, batch, tried)
-        reason, bound, point = search.run(limits)
-        branches += search.branches
-    if point is None and reason and not limits.expired(0):
-        point = tried(descended(asked, region, *_HEAVY))
-    known = Outcome(Verdict.UNKNOWN, limits.spent - began, branches, bound, reason)
-    if point is not None:
-        return replace(known, verdict=Verdict.SAT, bound=-inf, reason="", point=point)
-    if not reason:
+        searches = _searches(asked, domain, batch, tried)
+        found = raced(searches, limits)
+    if found.point is None and found.reason and not limits.expired(0):
+        found = replace(found, point=tried(descended(asked, region, *_HEAVY)))
+    branches = 1 + sum(search.branches for search in searches)
+    known = Outcome(Verdict.UNKNOWN, limits.spent - began, branches, found.bound, found.reason)
+    if found.point is not None:
+        return replace(known, verdict=Verdict.SAT, bound=-inf, reason="", point=found.point)
+    if not found.reason:
         return replace(known, verdict=Verdict.UNSAT)
-    return replace(known, verdict=Verdict.TIMEOUT) if reason.startswith("time") else known
+    return replace(known, verdict=Verdict.TIMEOUT) if found.reason.startswith("time") else known
 
 
-def _search(asked: Target, domain: AnyDomain, batch: int, tried: Replay) -> AxisSearch | SignSearch:
-    """Halves of the input where few of its entries vary and it is a box, or else decisions on activations."""
+def _searches(asked: Target, domain: AnyDomain, batch: int, tried: Replay) -> list[Search]:
+    """Halves of the input where it is a box of which few entries vary, and decisions on activations."""
     box = asked.region.box()
     varying = int((box.upper > box.lower).sum())
-    whole_box = isinstance(asked.region, Interval) or asked.region.any_columns
-    if (varying <= _AXES and whole_box) or not asked.boxes:
-        return AxisSearch(asked, domain, batch, tried)
-    return SignSearch(asked, batch, tried)
+    found: list[Search] = []
+    if asked.region.any_columns and varying <= _AXES:
+        found.append(AxisSearch(asked, domain, batch, tried))
+    if asked.boxes:
+        found.append(SignSearch(asked, batch, tried))
+    return found
 
 
 class _Tried:

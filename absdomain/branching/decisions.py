@@ -33,6 +33,9 @@ class Layout:
         """Entries of every argument, op by op."""
         return [prod(shape) for op in self.ops for shape in self.shapes[op]]
 
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
     def flat(self, parts: Mapping[Nonlinear, Sequence[Tensor]]) -> Tensor:
         """(B, N) of tensors (B, *shape), one for each argument."""
         return torch.cat([t.flatten(1) for op in self.ops for t in parts[op]], 1)

@@ -12,11 +12,11 @@ from torch import Tensor
 from absdomain.branching.climb import Branches, Climb, Climbed, Lines
 from absdomain.branching.decisions import Layout
 from absdomain.branching.leaf import solved
-from absdomain.branching.outcome import Limits
 from absdomain.branching.target import Target
 
 _CANDIDATES = (3, 2)  # entries of the largest costs, and of the largest gaps, whose two sides are bounded
 _STEPS, _ROOT_STEPS, _RATE = 8, 40, 0.15
+_HELD = 2**26  # entries of open branches, of which each has some numbers
 Points = Callable[[Tensor], Tensor | None]
 
 
@@ -73,13 +73,14 @@ class SignSearch:
         self.climb = Climb(target, self.layout)
         total = sum(self.layout.sizes) + target.size
         self.batch = max(1, min(batch, 2**21 // max(1, total)))
-        self.branches = 0
+        self.branches, self.stuck = 0, ""
         count = int(target.groups.max()) + 1
         most = int(torch.bincount(target.groups).max())
         C, d, slack = target.spec.C[0], target.spec.d.expand(1, -1)[0], target.slack
         places = [(target.groups == g).nonzero().flatten() for g in range(count)]
         full = torch.stack([torch.cat([p, p[-1:].expand(most - len(p))]) for p in places])  # (G, R), the last repeated
         self.C, self.d, self.slack = C[full], d[full], slack[full]
+        self.open = self.root()
 
     def root(self) -> Open:
         """The whole, once for each group that its bounds have not proved."""
@@ -100,30 +101,34 @@ class SignSearch:
         rows = (self.C[some.group], self.d[some.group], self.slack[some.group])
         return Branches(self.target.region.select(index), some.lower, some.upper, some.held, *rows)
 
-    def run(self, limits: Limits) -> tuple[str, float, Tensor | None]:
-        """(why it is unknown, or ""; the least bound that is open, inf: none; a counterexample or None)."""
-        open_, steps = self.root(), _ROOT_STEPS
-        while len(open_):
-            reason = limits.expired(self.branches)
-            if reason:
-                return reason, float(open_.bound.min()), None
-            some, open_ = open_.taken(self.batch)
-            self.branches += len(some)
-            found = self.bounded(some, steps)
-            steps = _STEPS
-            point = self.found(found.points)
-            if point is not None:
-                return "", -inf, point
-            left = ~(found.bound > 0)
-            some = self._kept(some, found).select(left)
-            free = self.layout.unsettled(some.lower, some.upper).any(1)
-            reason, point = self.ended(some.select(~free))
-            if point is not None or reason:
-                return reason, float(some.bound.min()), point
-            if bool(free.any()):
-                costs, gaps = (t[left][free] for t in (found.costs, found.gaps))
-                open_ = open_.with_more(*self.children(some.select(free), costs, gaps))
-        return "", inf, None
+    def __len__(self) -> int:
+        return len(self.open)
+
+    @property
+    def bound(self) -> float:
+        """The least lower bound of what is open; inf: nothing is."""
+        return float(self.open.bound.min()) if len(self) else inf
+
+    def step(self) -> Tensor | None:
+        """The worst branches are bounded and parted; a counterexample, if their bounds show one."""
+        some, rest = self.open.taken(self.batch)
+        found = self.bounded(some, _STEPS if self.branches else _ROOT_STEPS)
+        self.branches += len(some)
+        self.open, point = rest, self.found(found.points)
+        left = ~(found.bound > 0)
+        some = self._kept(some, found).select(left)
+        if point is not None or not len(some):
+            return point
+        free = self.layout.unsettled(some.lower, some.upper).any(1)
+        self.stuck, point = self.ended(some.select(~free))
+        if self.stuck:
+            self.open = rest.with_more(some)
+        elif bool(free.any()):
+            costs, gaps = (t[left][free] for t in (found.costs, found.gaps))
+            self.open = rest.with_more(*self.children(some.select(free), costs, gaps))
+        if len(self.open) * len(self.layout) > _HELD:
+            self.stuck = f"memory: {len(self.open)} branches are open; give a tighter domain"
+        return point
 
     def ended(self, some: Open) -> tuple[str, Tensor | None]:
         """Branches with nothing left to decide: (why one stays open, or ""; a counterexample or None)."""

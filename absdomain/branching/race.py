@@ -1,0 +1,64 @@
+"""Searches that take turns until one of them ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from torch import Tensor
+
+from absdomain.branching.outcome import Limits
+
+_TURN = 0.5  # seconds of the first turn; each round doubles it
+
+
+class Search(Protocol):
+    """Open parts of a question: each step bounds and parts the worst of them. Without a part, all is proved."""
+
+    branches: int  # that were bounded
+    stuck: str  # why it cannot go on; or ""
+
+    @property
+    def bound(self) -> float:
+        """The least lower bound of what is open; inf: nothing is."""
+
+    def __len__(self) -> int: ...
+
+    def step(self) -> Tensor | None:
+        """One batch of parts; a counterexample, if one is found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """How searches ended: the least bound that is open (inf: none), why it is not known or "", a counterexample."""
+
+    bound: float
+    reason: str
+    point: Tensor | None = None
+
+
+def raced(searches: list[Search], limits: Limits) -> Found:
+    """The searches by turns, until one has proved all or has a counterexample, none can go on, or a limit is reached.
+
+    Which of two ways of splitting is the shorter one is not known beforehand: turns of equal time cost a factor of two.
+    """
+    turn, reasons = _TURN, list[str]()
+    while searches:
+        for search in list(searches):
+            until = limits.spent + turn
+            while limits.spent < until:
+                if not len(search):
+                    return Found(inf, "")
+                reason = limits.expired(sum(each.branches for each in searches))
+                if reason:
+                    return Found(max(each.bound for each in searches), reason)
+                point = search.step()
+                if point is not None:
+                    return Found(-inf, "", point)
+                if search.stuck:
+                    reasons.append(search.stuck)
+                    searches = [each for each in searches if each is not search]
+                    break
+        turn *= 2
+    return Found(-inf, reasons[0] if reasons else "nothing can be split: there is no nonlinear operation")
