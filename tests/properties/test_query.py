@@ -397,6 +397,9 @@ def test_a_graph_of_several_inputs_and_outputs() -> None:
     points = torch.rand(8, 4)
     values = query.values(points[0])
     z = query.graph(points) @ query.spec.C[0].T + query.spec.d
+    outputs, u = graph.named(graph(points[:1])), graph.ending_at(["u"])(points[:1])
+    for name, wanted in (("S", outputs["s"]), ("V", outputs["v"]), ("U", u), ("B", points[:1, 2:])):
+        assert torch.allclose(values[name], wanted.flatten(), atol=1e-6), name
     wanted = values["S"][0] + 2 * values["V"][2] - values["U"][1] - values["B"][1]
     assert torch.allclose(z[0, 0], wanted, atol=1e-5)
     assert torch.allclose(values["S"][0], values["U"].sum(), atol=1e-5)
