@@ -96,6 +96,12 @@ def test_what_is_empty_is_dropped_with_the_reason(asserted: str, reason: str) ->
     assert any(reason in one for one in found.dropped), found.dropped
 
 
+@pytest.mark.parametrize("asserted", ["(<= (+ X_0 X_1) -4)", "(= (- X_0 X_1) 4)", "(>= X_0 2)", "(= X_1 -2)"])
+def test_a_corner_is_not_empty(asserted: str) -> None:
+    found = of(asserted, "(<= Y_0 0)")
+    assert len(found.cases) == 1 and not found.dropped
+
+
 def test_what_is_true_changes_nothing() -> None:
     assert of("(and (<= 1 1) (< 0 1) (= 1 1))", "(<= Y_0 0)") == of("(<= Y_0 0)")
 
