@@ -37,6 +37,8 @@ def test_parts_are_counted() -> None:
         (AvgPool((3, 3), (1, 1)), [(1, 2, 2)], "larger than the plane"),
     ],
 )
-def test_shapes_that_do_not_suit_are_refused(op: Sum | Mean | Concat | AvgPool, shapes: list[object], told: str) -> None:
+def test_shapes_that_do_not_suit_are_refused(
+    op: Sum | Mean | Concat | AvgPool, shapes: list[object], told: str
+) -> None:
     with pytest.raises(ValueError, match=told):
-        op.shape(*shapes)  # type: ignore[arg-type]
+        op.shape(*shapes)

@@ -62,3 +62,17 @@ def _fill_rules() -> None:
     with suppress(registry.NotInstalled):  # a source tree on the path has no plug-ins, and needs none
         for name in registry.names("lowerings"):
             registry.find("lowerings", name)
+
+
+def node_outputs(path: str | PathLike[str]) -> dict[str, str]:
+    """{ a node's name in an ONNX file -> its first output, after which the graph's node is called }.
+
+    Nodes without a name are left out; so is a name that two nodes have. Errors: as `onnx_to_graph`.
+    """
+    try:
+        from absdomain.lowering.onnx import reading
+    except ImportError as error:
+        raise MissingExtra(f"node_outputs: {error}; install what it needs: pip install 'absdomain[onnx]'") from error
+    nodes = reading.read(Path(path)).graph.node
+    names = [node.name for node in nodes]
+    return {node.name: node.output[0] for node in nodes if node.name and names.count(node.name) == 1 and node.output}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ from absdomain.graph import Graph
 from absdomain.kinds import Shape
 from absdomain.lowering.onnx import reading
 from absdomain.lowering.onnx.folding import FOLDED, Folder, Kind
-from absdomain.lowering.onnx.table import RULES, Activation, Array, Builder, Call, Value, natural
+from absdomain.lowering.onnx.table import MOST, RULES, Activation, Array, Builder, Call, Value, natural
 
-_NO_RULE = "has no rule for what depends on an input"
 _REGISTER = "register one (absdomain.lowering.onnx.table.lowers)"
 
 
@@ -69,8 +69,8 @@ class _Lowering:
         self.refused: list[str] = []
 
     def lowered(self) -> Lowered:
-        self._refuse_unknown_operators()
-        reading.checked(self.model, self.path)
+        if self._known_operators():
+            reading.checked(self.model, self.path)
         for tensor in self.model.graph.initializer:
             self.values[tensor.name] = reading.array(tensor)
         inputs = {value.name: self._input(value) for value in self.model.graph.input if value.name not in self.values}
@@ -90,13 +90,9 @@ class _Lowering:
             graph, self.model, self.path, self.dtype, inputs, held, constants, self.folder, self.opset, parts
         )
 
-    def _refuse_unknown_operators(self) -> None:
-        known = RULES.keys() | FOLDED
-        for node in self.model.graph.node:
-            if _operator(node) not in known:
-                self.refused.append(f"{_operator(node)} at {_place(node)!r} has no rule; {_REGISTER}")
-        if self.refused:
-            raise UnsupportedOp(self._told())
+    def _known_operators(self) -> bool:
+        """Whether the table has every operator; the checker says so of the first one only that ONNX does not have."""
+        return all(_operator(node) in RULES.keys() | FOLDED for node in self.model.graph.node)
 
     def _told(self) -> str:
         """All that was refused, a line each; of many of one kind the first."""
@@ -110,8 +106,10 @@ class _Lowering:
         if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
             raise InvalidFile(f"{self.path}: input {value.name!r} is no tensor of a known number of axes; declare it")
         shape = tuple(self._size(dim) for dim in tensor.shape.dim)
-        if any(size < 1 for size in shape):
-            raise InvalidFile(f"{self.path}: input {value.name!r} has shape {shape}; sizes are at least 1")
+        if any(size < 1 for size in shape) or prod(shape) > MOST:
+            raise InvalidFile(
+                f"{self.path}: input {value.name!r} has shape {shape}; sizes are at least 1, and at most {MOST} in all"
+            )
         self.builder.digraph.add_node(value.name, shape=natural(shape))
         self.values[value.name] = Activation(value.name, shape)
         self.elements[value.name] = tensor.elem_type
@@ -124,10 +122,15 @@ class _Lowering:
 
     def _node(self, node: NodeProto) -> None:
         """The values of a node's outputs."""
+        unmade = [name for name in node.input if name not in self.values]
+        if unmade:
+            raise InvalidFile(f"{self.path}: {reading.where(node)} reads {unmade[0]!r}, which no node before it makes")
         inputs = [self.values[name] for name in node.input]
-        if any(isinstance(value, _Unknown) for value in inputs):
-            if _operator(node) not in RULES:
-                self.refused.append(f"{_operator(node)} at {_place(node)!r} {_NO_RULE}; {_REGISTER}")
+        active = any(isinstance(value, Activation | _Unknown) for value in inputs)
+        known = RULES.keys() | {"Shape", "Size"} if active else RULES.keys() | FOLDED
+        if _operator(node) not in known:
+            self.refused.append(f"{_operator(node)} at {_place(node)!r} has no rule; {_REGISTER}")
+        if _operator(node) not in known or any(isinstance(value, _Unknown) for value in inputs):
             self.values.update((name, _Unknown()) for name in node.output if name)
             return
         given = [value for value in inputs if not isinstance(value, _Unknown)]
@@ -174,10 +177,8 @@ class _Lowering:
         """What the rule gives, of which the shapes are those that ONNX infers."""
         call = self._call(node, inputs, kinds)
         rule = RULES.get(_operator(node))
-        if _operator(node) == "Shape":
-            return self._shape_of(call, inputs[0])
         if rule is None:
-            call.unsupported(_NO_RULE, _REGISTER)
+            return self._shape_of(call, inputs[0])
         try:
             value = rule(call, *inputs)
         except (UnsupportedOp, InvalidFile):
@@ -192,9 +193,11 @@ class _Lowering:
         return found
 
     def _shape_of(self, call: Call, x: Value) -> list[Array]:
-        """All sizes are known."""
+        """Of Shape and Size: all sizes are known."""
         assert isinstance(x, Activation)
         rank = len(x.shape)
+        if call.operator == "Size":
+            return [numpy.array(prod(x.shape), numpy.int64)]
         start, end = call.attribute("start", 0), call.attribute("end", rank)
         return [numpy.array(x.shape, numpy.int64)[slice(start, end)]]
 

@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from absdomain import Graph, InvalidFile, UnsupportedOp, onnx_to_graph, ops
-from absdomain.lowering.onnx import table
+from absdomain.lowering.onnx import node_outputs, table
 from tests.lowering.onnx.written import Array, executed, model, normal, saved
 
 node = helper.make_node
@@ -59,6 +59,12 @@ def test_nodes_are_named_after_tensors_and_hidden_ones_can_be_asked_for(tmp_path
     assert [n.name for n in graph.nodes] == ["x", "z", "y"]
     assert graph.ending_at(["z"]).output.shape == (3,)
     assert pickle.loads(pickle.dumps(graph)).outputs == ("y",)
+
+
+def test_nodes_of_the_file_are_found_by_their_own_names(tmp_path: Path) -> None:
+    made = network()
+    made.graph.node[0].name = "layer"
+    assert node_outputs(saved(made, tmp_path)) == {"layer": "z"}
 
 
 def test_several_inputs_and_outputs_go_by_their_names(tmp_path: Path) -> None:
@@ -139,6 +145,20 @@ def test_truth_values_choose(tmp_path: Path) -> None:
     torch.testing.assert_close(graph(torch.from_numpy(x)), torch.from_numpy(executed(made, {"x": x})[0]))
 
 
+@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize("shape", [(1, 2), (1, 3), (3, 4, 2)])
+@pytest.mark.parametrize("operator", ["ArgMax", "ArgMin"])
+def test_the_place_of_the_largest_entry(operator: str, shape: tuple[int, ...], last: int, tmp_path: Path) -> None:
+    nodes = [node(operator, ["x"], ["i"], axis=1, select_last_index=last), node("Cast", ["i"], ["y"], to=1)]
+    made = model(nodes, {"x": shape})
+    graph = onnx_to_graph(saved(made, tmp_path))
+    draw = numpy.random.default_rng(0)
+    for _ in range(20):  # of few values, so that some are the same
+        x = draw.integers(0, 3, shape).astype(numpy.float32)
+        found = graph(torch.from_numpy(x).reshape(1, *graph.input.shape))
+        torch.testing.assert_close(found.flatten(), torch.from_numpy(executed(made, {"x": x})[0]).flatten())
+
+
 def test_numbers_of_eight_bits(tmp_path: Path) -> None:
     scales, zeros = numpy.array([0.1, 0.2, 0.3], "float32"), numpy.array([0, 3, -5], "int8")
     weights = numpy.arange(-6, 6, dtype="int8").reshape(4, 3)
@@ -172,7 +192,7 @@ def test_all_that_is_unsupported_is_told_of_at_once(tmp_path: Path) -> None:
     ]
     with pytest.raises(UnsupportedOp) as told:
         onnx_to_graph(saved(model(nodes, {"x": (2, 2)}), tmp_path))
-    for part in ("3 unsupported", "Det at 'a'", "Sinh at 'b'", "Acosh at 'y'", "lowering.onnx.table.lowers"):
+    for part in ("3 unsupported:", "Det at 'a'", "Sinh at 'b'", "Acosh at 'y'", "lowering.onnx.table.lowers"):
         assert part in str(told.value)
 
 

@@ -149,6 +149,7 @@ REDUCTIONS = [
         ("ReduceMean", -2.0), ("ReduceMax", -2.0), ("ReduceMin", -2.0), ("ReduceL1", -2.0), ("ReduceL2", -2.0),
         ("ReduceSumSquare", -2.0), ("ReduceLogSum", 0.5), ("ReduceSum", -2.0),
     )),
+    Case("ReduceLogSumExp", [(1, 2, 3)], {"axes": [1, 2]}, 13), Case("ReduceLogSumExp", [(2, 3)], {"axes": [0]}, 13),
     *(Case(op, [(1, 2, 3), ints(-1)], {"keepdims": 0}, 18, name="input")
       for op in ("ReduceMean", "ReduceMax", "ReduceSum")),
     *(Case(op, [(2, 3)], {"keepdims": 0}, name="all") for op in ("ReduceMean", "ReduceMax", "ReduceSum")),

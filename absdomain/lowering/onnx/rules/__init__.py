@@ -3,6 +3,7 @@
 from absdomain.lowering.onnx.rules import (
     activations,
     arithmetic,
+    choices,
     comparisons,
     composites,
     interpolation,
@@ -16,6 +17,7 @@ from absdomain.lowering.onnx.rules import (
 __all__ = [
     "activations",
     "arithmetic",
+    "choices",
     "comparisons",
     "composites",
     "interpolation",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+import torch
+
 from absdomain import ops
 from absdomain.lowering.onnx.rules.activations import affine
 from absdomain.lowering.onnx.table import Activation, Call, Value, lowers
@@ -43,14 +45,19 @@ def _min(call: Call, x: Value, axes: Value = None) -> Activation:
 
 
 def _greatest(call: Call, x: Activation, axes: tuple[int, ...]) -> Activation:
-    """One maximum over all the axes, as one axis at the end."""
+    """One maximum over all the axes."""
+    return call.known(call.raw(ops.Max(-1), _last(call, x, axes)[0]), call.shape)
+
+
+def _last(call: Call, x: Activation, axes: tuple[int, ...]) -> tuple[str, int]:
+    """x with these axes as one at the end, and how many entries that has."""
     kept = [axis for axis in range(len(x.shape)) if axis not in axes]
     order = (0, *(axis + 1 for axis in (*kept, *axes)))
     held = call.viewed(x, x.shape)
     moved = held if order == tuple(range(len(order))) else call.raw(ops.Permute(order), held)
     sizes = tuple(x.shape[axis] for axis in kept)
-    one = call.raw(ops.Reshape((*sizes, prod(x.shape) // prod(sizes))), moved)
-    return call.known(call.raw(ops.Max(-1), one), call.shape)
+    count = prod(x.shape) // prod(sizes)
+    return call.raw(ops.Reshape((*sizes, count)), moved), count
 
 
 @lowers("ReduceSumSquare")
@@ -68,6 +75,20 @@ def _l2(call: Call, x: Value, axes: Value = None) -> Activation:
 def _l1(call: Call, x: Value, axes: Value = None) -> Activation:
     x = call.active(x)
     return _summed(call, call.apply(ops.Abs(), x), _axes(call, x, axes), ops.Sum)
+
+
+@lowers("ReduceLogSumExp")
+def _log_sum_exp(call: Call, x: Value, axes: Value = None) -> Activation:
+    """x_1 - log softmax(x)_1, of the first of the entries."""
+    x = call.active(x)
+    held, count = _last(call, x, _axes(call, x, axes))
+    if count == 1:
+        return call.known(held, call.shape)
+    rows = prod(call.builder.shape(held)) // count
+    first = torch.arange(rows) * count
+    logits, logs = (call.raw(ops.Gather(first), v) for v in (held, call.raw(ops.LogSoftmax(), held, held)))
+    minus = call.raw(ops.Scale(torch.tensor(-1.0, dtype=torch.float64), None), logs)
+    return call.known(call.raw(ops.Add(), logits, minus), call.shape)
 
 
 @lowers("ReduceLogSum")
