@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from absdomain.branching.axes import AxisSearch
+from absdomain.branching.decisions import Layout
 from absdomain.branching.falsify import descended
 from absdomain.branching.outcome import Limits, Outcome, Verdict
 from absdomain.branching.race import Found, Search, raced
@@ -18,13 +19,18 @@ from absdomain.branching.target import Target, target
 from absdomain.certification.arguments import check_sound
 from absdomain.certification.question import Question
 from absdomain.domain import AnyDomain, parse
+from absdomain.domains.deeppoly import DeepPoly
 from absdomain.graph import Graph, freeze
 from absdomain.region import Region
+from absdomain.relations.search import Ascent
 from absdomain.spec import Spec
 
 EVERYDAY = "box & deeppoly"
 _AXES = 24  # entries of the input that vary: beyond so many, halves of it are not worth their time
 _BATCH = 512
+_FIRST = 2.0  # seconds of search before the boxes of activations are bounded more tightly
+_PER_SECOND = 500_000  # slopes that such an ascent finds in a second, roughly
+_ENDS = ("lower", "upper")
 _LIGHT, _HEAVY = (30, 24), (200, 64)  # steps and restarts of the attack: before the search, and where it has not ended
 Replay = Callable[[Tensor], Tensor | None]  # a point (*shape) -> one next to it that does break the property, or None
 
@@ -72,6 +78,11 @@ def _decided(question: Question, domain: AnyDomain, limits: Limits, replay: Repl
     searches: list[Search] = []
     if point is None:
         searches = _searches(asked, domain, batch, tried)
+        found = raced(searches, limits, _FIRST)
+    if found.pausing:
+        sharper = _sharper(question, domain, asked, limits)
+        if sharper is not None:
+            searches = [*searches[:-1], SignSearch(sharper, batch, tried)]
         found = raced(searches, limits)
     if found.point is None and found.reason and not limits.expired(0):
         found = replace(found, point=tried(descended(asked, region, *_HEAVY)))
@@ -82,6 +93,16 @@ def _decided(question: Question, domain: AnyDomain, limits: Limits, replay: Repl
     if not found.reason:
         return replace(known, verdict=Verdict.UNSAT)
     return replace(known, verdict=Verdict.TIMEOUT) if found.reason.startswith("time") else known
+
+
+def _sharper(question: Question, domain: AnyDomain, asked: Target, limits: Limits) -> Target | None:
+    """The question with tighter boxes, by an ascent for each undecided entry; None where that would take too long."""
+    layout = Layout.of(asked.boxes)
+    ends = (layout.flat({op: [getattr(b, e) for b in boxes] for op, boxes in asked.boxes.items()}) for e in _ENDS)
+    work = len(layout) * int(layout.unsettled(*ends).sum())
+    if not asked.boxes or work > _PER_SECOND * min(limits.seconds - limits.spent, 600.0) / 4:
+        return None
+    return target(question, domain & DeepPoly(search=Ascent(steps=10, intermediate=True)))
 
 
 def _searches(asked: Target, domain: AnyDomain, batch: int, tried: Replay) -> list[Search]:

@@ -36,14 +36,16 @@ class Found:
     bound: float
     reason: str
     point: Tensor | None = None
+    pausing: bool = False  # the searches can go on
 
 
-def raced(searches: list[Search], limits: Limits) -> Found:
+def raced(searches: list[Search], limits: Limits, pause: float = inf) -> Found:
     """The searches by turns, until one has proved all or has a counterexample, none can go on, or a limit is reached.
 
+    After `pause` seconds they are left as they are.
     Which of two ways of splitting is the shorter one is not known beforehand: turns of equal time cost a factor of two.
     """
-    turn, reasons = _TURN, list[str]()
+    turn, reasons, end = _TURN, list[str](), limits.spent + pause
     while searches:
         for search in list(searches):
             until = limits.spent + turn
@@ -53,8 +55,8 @@ def raced(searches: list[Search], limits: Limits) -> Found:
                 bounded = sum(each.branches for each in searches)
                 limits.watch(bounded, len(search), search.bound)
                 reason = limits.expired(bounded)
-                if reason:
-                    return Found(max(each.bound for each in searches), reason)
+                if reason or limits.spent > end:
+                    return Found(max(each.bound for each in searches), reason, pausing=not reason)
                 point = search.step()
                 if point is not None:
                     return Found(-inf, "", point)

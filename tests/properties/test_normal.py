@@ -38,9 +38,8 @@ def _low(row, point) -> bool:  # type: ignore[no-untyped-def]
 def test_it_is_the_same_set(formula: Formula, point) -> None:  # type: ignore[no-untyped-def]
     stated = boxed(formula)
     found = normal(Property((NETWORK,), stated))
-    if found.shared:  # equal inputs: a point of the set has equal values
-        point = {v: point[found.shared.get(v, v)] for v in VARIABLES}
-    assert inside(found, point) == all(one.holds(point.__getitem__) for one in stated)
+    same = all(point[v] == point[found.shared[v]] for v in found.shared)
+    assert (same and inside(found, point)) == all(one.holds(point.__getitem__) for one in stated)
 
 
 @given(formulas(relations=(Relation.AT_MOST, Relation.BELOW, Relation.UNEQUAL)))
@@ -97,6 +96,12 @@ def test_what_is_empty_is_dropped_with_the_reason(asserted: str, reason: str) ->
     assert any(reason in one for one in found.dropped), found.dropped
 
 
+@pytest.mark.parametrize("asserted", ["(<= (+ X_0 X_1) -4)", "(= (- X_0 X_1) 4)", "(>= X_0 2)", "(= X_1 -2)"])
+def test_a_corner_is_not_empty(asserted: str) -> None:
+    found = of(asserted, "(<= Y_0 0)")
+    assert len(found.cases) == 1 and not found.dropped
+
+
 def test_what_is_true_changes_nothing() -> None:
     assert of("(and (<= 1 1) (< 0 1) (= 1 1))", "(<= Y_0 0)") == of("(<= Y_0 0)")
 
@@ -113,6 +118,15 @@ def test_equalities_of_inputs_are_substitutions() -> None:
     assert found.inputs == (VARIABLES[0],)
     assert str(case.box.of(VARIABLES[0])) == "[-2, 1]"
     assert [str(row) for row in case.conjunctions[0]] == ["(>= Y[0] 0)"]
+
+
+@pytest.mark.parametrize(
+    "asserted", ["(= (+ X_0 X_1) 0)", "(= (* 2 X_0) X_1)", "(<= X_0 X_1)", "(!= X_0 X_1)", "(= X_0 (+ X_1 1))"]
+)
+def test_other_relations_of_inputs_are_rows(asserted: str) -> None:
+    found = of(asserted, "(<= Y_0 0)")
+    assert found.shared == {}
+    assert all(len(rows) > 1 for case in found.cases for rows in case.conjunctions)
 
 
 def test_bounds_follow_from_rows() -> None:
