@@ -23,6 +23,10 @@ from absdomain.spec import Spec, halfspaces, margins, targeted
 
 if TYPE_CHECKING:
     from absdomain import domains, networks, trainers
+    from absdomain.branching.decide import decide
+    from absdomain.branching.outcome import Outcome
+    from absdomain.branching.radius import Radius, radius
+    from absdomain.branching.verify import Answer, verify
     from absdomain.certification import certify
     from absdomain.errors import InvalidFile, MissingExtra, PropertyError, UnsupportedOp
     from absdomain.lowering import onnx_to_graph, to_graph
@@ -34,13 +38,15 @@ _LAZY = {
     "to_graph": "lowering", "onnx_to_graph": "lowering", "certify": "certification", "read_property": "vnnlib",
     "InvalidFile": "errors", "MissingExtra": "errors", "PropertyError": "errors", "UnsupportedOp": "errors",
     "Property": "properties", "queries": "properties", "specify": "properties", "unsafe": "properties",
-    "variables": "properties",
+    "variables": "properties", "Answer": "branching", "Outcome": "branching", "Radius": "branching",
+    "decide": "branching", "radius": "branching", "verify": "branching",
 }  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
 __all__ = [
     "L1",
     "L2",
+    "Answer",
     "Bounds",
     "CartesianProduct",
     "Domain",
@@ -56,8 +62,10 @@ __all__ = [
     "MissingExtra",
     "Mix",
     "Node",
+    "Outcome",
     "Property",
     "PropertyError",
+    "Radius",
     "ReferenceSpace",
     "Region",
     "Rows",
@@ -67,6 +75,7 @@ __all__ = [
     "UnsupportedOp",
     "bounds",
     "certify",
+    "decide",
     "domains",
     "freeze",
     "halfspaces",
@@ -76,6 +85,7 @@ __all__ = [
     "onnx_to_graph",
     "parse",
     "queries",
+    "radius",
     "read_property",
     "slopes",
     "specify",
@@ -84,6 +94,7 @@ __all__ = [
     "trainers",
     "unsafe",
     "variables",
+    "verify",
 ]
 
 

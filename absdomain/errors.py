@@ -28,3 +28,16 @@ class PropertyError(ValueError):
 
     def __reduce__(self) -> tuple[type[PropertyError], tuple[str, str | None, int | None, int | None]]:
         return PropertyError, (self.message, self.path, self.line, self.column)
+
+
+def described(error: Exception) -> str:
+    """The error in one line. The library's own name value, place and remedy; any other one is shown as a defect."""
+    text = " ".join(str(error).split()) or repr(error)
+    if ours(error) or isinstance(error, ValueError | OSError):
+        return text
+    return f"{type(error).__name__}: {text} (run again with --debug for the traceback)"
+
+
+def ours(error: Exception) -> bool:
+    """Whether the library raised it, with a text that was written for this."""
+    return type(error).__module__.startswith("absdomain.")

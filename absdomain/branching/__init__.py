@@ -2,6 +2,7 @@
 
 from absdomain.branching.decide import decide
 from absdomain.branching.outcome import Limits, Outcome, Verdict
+from absdomain.branching.radius import Radius, radius
 from absdomain.branching.verify import Answer, verify
 
-__all__ = ["Answer", "Limits", "Outcome", "Verdict", "decide", "verify"]
+__all__ = ["Answer", "Limits", "Outcome", "Radius", "Verdict", "decide", "radius", "verify"]

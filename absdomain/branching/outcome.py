@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 
 from torch import Tensor
+
+Watch = Callable[[int, int, float], None]  # (parts bounded, parts open, the least bound of those)
 
 
 class Verdict(StrEnum):
@@ -31,13 +34,18 @@ class Outcome:
     point: Tensor | None = None  # (*input shape), of the region, for `sat`
 
 
+def unwatched(bounded: int, open_: int, bound: float) -> None:
+    """Nobody looks on."""
+
+
 @dataclass(frozen=True)
 class Limits:
-    """How long a search may take, and how much it may hold; checked between batches."""
+    """How long a search may take, and how much it may bound; checked between batches, each of which `watch` is told."""
 
     seconds: float = inf
     branches: float = inf
     held: int = 2_000_000  # numbers of open parts, times their size
+    watch: Watch = unwatched
     start: float = field(default_factory=time.monotonic)
 
     @property

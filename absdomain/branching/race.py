@@ -52,7 +52,9 @@ def raced(searches: list[Search], limits: Limits, pause: float = inf) -> Found:
             while limits.spent < until:
                 if not len(search):
                     return Found(inf, "")
-                reason = limits.expired(sum(each.branches for each in searches))
+                bounded = sum(each.branches for each in searches)
+                limits.watch(bounded, len(search), search.bound)
+                reason = limits.expired(bounded)
                 if reason or limits.spent > end:
                     return Found(max(each.bound for each in searches), reason, pausing=not reason)
                 point = search.step()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from absdomain.branching.decide import EVERYDAY, Replay, decide
-from absdomain.branching.outcome import Limits, Verdict
+from absdomain.branching.outcome import Limits, Verdict, Watch, unwatched
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph
 from absdomain.lowering import onnx_to_graph
@@ -63,15 +63,17 @@ def verify(
     domain: AnyDomain | str = EVERYDAY,
     timeout: float = inf,
     batch: int = 512,
+    watch: Watch = unwatched,
 ) -> Answer:
     """Whether the unsafe set of a property is empty (`unsat`, proved) or holds a point (`sat`, replayed).
 
     network: a graph or an ONNX file, or { name: one } where the property has several; asked: a property, or a VNN-LIB
     file. `unsat` is of the numbers in the files, in real arithmetic, and covers ends of boxes as programs in the
     network's dtype read them. `sat` is a point of that dtype, inside exactly, at which the network (run by onnxruntime
-    where it is a file) is unsafe without tolerance. timeout is in seconds, and begins here.
+    where it is a file) is unsafe without tolerance. timeout is in seconds, and begins here. `watch` is called with each
+    batch of a search: how many parts were bounded, how many are open, and the least bound of those.
     """
-    limits = Limits(seconds=timeout)
+    limits = Limits(seconds=timeout, watch=watch)
     graphs, runs = _opened(network)
     given = asked if isinstance(asked, Property) else read_property(asked, graphs)
     if isinstance(graphs, Graph):

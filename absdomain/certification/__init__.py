@@ -1,8 +1,17 @@
 """Which images are robust: claims, the evidence for them, and the rounding that is allowed for."""
 
-from absdomain.certification.certification import CASCADE, certify
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from absdomain.certification.evidence import SoundnessError
 from absdomain.certification.verdict import Reason, Refused, Status, Summary, Verdict, summarise
+
+if TYPE_CHECKING:
+    from absdomain.certification.certification import CASCADE, certify
+
+_LAZY = ("CASCADE", "certify")  # loaded at first use: they bring the front end for modules, which others do without
 
 __all__ = [
     "CASCADE",
@@ -15,3 +24,9 @@ __all__ = [
     "certify",
     "summarise",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module("absdomain.certification.certification"), name)
+    raise AttributeError(f"module 'absdomain.certification' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""A file of JSON lines that survives being killed: a header with the configuration, then a line per verdict.
+"""A file of JSON lines that survives being killed: a header with the configuration, then a line per result.
 
 Several processes that certify together have a file each: the first one has the file itself, the others have parts
 beside it. The parts are moved into the file when all processes have ended, or when the certification is started again.
@@ -10,16 +10,15 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, Protocol, TypeVar
 
 from absdomain.certification.verdict import Verdict
 from absdomain.runtime.processes import World
 
 FORMAT = "absdomain verdicts 1"
-HEAD = f'{{"format": "{FORMAT}"'.encode()  # of the header, and so of every such file
 ROW = b'{"index": '
 
 
@@ -27,16 +26,33 @@ class JournalError(ValueError):
     """A results file is damaged, in use, or of another configuration; the text says where and what to do."""
 
 
-class Journal:
-    """{ index -> Verdict } on disk, under one configuration, written by one process at a time.
+class Kept(Protocol):
+    """A result that a journal keeps; its JSON begins with the index."""
 
+    @property
+    def index(self) -> int:
+        """Of what it is the result."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+
+
+R = TypeVar("R", bound=Kept)
+
+
+class Journal(Generic[R]):
+    """{ index -> result } on disk, under one configuration, written by one process at a time.
+
+    `read` makes a result of its JSON, and `title` is the first word of the header: that of another kind is refused.
     Opening a new or empty file writes its header. A last line that was cut off is dropped. JournalError, which leaves
     the file as it is: it is no file of verdicts, or damaged, or open elsewhere, or of another configuration (the text
     has the fields that differ).
     """
 
-    def __init__(self, path: Path, config: dict[str, Any]) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, config: dict[str, Any], read: Callable[[dict[str, Any]], R], title: str = FORMAT
+    ) -> None:
+        self.path, self.result, self.title = path, read, title
         self._file = _opened(path)
         try:
             self._lock()
@@ -45,8 +61,8 @@ class Journal:
             self.close()
             raise
 
-    def append(self, verdicts: Iterable[Verdict]) -> None:
-        """Write these verdicts, and return once they are on disk."""
+    def append(self, verdicts: Iterable[R]) -> None:
+        """Write these results, and return once they are on disk."""
         fresh = list(verdicts)
         self._write([verdict.to_json() for verdict in fresh])
         self.verdicts |= {verdict.index: verdict for verdict in fresh}
@@ -59,11 +75,9 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process, however that ends
         except BlockingIOError as reason:
-            raise JournalError(
-                f"{self.path}: in use by another certification; wait for it, or give another file"
-            ) from reason
+            raise JournalError(f"{self.path}: in use by another process; wait for it, or give another file") from reason
 
-    def _read(self, config: dict[str, Any]) -> dict[int, Verdict]:
+    def _read(self, config: dict[str, Any]) -> dict[int, R]:
         self._file.seek(0)
         content = self._file.read()
         whole = content[: content.rfind(b"\n") + 1]
@@ -71,14 +85,14 @@ class Journal:
         self._check_torn(len(lines) + 1, torn)
         if lines:
             header = self._parse(1, lines[0])
-            if header.get("format") != FORMAT or not isinstance(header.get("config"), dict):
+            if header.get("format") != self.title or not isinstance(header.get("config"), dict):
                 raise self._foreign()
             self._compare(header["config"], config)
         verdicts = [self._verdict(number, line) for number, line in enumerate(lines[1:], 2)]
         if torn:
             self._file.truncate(len(whole))
         if not lines:
-            self._write([{"format": FORMAT, "config": config}])
+            self._write([{"format": self.title, "config": config}])
         return {verdict.index: verdict for verdict in verdicts}
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
@@ -88,7 +102,7 @@ class Journal:
 
     def _check_torn(self, number: int, torn: bytes) -> None:
         """JournalError for a last line without an end that is no beginning of a header or of a verdict."""
-        if number == 1 and torn and not torn.startswith(HEAD):
+        if number == 1 and torn and not torn.startswith(_head(self.title)):
             raise self._foreign()
         if number > 1 and not (torn.startswith(ROW) or ROW.startswith(torn)):
             raise JournalError(f"{self.path}:{number}: {torn[:40]!r} is no result; take it out, or give another file")
@@ -105,10 +119,10 @@ class Journal:
             raise JournalError(f"{self.path}:{number}: {line[:40]!r} is no result; delete the file to begin again")
         return row
 
-    def _verdict(self, number: int, line: bytes) -> Verdict:
+    def _verdict(self, number: int, line: bytes) -> R:
         row = self._parse(number, line)
         try:
-            return Verdict.from_json(row)
+            return self.result(row)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise JournalError(f"{self.path}:{number}: damaged ({error!r}); delete the file to begin again") from error
 
@@ -132,7 +146,12 @@ def _opened(path: Path) -> IO[bytes]:
 
 def is_journal(path: Path) -> bool:
     """Whether there is a file of verdicts."""
-    return path.is_file() and path.read_bytes().startswith(HEAD)
+    return path.is_file() and path.read_bytes().startswith(_head(FORMAT))
+
+
+def _head(title: str) -> bytes:
+    """How the header begins, and so every file of this kind."""
+    return f'{{"format": "{title}"'.encode()
 
 
 class Journals:
@@ -143,10 +162,10 @@ class Journals:
 
     def __init__(self, path: Path, config: dict[str, Any], world: World) -> None:
         self.path, self.config, self.world = path, config, world
-        self._own: Journal | None = None
+        self._own: Journal[Verdict] | None = None
         self.done = world.once(self._open)
         if self._own is None:
-            self._own = Journal(_part(path, world.rank), config)
+            self._own = Journal(_part(path, world.rank), config, Verdict.from_json)
 
     def append(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts, and return once they are on disk."""
@@ -166,14 +185,14 @@ class Journals:
             self._own.close()
 
     def _open(self) -> dict[int, Verdict]:
-        self._own = Journal(self.path, self.config)
+        self._own = Journal(self.path, self.config, Verdict.from_json)
         return self._gathered()
 
     def _gathered(self) -> dict[int, Verdict]:
         """What is in the file, into which the parts have been moved: for the first process."""
         assert self._own is not None
         for path in _parts(self.path):
-            with closing(Journal(path, self.config)) as part:
+            with closing(Journal(path, self.config, Verdict.from_json)) as part:
                 self.append(verdict for index, verdict in part.verdicts.items() if index not in self._own.verdicts)
             path.unlink()
         return dict(self._own.verdicts)

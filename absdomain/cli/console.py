@@ -11,6 +11,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from absdomain.errors import described, ours
+
 UNSOUND = 3  # the exit code if a bound was contradicted: a defect of ours or of a plug-in
 INTERRUPTED = 130
 
@@ -32,20 +34,8 @@ class Commands(TyperGroup):
         except Exception as error:
             if ctx.obj["debug"] or isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
                 raise
-            typer.echo(f"error: {describe(error)}", err=True)
-            raise typer.Exit(UNSOUND if _ours(error) and isinstance(error, AssertionError) else 1) from None
-
-
-def describe(error: Exception) -> str:
-    """The error in one line. The library's own name value, place and remedy; any other one is shown as a defect."""
-    text = " ".join(str(error).split()) or repr(error)
-    if _ours(error) or isinstance(error, ValueError | OSError):
-        return text
-    return f"{type(error).__name__}: {text} (run again with --debug for the traceback)"
-
-
-def _ours(error: Exception) -> bool:
-    return type(error).__module__.startswith("absdomain.")
+            typer.echo(f"error: {described(error)}", err=True)
+            raise typer.Exit(UNSOUND if ours(error) and isinstance(error, AssertionError) else 1) from None
 
 
 def keep_memory() -> None:

@@ -17,9 +17,12 @@ from absdomain.cli.inspect import inspect
 from absdomain.cli.list import list_
 from absdomain.cli.matrix import matrix
 from absdomain.cli.prove import prove
+from absdomain.cli.radius import radius
+from absdomain.cli.supports import supports
 from absdomain.cli.sweep import sweep
 from absdomain.cli.toy import toy
 from absdomain.cli.train import train
+from absdomain.cli.verify import Deciding, verify
 from absdomain.runtime.processes import launched
 
 TOGETHER = ("train", "certify")  # commands whose work several processes share
@@ -41,10 +44,28 @@ def main() -> None:
     app()
 
 
+def _name(asked: bool) -> None:
+    if asked:
+        typer.echo("absdomain")
+        raise typer.Exit
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("absdomain"))
+        raise typer.Exit
+
+
 @app.callback()
 def absdomain(
     ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+    name: Annotated[bool, typer.Option("--name", help="Print the name.", is_eager=True, callback=_name)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
 ) -> None:
     """Certified bounds and certified training of neural networks by abstract interpretation.
 
@@ -60,7 +81,9 @@ def absdomain(
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    train, certify, bounds, fuzz, demo, list_, prove, sweep, compare, matrix, inspect, toy
+    train, certify, bounds, radius, fuzz, demo, list_, prove, sweep, compare, matrix, inspect, toy
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)
+app.command(cls=Deciding)(verify)
+app.command(context_settings={"ignore_unknown_options": True})(supports)  # a capability begins with --

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isinf
+from statistics import median
 from typing import TYPE_CHECKING
 
 from absdomain.data.images import SOURCES
@@ -13,6 +15,7 @@ from absdomain.registry import Group, find, names
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from absdomain.branching import Radius
     from absdomain.certification import Summary
     from absdomain.report.measure import LayerWidths
 
@@ -76,6 +79,21 @@ def margins_table(lower: Mapping[str, Sequence[float]], label: int, title: str) 
     for place, bounds in enumerate(zip(*lower.values(), strict=True)):
         cells = [f"[green]{bound:.4f}[/green]" if bound > 0 else f"{bound:.4f}" for bound in bounds]
         table.add_row(str(place + (place >= label)), *cells)
+    return table
+
+
+def radii_table(radii: Sequence[Radius], title: str) -> Table:
+    """A row per image: its radii, and why they are apart; their medians in the caption."""
+    from rich.table import Table
+
+    table = Table("image", "class", "proved", "falsified", "seconds", "why apart", title=title, title_justify="left")
+    for column in table.columns[2:5]:
+        column.justify = "right"
+    for one in radii:
+        near = "" if isinf(one.falsified) else f"{one.falsified:.4f}"
+        table.add_row(str(one.index), str(one.label), f"{one.proved:.4f}", near, f"{one.seconds:.2f}", one.reason)
+    proved, falsified = (median(getattr(one, name) for one in radii) for name in ("proved", "falsified"))
+    table.caption = f"median: proved {proved:.4f}, falsified {falsified:.4f}"
     return table
 
 

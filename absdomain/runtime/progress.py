@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -57,3 +58,32 @@ def progress(title: str, total: int, *, lines: int = 10) -> Iterator[Callable[[f
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(title, total=total, text="")
         yield lambda done, text: bar.update(task, completed=done, text=text)
+
+
+class Ticker:
+    """A line on stderr that says how work goes whose end is not known: changed in place, or written now and then."""
+
+    def __init__(self, every: float = 0.5) -> None:
+        self.terminal, self.began = sys.stderr.isatty(), time.monotonic()
+        self.pause = every if self.terminal else 10 * every  # seconds to the next line; in a file they become fewer
+        self.next, self.width = self.began + self.pause, 0
+
+    def __call__(self, text: Callable[[], str]) -> None:
+        """Show the text, if it is time for one."""
+        now = time.monotonic()
+        if now < self.next or not speaks():
+            return
+        line = text()
+        if self.terminal:
+            print(f"\r{line:<{self.width}}", end="", file=sys.stderr, flush=True)
+            self.width = len(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
+            self.pause *= 1.5
+        self.next = now + self.pause
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self.width:
+            print(f"\r{'':<{self.width}}\r", end="", file=sys.stderr, flush=True)
+            self.width = 0

@@ -378,7 +378,7 @@ def test_another_model_or_other_data_are_refused(
 def test_two_certifications_do_not_write_one_file(call: Any) -> None:
     begun = call()
     next(begun)
-    with pytest.raises(JournalError, match="in use by another certification"):
+    with pytest.raises(JournalError, match="in use by another process"):
         call()
     begun.close()
     del begun
@@ -463,7 +463,7 @@ def test_parts_are_found_by_their_exact_names(call: Any, tmp_path: Path) -> None
     path, (verdict, *_) = tmp_path / "eps[1].jsonl", list(call(file=None))
     part, copy = (path.with_name(path.name + end) for end in (".part1", ".part1.bak"))
     copy.write_text("somebody else's")
-    journal = Journal(part, {})
+    journal = Journal(part, {}, Verdict.from_json)
     journal.append([verdict])
     journal.close()
     assert list(Journals(path, {}, ALONE).done) == [verdict.index]

@@ -1,5 +1,5 @@
 """ONNX file -> Graph."""
 
-from absdomain.lowering.onnx.front import node_outputs, onnx_to_graph
+from absdomain.lowering.onnx.front import node_outputs, onnx_to_graph, operators
 
-__all__ = ["node_outputs", "onnx_to_graph"]
+__all__ = ["node_outputs", "onnx_to_graph", "operators"]

@@ -54,6 +54,14 @@ def onnx_to_graph(
     return made[chosen].graph
 
 
+def operators() -> list[str]:
+    """The operators that have a rule, by name; those of another domain than ONNX's own are named with it."""
+    from absdomain.lowering.onnx.table import RULES
+
+    _fill_rules()
+    return sorted(RULES)
+
+
 def _fill_rules() -> None:
     """The table: ours, then those of plug-ins, whose modules are imported for the `lowers` in them."""
     import absdomain.lowering.onnx.rules  # noqa: F401

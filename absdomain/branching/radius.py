@@ -1,0 +1,186 @@
+"""radius: the largest ball around an image that is proved, and the smallest that holds another class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import inf, isfinite, nextafter
+
+import torch
+from torch import Tensor, nn
+
+from absdomain.attack import inside, margin, rounded_towards
+from absdomain.branching.decide import EVERYDAY, Replay, decide
+from absdomain.branching.outcome import Limits, Outcome, Verdict
+from absdomain.domain import AnyDomain
+from absdomain.graph import Graph, freeze
+from absdomain.properties.query import dtype_of
+from absdomain.region import Linf, Region
+from absdomain.runtime.modes import check_module, copied
+from absdomain.spec import margins
+from absdomain.values import moved
+
+Balls = Callable[[Tensor, float], Region]  # an image (1, *shape) and eps -> its ball, which holds those of smaller eps
+
+
+@dataclass(frozen=True, eq=False)
+class Radius:
+    """The class is the label's for all x of the ball of radius `proved`; that of radius `falsified` has the witness."""
+
+    index: int
+    label: int
+    proved: float  # 0: none is proved
+    falsified: float  # inf: none is falsified up to the largest that was asked; 0: the image itself is misclassified
+    seconds: float = 0.0
+    branches: int = 0
+    reason: str = ""  # why the two are farther apart than the tolerance, or ""
+    witness: Tensor | None = None  # (*shape)
+
+    def to_json(self) -> dict[str, object]:
+        """What a file says of it; None in the place of an infinite radius."""
+        falsified = self.falsified if isfinite(self.falsified) else None
+        return {**self.__dict__, "falsified": falsified, "witness": None}
+
+
+def radius(
+    model: nn.Module | Graph,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    largest: float = 1.0,
+    tolerance: float = 1e-3,
+    clip: tuple[float, float] | None = (0.0, 1.0),
+    region: Balls | None = None,
+    domain: AnyDomain | str = EVERYDAY,
+    timeout: float = 60.0,
+) -> Iterator[Radius]:
+    """For each image x, the largest eps with z_y - z_j > 0 on all of its ball, and the smallest without; an iterator.
+
+    images (N, *shape), labels (N,) int64; the model is a module, or a graph, whose output is logits. Balls are
+    { x' : |x' - x|_inf <= eps } within `clip`, or those that `region` makes: they must grow with eps. Bisection on
+    `decide` between 0 and `largest`, until both are within `tolerance` of each other or `timeout` seconds of an image
+    are over; an eps that is not decided is left out from both sides. A module is bounded in float64, and a witness is
+    one in the module's own dtype. Errors: ValueError for wrong shapes and numbers; those of `decide`.
+    """
+    if not len(images) or labels.shape != images.shape[:1] or labels.dtype != torch.int64:
+        raise ValueError(
+            f"radius: images are (N, *shape), labels (N,) int64; got {tuple(images.shape)}, {tuple(labels.shape)} "
+            f"{labels.dtype}"
+        )
+    if not (0 < tolerance < largest < inf) or not timeout > 0:
+        raise ValueError(f"radius: needs 0 < tolerance < largest and a timeout; got {tolerance}, {largest}, {timeout}")
+    balls = region or (lambda x, eps: Linf(x, eps, clip=clip))
+    subject = _opened(model, images)
+    classes = subject.graph.output.shape
+    if len(classes) != 1 or not bool(((labels >= 0) & (labels < classes[0])).all()):
+        raise ValueError(f"radius: the labels must be classes of the output, of shape {classes}; got {labels.tolist()}")
+
+    def each(index: int) -> Radius:
+        one = images[index : index + 1].to(torch.float64)
+        asked = _Asked(subject, one, labels[index : index + 1], balls, domain, Limits(seconds=timeout))
+        return _searched(asked, Radius(index, int(labels[index]), 0.0, inf), largest, tolerance, shrinks=region is None)
+
+    return (each(index) for index in range(len(images)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """A graph in float64, and the network as it is given, in its own dtype."""
+
+    graph: Graph
+    run: Callable[[Tensor], Tensor]
+    own: torch.dtype
+
+
+def _opened(model: nn.Module | Graph, images: Tensor) -> _Subject:
+    if isinstance(model, Graph):
+        own = dtype_of([model])
+        return _Subject(moved(freeze(model), torch.zeros((), dtype=torch.float64)), model, own)
+    from absdomain.lowering import to_graph  # it imports sympy, which `verify` does without
+
+    check_module(model, "radius")
+    given = copied(model).eval().requires_grad_(False)
+    exact = copied(given).to(torch.float64)
+    own = next((p.dtype for p in given.parameters()), images.dtype)
+    return _Subject(to_graph(exact, images[:1].to(torch.float64)), given, own)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """One image's question for any eps."""
+
+    subject: _Subject
+    image: Tensor  # (1, *shape)
+    label: Tensor  # (1,)
+    balls: Balls
+    domain: AnyDomain | str
+    limits: Limits
+
+    def misclassified(self, x: Tensor) -> bool:
+        """Whether the network, in its own dtype, has another class at x (1, *shape) of that dtype."""
+        with torch.no_grad():
+            found = margin(self.subject.run(x), self.label)
+        return bool(found.isfinite().all() and (found <= 0).all())
+
+    def __call__(self, eps: float) -> Outcome:
+        """What `decide` says of the ball; it has half of the time that is left."""
+        ball = self.balls(self.image, eps)
+        left = self.limits.seconds - self.limits.spent
+        limits = Limits(seconds=left / 2)
+        spec = margins(self.label, self.subject.graph.output.shape[0])
+        (found,) = decide(
+            self.subject.graph, ball, spec, domain=self.domain, limits=limits, replay=self._replay(ball)
+        )  # fmt: skip
+        return found
+
+    def _replay(self, ball: Region) -> Replay:
+        anchor = ball.project(ball.centre)
+
+        def confirmed(point: Tensor) -> Tensor | None:
+            near = rounded_towards(point.unsqueeze(0), anchor, self.subject.own)
+            held = bool(inside(ball, near.to(anchor.dtype)).all())
+            return near[0] if held and self.misclassified(near) else None
+
+        return confirmed
+
+
+def _searched(asked: _Asked, known: Radius, largest: float, tolerance: float, *, shrinks: bool) -> Radius:
+    """Bisection between what is proved and what is falsified, and on both sides of what is not decided."""
+    spent = asked.limits
+    if asked.misclassified(asked.image.to(asked.subject.own)):
+        return replace(known, falsified=0.0, seconds=spent.spent, witness=asked.image[0].to(asked.subject.own))
+    open_from, open_to = inf, -inf  # eps that were not decided
+    eps = largest
+    while eps > 0:
+        found = asked(eps)
+        known = replace(known, branches=known.branches + found.branches)
+        if found.verdict is Verdict.UNSAT:
+            known = replace(known, proved=eps)
+        elif found.verdict is Verdict.SAT:
+            assert found.point is not None
+            smallest = min(eps, _distance(found.point, asked.image)) if shrinks else eps
+            known = replace(known, falsified=smallest, witness=found.point)
+        else:
+            open_from, open_to = min(open_from, eps), max(open_to, eps)
+            known = replace(known, reason=found.reason)
+        if spent.spent > spent.seconds:
+            break
+        eps = _next(known, min(open_from, largest), open_to, tolerance)
+    closed = known.falsified - known.proved <= tolerance or known.proved >= largest
+    return replace(known, seconds=spent.spent, reason="" if closed else known.reason or "time")
+
+
+def _next(known: Radius, open_from: float, open_to: float, tolerance: float) -> float:
+    """The next eps to ask; 0: there is none."""
+    above = min(open_from, known.falsified)
+    if above - known.proved > tolerance:
+        return (known.proved + above) / 2
+    below = max(open_to, known.proved)
+    if isfinite(known.falsified) and known.falsified - below > tolerance:
+        return (below + known.falsified) / 2
+    return 0.0
+
+
+def _distance(point: Tensor, image: Tensor) -> float:
+    """|x' - x|_inf, rounded up."""
+    return nextafter(float((point.to(image.dtype) - image[0]).abs().max()), inf)
