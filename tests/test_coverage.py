@@ -18,7 +18,7 @@ from tests.subjects import DOMAINS
 
 pytestmark = pytest.mark.figures
 
-FAST, NIGHTLY = (10, 520), (50, 2600)  # each pair of op and region so often, in so many problems
+FAST, NIGHTLY = (10, 720), (50, 3600)  # each pair of op and region so often, in so many problems
 
 
 def kinds() -> dict[Maker, str]:
