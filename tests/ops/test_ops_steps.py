@@ -20,12 +20,15 @@ def box(low: float, high: float) -> Bounds:
 
 
 @pytest.mark.parametrize(("op", "low", "high", "image"), [
-    (Sign(), -1, 1, (-1, 1)), (Sign(), 0, 1, (0, 1)), (Sign(), 0, 0, (0, 0)), (Sign(), -1, 0, (-1, 0)),
-    (Heaviside(), 0, 1, (0, 1)), (Heaviside(1.0), 0, 1, (1, 1)), (Heaviside(0.5), -1, 0, (0, 0.5)),
-    (Floor(), -0.5, 2, (-1, 2)), (Floor(), 1, 1.5, (1, 1)), (Ceil(), 1, 1.5, (1, 2)), (Round(), 0.5, 1.5, (0, 2)),
+    (Sign(), -1, 1, (-1, 1)), (Sign(), 0, 1, (-1, 1)), (Sign(), 0, 0, (-1, 1)), (Sign(), -1, -1e-9, (-1, -1)),
+    (Sign(), -1, -1e-14, (-1, 1)), (Heaviside(), 0, 1, (0, 1)), (Heaviside(1.0), 1e-14, 1, (0, 1)),
+    (Heaviside(0.5), 1e-9, 2, (1, 1)), (Floor(), -0.5, 2, (-1, 2)), (Floor(), 1, 1.5, (0, 1)),
+    (Floor(), 1.25, 1.5, (1, 1)), (Ceil(), 1, 1.5, (1, 2)), (Round(), 0.5, 1.5, (0, 2)),
     (Round(), 0.6, 1.4, (1, 1)),
 ])  # fmt: skip
-def test_the_image_is_that_of_the_closed_box(op: Steps, low: float, high: float, image: tuple[float, float]) -> None:
+def test_the_image_has_both_limits_of_a_jump_that_rounding_may_reach(
+    op: Steps, low: float, high: float, image: tuple[float, float]
+) -> None:
     found = op.image((box(low, high),))
     assert (found.lower.item(), found.upper.item()) == image
     (settled,) = op.settled((box(low, high),)) or ()
