@@ -14,7 +14,7 @@ from absdomain.domain import AnyDomain
 from absdomain.region import Interval
 from absdomain.spec import Spec
 
-_ROOM = 1e-12  # relative, of the few operations in a cut: some thousand roundoffs
+_ROOM = 2.0**12  # roundoffs of the sums and quotients in a cut
 _FLOOR = 0.3  # of the largest coefficient: no axis is starved
 _ROUNDS = 2  # of cuts
 _HELD = 2**27  # numbers of open boxes
@@ -109,7 +109,7 @@ class AxisSearch:
         rows = planes.least(some)
         cut, alive = self.cut(some, planes, rows)
         bound = self._worst(rows, alive)
-        open_ = alive.any(1) & ~(bound == inf)
+        open_ = alive.any(1)
         return replace(cut, bound=bound).select(open_), Planes(planes.A[open_], planes.b[open_])
 
     def planes(self, some: Parts) -> Planes:
@@ -188,9 +188,10 @@ def _cut(low: Tensor, high: Tensor, a: Tensor, b: Tensor, slack: Tensor) -> tupl
     """
     least = torch.minimum(a * low, a * high)
     size = torch.maximum(a.abs() * low.abs(), a.abs() * high.abs()).sum(1) + b.abs()
-    room = slack - b - least.sum(1) + _ROOM * size
+    unit = _ROOM * torch.finfo(low.dtype).eps
+    room = slack - b - least.sum(1) + unit * size
     end = (room.unsqueeze(1) + least) / a  # NaN or infinite where a is 0
-    end = end + _ROOM * end.abs() * a.sign()
+    end = end + unit * end.abs() * a.sign()
     fine = end.isfinite()
     new_high = torch.where(fine & (a > 0), torch.minimum(high, end), high)
     new_low = torch.where(fine & (a < 0), torch.maximum(low, end), low)

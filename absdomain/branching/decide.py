@@ -55,21 +55,22 @@ def decide(
     """
     limits = limits or Limits()
     domain = parse(domain) if isinstance(domain, str) else domain
-    check_sound(str(domain), domain.guarantee)
+    check_sound(f"{domain} over {type(region).__name__}", min(domain.guarantee, region.guarantee))
     spec = spec.to(region.centre)
     with torch.no_grad():
         question = Question(graph, freeze(graph), region, spec)
-        count = len(region.centre)
-        return [
-            _decided(question.select(torch.tensor([i])), domain, limits, replay or _own(graph, spec, i), batch)
-            for i in range(count)
-        ]
+        outcomes = []
+        for i in range(len(region.centre)):
+            one = question.select(torch.tensor([i]))
+            outcomes.append(settled(one, target(one, domain), domain, limits, replay or _own(graph, spec, i), batch))
+        return outcomes
 
 
-def _decided(question: Question, domain: AnyDomain, limits: Limits, replay: Replay, batch: int) -> Outcome:
-    """One sample's outcome."""
+def settled(
+    question: Question, asked: Target, domain: AnyDomain, limits: Limits, replay: Replay, batch: int = _BATCH
+) -> Outcome:
+    """One sample's outcome: `asked` is the question with its bounds by the domain over the whole region."""
     began = limits.spent
-    asked = target(question, domain)
     if bool(asked.spec.holds(asked.bounds.unsqueeze(0), asked.slack).all()):
         return Outcome(Verdict.UNSAT, limits.spent - began, 1, float(asked.bounds.min()))
     region = question.region
@@ -79,7 +80,7 @@ def _decided(question: Question, domain: AnyDomain, limits: Limits, replay: Repl
     searches: list[Search] = []
     if point is None:
         paired = replace(question, frozen=pairwise(question.frozen))  # each kink is of one variable
-        split = asked if paired.frozen is question.frozen else target(paired, domain)
+        split = asked if paired.frozen is question.frozen else target(paired, domain, asked.caution)
         searches = _searches(asked, split, domain, batch, tried)
         found = raced(searches, limits, _FIRST)
     if found.pausing:
@@ -105,7 +106,7 @@ def _sharper(question: Question, domain: AnyDomain, asked: Target, limits: Limit
     work = len(layout) * int(layout.unsettled(*ends).sum())
     if not asked.boxes or work > _PER_SECOND * min(limits.seconds - limits.spent, 600.0) / 4:
         return None
-    return target(question, domain & DeepPoly(search=Ascent(steps=10, intermediate=True)))
+    return target(question, domain & DeepPoly(search=Ascent(steps=10, intermediate=True)), asked.caution)
 
 
 def _searches(asked: Target, split: Target, domain: AnyDomain, batch: int, tried: Replay) -> list[Search]:

@@ -115,7 +115,7 @@ class SignSearch:
         found = self.bounded(some, _STEPS if self.branches else _ROOT_STEPS)
         self.branches += len(some)
         self.open, point = rest, self.found(found.points)
-        left = ~(found.bound > 0)
+        left = ~_proved(found.bound)
         some = self._kept(some, found).select(left)
         if point is not None or not len(some):
             return point
@@ -138,7 +138,7 @@ class SignSearch:
             with torch.no_grad():
                 lines, point, inside = solved(self.climb, branches, Lines(one.below, one.above, one.beta, one.mu))
                 bound = self.climb.evaluated(self.climb.element(branches), branches, lines)[0]
-            if not bool(bound > 0):
+            if not bool(_proved(bound)):
                 found = self.found(point)
                 where = "" if inside else ", and HiGHS finds no point of it"
                 reason = f"precision: a branch in which all is decided has the lower bound {float(bound):.3g}{where}"
@@ -185,3 +185,8 @@ class SignSearch:
         below = replace(some, upper=some.upper.scatter(1, at, t), held=some.held.scatter(1, at, -ones), beta=fresh)
         above = replace(some, lower=some.lower.scatter(1, at, t), held=some.held.scatter(1, at, ones), beta=fresh)
         return below, above
+
+
+def _proved(bound: Tensor) -> Tensor:
+    """Whether a bound, less its allowance, is a proof; NaN and inf are none."""
+    return (bound > 0) & bound.isfinite()

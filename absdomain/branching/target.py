@@ -38,6 +38,7 @@ class Target:
     boxes: Mapping[Nonlinear, tuple[Bounds, ...]]  # of the same, over the whole region
     slack: Tensor  # (K,)
     bounds: Tensor  # (K,) lower bounds over the whole region
+    caution: float = 1.0  # by which the slack was multiplied
 
     @property
     def groups(self) -> Tensor:
@@ -79,8 +80,11 @@ class Target:
         return empty.scatter_reduce(1, self.groups.expand_as(rows), rows, "amax")
 
 
-def target(question: Question, domain: AnyDomain) -> Target:
-    """A sample's question and its bounds by a domain over the whole region; `question` has one sample."""
+def target(question: Question, domain: AnyDomain, caution: float = 1.0) -> Target:
+    """A sample's question and its bounds by a domain over the whole region; `question` has one sample.
+
+    `caution` multiplies the slack: what is proved then is so much above 0, for callers with an allowance of their own.
+    """
     graph, spec = apart(question.frozen), with_means(numbered(question.spec))
     question = replace(question, frozen=graph, spec=spec)
     answer, whole = question.ask(domain), question.whole
@@ -89,7 +93,8 @@ def target(question: Question, domain: AnyDomain) -> Target:
         if isinstance(step.op, Nonlinear):
             errors[step.op] = tuple(answer.rounded[whole.nodes[a].name].error for a in step.args)
             boxes[step.op] = answer.boxes[whole.nodes[step.place].name]
-    return Target(graph, question.region, spec, errors, boxes, answer.slack[0], answer.decision.lower[0])
+    slack, bounds = caution * answer.slack[0], answer.decision.lower[0]
+    return Target(graph, question.region, spec, errors, boxes, slack, bounds, caution)
 
 
 def with_means(spec: Spec) -> Spec:

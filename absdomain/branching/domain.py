@@ -1,0 +1,129 @@
+"""Branch and bound as a domain: complete where certification asks for the signs of margins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from absdomain.branching.decide import settled
+from absdomain.branching.outcome import Limits, Verdict
+from absdomain.branching.target import target
+from absdomain.certification.question import Question
+from absdomain.domain import AnyDomain, Decision, Domain, Traits
+from absdomain.domains import Box, DeepPoly
+from absdomain.graph import Graph, Node
+from absdomain.kinds import Affine, Nonlinear, Op, Shape
+from absdomain.linear import Bounds, Ends, Rows
+from absdomain.region import Region
+from absdomain.spec import Spec
+
+_CAUTION = 2.0  # times the slack: whoever asks has an allowance of its own, of about this size
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """An activation: the element of the domain that bounds it, and how it came about."""
+
+    region: Region
+    op: Op | None
+    args: tuple[Recorded, ...]
+    shape: Shape
+    inner: Any
+
+
+@dataclass(frozen=True)
+class Branching(Domain[Recorded]):
+    """gamma(e) of the domain `by`, whose `decide` splits the question until all parts are proved or a point is found.
+
+    Bounds are those of `by`. `decide`, which certification asks, gives lower bounds that are positive where the search
+    has proved all rows of the element positive, within `timeout` seconds for each sample.
+    """
+
+    lemma = "branching"
+    by: AnyDomain = Box() & DeepPoly()
+    timeout: float = 60.0  # seconds for a sample
+
+    def __post_init__(self) -> None:
+        if not self.timeout > 0:
+            raise ValueError(f"branching: timeout is {self.timeout} seconds; give a number above 0")
+
+    @property
+    def traits(self) -> Traits:
+        return replace(self.by.traits, differentiable=False, monotone=False)
+
+    def lift(self, region: Region) -> Recorded:
+        return Recorded(region, None, (), tuple(region.centre.shape[1:]), self.by.lift(region))
+
+    def affine(self, op: Affine, *args: Recorded) -> Recorded:
+        return _made(op, args, self.by.affine(op, *(e.inner for e in args)))
+
+    def relax(self, op: Nonlinear, args: tuple[Recorded, ...], boxes: tuple[Bounds, ...] | None) -> Recorded:
+        return _made(op, args, self.by.relax(op, tuple(e.inner for e in args), boxes))
+
+    def boxes(
+        self, op: Nonlinear, args: tuple[Recorded, ...], asked: tuple[Tensor, ...] | None = None
+    ) -> tuple[Bounds, ...]:
+        return self.by.boxes(op, tuple(e.inner for e in args), asked)
+
+    def bounds(self, e: Recorded, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+        return self.by.bounds(e.inner, where, ends)
+
+    def planes(self, e: Recorded) -> tuple[Rows, Tensor] | None:
+        return self.by.planes(e.inner)
+
+    def decide(self, e: Recorded) -> Decision:
+        like = e.region.centre
+        known = self.by.decide(e.inner).lower.flatten(1)
+        graph, rows = graph_of(e), known.shape[1]
+        spec = Spec(torch.eye(rows).unsqueeze(0).to(like), torch.zeros(1, rows).to(like))
+        question = Question(graph, graph, e.region, spec)
+        lower, points, expired = known.clone(), e.region.project(like), []
+        for sample in range(len(like)):
+            one = question.select(torch.tensor([sample]))
+            asked = target(one, self.by, _CAUTION)
+            outcome = settled(one, asked, self.by, Limits(seconds=self.timeout), _found)
+            if outcome.verdict is Verdict.UNSAT:
+                lower[sample] = torch.maximum(known[sample], asked.slack[:rows])
+            if outcome.point is not None:
+                points[sample] = outcome.point
+            expired.append(outcome.verdict is Verdict.TIMEOUT)
+        return Decision(lower.view(-1, *e.shape), points, torch.tensor(expired, device=like.device))
+
+
+def _found(point: Tensor) -> Tensor:
+    """The caller tries the points on the network itself."""
+    return point
+
+
+def _made(op: Op, args: tuple[Recorded, ...], inner: Any) -> Recorded:
+    return Recorded(args[0].region, op, args, op.shape(*(e.shape for e in args)), inner)
+
+
+def graph_of(e: Recorded) -> Graph:
+    """The graph of all operations that made an element."""
+    places: dict[int, int] = {}
+    nodes: list[Node] = []
+    for each in _ordered(e):
+        args = tuple(places[id(arg)] for arg in each.args)
+        places[id(each)] = len(nodes)
+        nodes.append(Node(f"node {len(nodes)}", each.op, args, each.shape))
+    return Graph.of(nodes)
+
+
+def _ordered(e: Recorded) -> Iterator[Recorded]:
+    """Every activation on which e depends and e itself, each after its arguments, once."""
+    seen, pending = set[int](), [(e, False)]
+    while pending:
+        each, ready = pending.pop()
+        if ready:
+            yield each
+        elif id(each) not in seen:
+            seen.add(id(each))
+            pending.append((each, True))
+            pending += [(arg, False) for arg in reversed(each.args)]
+
+
