@@ -23,9 +23,9 @@ def onnx_to_graph(
     """x -> the network in an ONNX file, gzipped or not, as a graph; its nodes are named after the file's tensors.
 
     The network is what the file computes of one sample. Where an input has a first axis that is 1 or that the file
-    leaves open, that is the batch: the graph has its own there, of any size, and (1, 3, 32, 32) is (B, 3, 32, 32). An
-    axis that is left open elsewhere is 1, too; `sizes` gives other sizes by the file's names for such axes, as
-    {"length": 20}. An input without such an axis, as (5,) or (5, 1), is a sample as it is: (B, 5) or (B, 5, 1).
+    leaves open, that is the batch: the graph has its own there, of any size, and (1, 3, 32, 32) is (B, 3, 32, 32). Of
+    an input without such an axis a sample is the whole: (5,) is (B, 5), and (5, "N"), whose batch is last, (B, 5, 1).
+    `sizes` gives those of other open axes by the file's names, as {"length": 20}, or by their places, as {"x[1]": 20}.
     Several inputs and outputs are joined (`Graph`), and go by the file's names for them.
 
     dtype: of the weights, float32 or float64 (copies, in which constants are computed, too); by default the file's.

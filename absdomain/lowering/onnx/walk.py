@@ -105,7 +105,18 @@ class _Lowering:
         tensor = value.type.tensor_type
         if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
             raise InvalidFile(f"{self.path}: input {value.name!r} is no tensor of a known number of axes; declare it")
-        shape = tuple(self._size(dim) for dim in tensor.shape.dim)
+        dims = list(tensor.shape.dim)
+        names = [_open(dim, f"{value.name}[{axis}]") for axis, dim in enumerate(dims)]
+        pairs = zip(dims, names, strict=True)
+        sizes = [dim.dim_value if name is None else self.sizes.get(name) for dim, name in pairs]
+        unknown = [axis for axis, size in enumerate(sizes) if size is None]
+        if len(unknown) > 1 or (unknown and unknown != [0] and sizes[0] == 1):
+            more = {names[axis]: 1 for axis in unknown[-1:]}
+            raise InvalidFile(
+                f"{self.path}: input {value.name!r} leaves the axes {unknown} open, of which one at most is the batch; "
+                f"give the other sizes, as in sizes={more}"
+            )
+        shape = tuple(1 if size is None else int(size) for size in sizes)
         if any(size < 1 for size in shape) or prod(shape) > MOST:
             raise InvalidFile(
                 f"{self.path}: input {value.name!r} has shape {shape}; sizes are at least 1, and at most {MOST} in all"
@@ -114,11 +125,6 @@ class _Lowering:
         self.values[value.name] = Activation(value.name, shape)
         self.elements[value.name] = tensor.elem_type
         return shape
-
-    def _size(self, dim: Any) -> int:
-        if dim.HasField("dim_value") and dim.dim_value != 0:
-            return int(dim.dim_value)
-        return self.sizes.get(dim.dim_param, 1)
 
     def _node(self, node: NodeProto) -> None:
         """The values of a node's outputs."""
@@ -256,6 +262,11 @@ class _Lowering:
                     outputs.append((name, place[value.name]))
             if outputs:
                 yield Part(node, [place[name] for name in names[start:end] if name in place], outputs)
+
+
+def _open(dim: Any, place: str) -> str | None:
+    """What an axis is called whose size the file leaves open: by its name, or by its place; None: it has a size."""
+    return None if dim.HasField("dim_value") and dim.dim_value != 0 else dim.dim_param or place
 
 
 def _is_float(value: Value) -> bool:

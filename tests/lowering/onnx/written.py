@@ -49,3 +49,12 @@ def executed(made: ModelProto, point: Mapping[str, Array]) -> list[Array]:
     session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     found: list[Array] = session.run(None, dict(point))
     return found
+
+
+W = normal(4, 3)
+
+
+def network(shape: Sequence[int | str] = (1, 4), **options: Any) -> ModelProto:
+    """relu(x W), y; z before it."""
+    nodes = [helper.make_node("MatMul", ["x", "W"], ["z"]), helper.make_node("Relu", ["z"], ["y"])]
+    return model(nodes, {"x": shape}, {"W": W}, **options)
