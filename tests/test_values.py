@@ -53,10 +53,11 @@ def steep(op: Nonlinear, boxes: tuple[Bounds, ...]) -> Pair:
 def every_op() -> dict[str, Op]:
     """One of each class in `absdomain.ops`, a formula, and one that reads a module's parameter."""
     rng, found = Random(0), dict[str, Op]()
-    for make in (*drawing.AFFINE, *drawing.PIECEWISE, *drawing.SMOOTH, drawing.dense, drawing.add, drawing.concat):
+    for make in (*drawing.AFFINE, *drawing.NONLINEAR, drawing.dense, drawing.add, drawing.concat):
         for op in filter(None, (make(rng, shape) for shape in SHAPES)):
             found.setdefault(type(op).__name__, op)
     found |= {"Concat": ops.Concat(-1), "LogSoftmax": ops.LogSoftmax(), "Exp": ops.Exp(), "Log": ops.Log()}
+    found["MatMul"] = ops.MatMul()
     x = sympy.Symbol("x")
     return found | {
         "formula": from_sympy(x * sympy.tanh(x)),

@@ -38,10 +38,14 @@ class Mutant:
 
 
 def op(
-    drawn: Op, *shapes: tuple[int, ...], reference: Callable[..., Tensor] | None = None, seed: int = 0
+    drawn: Op,
+    *shapes: tuple[int, ...],
+    reference: Callable[..., Tensor] | None = None,
+    seed: int = 0,
+    exact: bool = True,
 ) -> Callable[[], object]:
     """Check an op."""
-    return lambda: check_op(drawn, *shapes, reference=reference, seed=seed)
+    return lambda: check_op(drawn, *shapes, reference=reference, seed=seed, exact=exact)
 
 
 def domain(text: str, *names: str, examples: int = 60) -> Callable[[], object]:

@@ -164,9 +164,11 @@ LEAKY = LeakyReLU(0.1)
 PRELU = PReLU(torch.tensor([-0.5, 0.5, 2.0], dtype=torch.float64))
 BACK = ConvTranspose(normal(1, 1, 2, 2), None, (1, 1), (1, 1))
 MUTANTS = [
-    Mutant("steps: the values at the jumps, not beside them", Steps, "critical", jumps_alone, op(Sign(), (3,))),
-    Mutant("floor: the first jump stands for all", Floor, "jumps", first_jump_alone, op(Floor(), (3,))),
-    Mutant("round: jumps at whole numbers", Round, "jumps", lambda f: Floor.jumps, op(Round(), (3,))),
+    Mutant(
+        "steps: the values at the jumps, not beside them", Steps, "critical", jumps_alone, op(Sign(), (3,), exact=False)
+    ),
+    Mutant("floor: the first jump stands for all", Floor, "jumps", first_jump_alone, op(Floor(), (3,), exact=False)),
+    Mutant("round: jumps at whole numbers", Round, "jumps", lambda f: Floor.jumps, op(Round(), (3,), exact=False)),
     Mutant("prelu: negative slopes count as 0", PReLU, "slope_range", one_slope_for_all, op(PRELU, (3,))),
     Mutant("transposed conv: no padding before", ConvTranspose, "transpose", without_padding, op(BACK, (1, 3, 3))),
     Mutant(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from absdomain import Linf, parse, to_graph
+from absdomain.laws import check_op
 from absdomain.linear import Bounds
 from absdomain.ops import Ceil, Floor, Heaviside, Round, Sign
 from absdomain.ops.steps import Steps
@@ -17,6 +20,14 @@ D64 = torch.float64
 
 def box(low: float, high: float) -> Bounds:
     return Bounds(*(torch.tensor([[end]], dtype=D64) for end in (low, high)))
+
+
+@pytest.mark.parametrize(("op", "reference"), [
+    (Sign(), torch.sign), (Heaviside(0.5), lambda x: torch.heaviside(x, x.new_tensor(0.5))), (Floor(), torch.floor),
+    (Ceil(), torch.ceil), (Round(), torch.round),
+])  # fmt: skip
+def test_the_laws_of_an_op(op: Steps, reference: Callable[..., Tensor]) -> None:
+    check_op(op, (2, 3), reference=reference, exact=False)  # beside a jump the band is that of the jump
 
 
 @pytest.mark.parametrize(("op", "low", "high", "image"), [
