@@ -167,7 +167,8 @@ def _searched(asked: _Asked, known: Radius, largest: float, tolerance: float, *,
             break
         eps = _next(known, min(open_from, largest), open_to, tolerance)
     closed = known.falsified - known.proved <= tolerance or known.proved >= largest
-    return replace(known, seconds=spent.spent, reason="" if closed else known.reason or "time")
+    over = f"time: {spent.seconds:g} s are over; give more"
+    return replace(known, seconds=spent.spent, reason="" if closed else known.reason or over)
 
 
 def _next(known: Radius, open_from: float, open_to: float, tolerance: float) -> float:
