@@ -17,6 +17,7 @@ from absdomain.spec import Spec
 _ROOM = 2.0**12  # roundoffs of the sums and quotients in a cut
 _FLOOR = 0.3  # of the largest coefficient: no axis is starved
 _ROUNDS = 2  # of cuts
+_WIDEST = 2**21  # entries of an activation of a batch
 _HELD = 2**27  # numbers of open boxes
 Points = Callable[[Tensor], Tensor | None]  # points (B, *shape) -> one that is a counterexample, or None
 
@@ -73,7 +74,8 @@ class AxisSearch:
     """
 
     def __init__(self, target: Target, domain: AnyDomain, batch: int, found: Points) -> None:
-        self.target, self.batch, self.found = target, batch, found
+        widest = max(prod(node.shape) for node in target.graph.nodes)
+        self.target, self.batch, self.found = target, max(1, min(batch, _WIDEST // widest)), found
         self.spec, self.groups, self.slack = target.spec, target.groups, target.slack
         self.domain = target.cautious(domain)
         self.negated = Spec(-self.spec.C, -self.spec.d).of(target.graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
+from math import inf, prod
 
 import torch
 from torch import Tensor
@@ -22,11 +22,13 @@ from absdomain.certification.question import Question
 from absdomain.domain import AnyDomain, parse
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.graph import Graph, freeze
+from absdomain.kinds import Nonlinear
 from absdomain.region import Region
 from absdomain.relations.search import Ascent
 from absdomain.spec import Spec
 
-EVERYDAY = "box & deeppoly"
+EVERYDAY, _WIDE = "box & deeppoly", "box & zonotope(symbols=64)"
+_ROWS = 500_000_000  # coefficients of all activations' rows over the widest one
 _AXES = 24  # entries of the input that vary: beyond so many, halves of it are not worth their time
 _BATCH = 512
 _FIRST = 2.0  # seconds of search before the boxes of activations are bounded more tightly
@@ -41,7 +43,7 @@ def decide(
     region: Region,
     spec: Spec,
     *,
-    domain: AnyDomain | str = EVERYDAY,
+    domain: AnyDomain | str | None = None,
     limits: Limits | None = None,
     replay: Replay | None = None,
     batch: int = _BATCH,
@@ -54,7 +56,7 @@ def decide(
     limits.
     """
     limits = limits or Limits()
-    domain = parse(domain) if isinstance(domain, str) else domain
+    domain = suited(graph, region) if domain is None else parse(domain) if isinstance(domain, str) else domain
     check_sound(f"{domain} over {type(region).__name__}", min(domain.guarantee, region.guarantee))
     spec = spec.to(region.centre)
     with torch.no_grad():
@@ -64,6 +66,19 @@ def decide(
             one = question.select(torch.tensor([i]))
             outcomes.append(settled(one, target(one, domain), domain, limits, replay or _own(graph, spec, i), batch))
         return outcomes
+
+
+def suited(graph: Graph, region: Region) -> AnyDomain:
+    """The everyday domain; of a network so wide that its rows are too many, and few entries of the input, zonotopes."""
+    sizes = [prod(node.shape) for node in graph.nodes]
+    rows = sum(sizes[a] for step in graph.schedule if isinstance(step.op, Nonlinear) for a in step.args)
+    return parse(_WIDE if rows * max(sizes) > _ROWS and _varying(region) <= _AXES else EVERYDAY)
+
+
+def _varying(region: Region) -> int:
+    """Entries of the input that vary in some sample."""
+    box = region.box()
+    return int((box.upper > box.lower).flatten(1).any(0).sum())
 
 
 def settled(
@@ -111,10 +126,8 @@ def _sharper(question: Question, domain: AnyDomain, asked: Target, limits: Limit
 
 def _searches(asked: Target, split: Target, domain: AnyDomain, batch: int, tried: Replay) -> list[Search]:
     """Halves of the input where it is a box of which few entries vary, and decisions on activations of `split`."""
-    box = asked.region.box()
-    varying = int((box.upper > box.lower).sum())
     found: list[Search] = []
-    if asked.region.constraints().is_box and varying <= _AXES:
+    if asked.region.constraints().is_box and _varying(asked.region) <= _AXES:
         found.append(AxisSearch(asked, domain, batch, tried))
     if split.boxes:
         found.append(SignSearch(split, batch, tried))

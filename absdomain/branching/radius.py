@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain.attack import inside, margin, rounded_towards
-from absdomain.branching.decide import EVERYDAY, Replay, decide
+from absdomain.branching.decide import Replay, decide
 from absdomain.branching.outcome import Limits, Outcome, Verdict
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph, freeze
@@ -51,7 +51,7 @@ def radius(
     tolerance: float = 1e-3,
     clip: tuple[float, float] | None = (0.0, 1.0),
     region: Balls | None = None,
-    domain: AnyDomain | str = EVERYDAY,
+    domain: AnyDomain | str | None = None,
     timeout: float = 60.0,
 ) -> Iterator[Radius]:
     """For each image x, the largest eps with z_y - z_j > 0 on all of its ball, and the smallest without; an iterator.

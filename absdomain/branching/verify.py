@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from absdomain.branching.decide import EVERYDAY, Replay, decide
+from absdomain.branching.decide import Replay, decide
 from absdomain.branching.outcome import Limits, Verdict, Watch, unwatched
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph
@@ -60,7 +60,7 @@ def verify(
     network: Given | Mapping[str, Given],
     asked: Property | str | Path,
     *,
-    domain: AnyDomain | str = EVERYDAY,
+    domain: AnyDomain | str | None = None,
     timeout: float = inf,
     batch: int = 512,
     watch: Watch = unwatched,
