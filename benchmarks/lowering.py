@@ -61,7 +61,7 @@ def measured(count: int) -> Row:
     torch.manual_seed(0)
     module, x = chain(count), torch.rand(3, 8)
     to_graph(chain(5), x)  # what is loaded once
-    exported = once(lambda: export(module, plain(x)))
+    exported = once(lambda: export(module, [plain(x)], {}))
     lowered = once(lambda: to_graph(module, x))
     return {
         "operations": count,

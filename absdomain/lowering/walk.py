@@ -18,7 +18,7 @@ from absdomain.graph import Graph
 from absdomain.kinds.live import Live
 from absdomain.lowering.agreement import Lowered, Part
 from absdomain.lowering.export import Exported, export, plain
-from absdomain.lowering.table import RULES, SIZED, Activation, BatchSize, Builder, Call, Value
+from absdomain.lowering.table import RULES, SIZED, Activation, BatchSize, Builder, Call, Mask, Value
 from absdomain.runtime.modes import check_module, evaluating
 from absdomain.runtime.precision import own_dtype
 
@@ -209,7 +209,7 @@ class _Lowering:
         kwargs = fx.node.map_arg(node.kwargs, lambda n: values[n])
         call = Call(self.builder, node, str(node.target))
         flat = list(_leaves((args, kwargs)))
-        active = any(isinstance(v, Activation) for v in flat)
+        active = any(isinstance(v, Activation | Mask) for v in flat)
         if any(isinstance(v, BatchSize) for v in flat) and not (active and call.target in SIZED):
             call.unsupported("depends on the batch size", "write it without x.shape[0]")
         if not active:

@@ -8,7 +8,7 @@ from absdomain.ops.exponential import ELU, Exp, Log, Softplus
 from absdomain.ops.gates import GELU, GELUTanh, HardSwish, SiLU
 from absdomain.ops.layout import Concat, Gather, Pad, Permute, Reshape
 from absdomain.ops.matmul import MatMul
-from absdomain.ops.maximum import Max, windows
+from absdomain.ops.maximum import Max, positions, windows
 from absdomain.ops.periodic import Cos, Sin
 from absdomain.ops.piecewise import Abs, Clamp, HardTanh, LeakyReLU, PReLU, ReLU
 from absdomain.ops.powers import Pow, Reciprocal, Sqrt, Square
@@ -66,5 +66,6 @@ __all__ = [
     "Square",
     "Sum",
     "Tanh",
+    "positions",
     "windows",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,17 +99,31 @@ class Max(Nonlinear):
 
 
 def windows(
-    size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape = (1, 1), ceil_mode: bool = False
+    size: Shape,
+    kernel: Shape,
+    stride: Shape,
+    padding: Shape,
+    dilation: Shape | None = None,
+    ceil_mode: bool = False,
 ) -> Tensor:
-    """The flat positions of pooling windows in an (H, W) plane: (kernel size, H_out, W_out).
+    """The flat positions of pooling windows in a plane of this size: (kernel size, *output plane).
 
     A place in the padding holds the position of another entry of the same window, so that a max over the window is
     that of its entries inside the plane (padding by zero would be wrong for negative inputs).
     """
-    axes = [_starts(*one, ceil_mode) for one in zip(size, kernel, stride, padding, dilation, strict=True)]
-    rows, columns = axes
-    flat = rows[:, None, :, None] * size[1] + columns[None, :, None, :]
-    return flat.flatten(0, 1)
+    dilation = (1,) * len(size) if dilation is None else dilation
+    each = zip(size, kernel, stride, padding, dilation, strict=True)
+    return positions(size, [_starts(*one, ceil_mode) for one in each])
+
+
+def positions(size: Shape, axes: Sequence[Tensor]) -> Tensor:
+    """The flat positions in a plane of this size of the windows whose places along each axis are (kernel, out)."""
+    count, flat = len(size), torch.zeros((), dtype=torch.long)
+    for axis, places in enumerate(axes):
+        lay = [1] * (2 * count)
+        lay[axis], lay[count + axis] = places.shape
+        flat = flat * size[axis] + places.view(lay)
+    return flat.flatten(0, count - 1)
 
 
 def _starts(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> Tensor:

@@ -11,13 +11,17 @@ from torch import Tensor
 from absdomain.kinds import Curvature, Elementwise, Slopes
 from absdomain.linear import Bounds
 
+# A slope that is steeper makes a large number of what rounding has left of an argument: level lines are as good.
+_STEEP = 1e4
+
 
 class Steps(Elementwise):
     """A nondecreasing f, constant between its jumps; it declares f, and its first and its last jump inside a box.
 
     Law: the limits before the jumps lie on one line, and so do those after them. So f(x) - s x, which is monotone from
     one jump to the next, is extreme at an end of the box, or beside the first or the last jump; the next floats stand
-    for the limits. f has no slope where it jumps: nothing that rounding may carry over a jump is ever certified.
+    for the limits. At a jump, and as near to one as rounding may come, f counts as all that is between its limits: an
+    end of a box that was computed may lie on the wrong side. f has no slope there, so that it is never certified.
     """
 
     curvature = Curvature(increasing=True)
@@ -27,20 +31,28 @@ class Steps(Elementwise):
         """The least jump above the lower end and the greatest below the upper one; outside the box where none is in."""
 
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
-        """The first and the last jump, and the floats beside these and beside the ends, inside."""
+        """The first and the last jump, and the floats beside them."""
         with torch.no_grad():
-            inside = tuple(p for jump in self.jumps(box) for p in (jump, *_beside(jump)))
-            after, before = _beside(box.lower)[1] - box.lower, _beside(box.upper)[0] - box.upper
-        return (*inside, box.lower + after, box.upper + before)  # these move with the box
+            return tuple(p for jump in self.jumps(box) for p in (jump, *_beside(jump)))
+
+    def _gaps(self, slope: Tensor, box: Bounds) -> list[Tensor]:
+        """f(p) - slope p at the ends and at the critical points of a box that rounding may have made of this one."""
+        wide = _rounded(box)
+        points = (wide.lower, wide.upper, *(_within(p, wide) for p in self.critical(slope, wide)))
+        return [self(p) - slope * _within(p, box) for p in points]
+
+    def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
+        """f at both ends of that box."""
+        wide = _rounded(boxes[0])
+        return Bounds(self(wide.lower), self(wide.upper))
 
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
-        """[0, 0] where f is the same at both ends, and [0, inf]."""
-        (box,) = boxes
-        level = torch.zeros_like(box.lower)
-        return (Bounds(level, level.masked_fill(self(box.lower) != self(box.upper), torch.inf)),)
+        """[0, 0] where f is the same all over that box, and [0, inf]."""
+        image, level = self.image(boxes), torch.zeros_like(boxes[0].lower)
+        return (Bounds(level, level.masked_fill(image.lower != image.upper, torch.inf)),)
 
     def chord(self, boxes: tuple[Bounds, ...]) -> Slopes:
-        """Between the ends of f."""
+        """Between the ends of f, but level where that is too steep."""
         (box,) = boxes
         return (_rise(box.lower, box.upper, self(box.lower), self(box.upper)),)
 
@@ -137,8 +149,14 @@ def _within(x: Tensor, box: Bounds) -> Tensor:
     return torch.maximum(torch.minimum(x, box.upper), box.lower)
 
 
+def _rounded(box: Bounds) -> Bounds:
+    """The box with the room that rounding may have taken from it, or added: eps^(3/4) of its ends, or of 1."""
+    part = torch.finfo(box.lower.dtype).eps ** 0.75
+    return Bounds(box.lower - part * (1 + box.lower.abs()), box.upper + part * (1 + box.upper.abs()))
+
+
 def _rise(start: Tensor, end: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The slope from (start, low) to (end, high); level where that is no number, or too large a one."""
     run = end - start
     slope = (high - low) / torch.where(run > 0, run, 1.0)
-    return torch.where((run > 0) & (slope < torch.finfo(slope.dtype).max ** 0.25), slope, 0.0)
+    return torch.where((run > 0) & (slope < _STEEP), slope, 0.0)

@@ -27,3 +27,8 @@ class Constraints:
     A: Tensor | None = None  # (B, m, n)
     b: Tensor | None = None  # (B, m)
     ellipsoids: tuple[Ellipsoid, ...] = ()
+
+    @property
+    def is_box(self) -> bool:
+        """Whether nothing but the box is asked."""
+        return self.box is not None and self.A is None and not self.ellipsoids

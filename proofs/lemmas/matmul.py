@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from unittest.mock import patch
 
 from torch import Tensor
@@ -86,9 +87,8 @@ def adjoint(world: World) -> None:
         prove_zero(world, value - through, f"slopes of {rows} rows")
 
 
-def cases() -> list[tuple[Slopes, Pair]]:
+def cases() -> Iterator[tuple[Slopes, Pair]]:
     """Boxes of both signs and of one, among them points, with slopes inside and beyond; dyadic numbers."""
-    found: list[tuple[Slopes, Pair]] = []
     for start in range(12):
         x, y = numbers(2, 2, 3, start=start), numbers(2, 3, 2, start=start + 5)
         widths = numbers(2, 2, 3, start=start + 3).abs(), numbers(2, 3, 2, start=start + 1).abs()
@@ -100,8 +100,7 @@ def cases() -> list[tuple[Slopes, Pair]]:
         slopes = numbers(2, 2, 3, start=start + 2), numbers(2, 3, 2, start=start + 7)
         inside = boxes[0].lower, boxes[1].upper
         inner = x + widths[0] / 2, y + widths[1] / 4
-        found += [(inner, boxes), (slopes, boxes), (inside, boxes), ((slopes[0] * 0, slopes[1] * 0), boxes)]
-    return found
+        yield from ((s, boxes) for s in (inner, slopes, inside, (slopes[0] * 0, slopes[1] * 0)))
 
 
 def by_products(slopes: Slopes, boxes: Pair, end: str) -> Tensor:

@@ -8,10 +8,9 @@ from math import ceil, floor, inf, nextafter
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Elementwise
 from absdomain.linear import Bounds
 from absdomain.ops import Ceil, Floor, Heaviside, Round, Sign
-from absdomain.ops.steps import Steps, _beside
+from absdomain.ops.steps import Steps, _beside, _rounded, _within
 from absdomain.proofs.kernel.exact import assume, number, prove, real
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import CASES, SYMBOLS, Check, Lemma, Twin
@@ -40,21 +39,24 @@ def zero(low: float, high: float) -> list[float]:
 
 
 def extreme(op: Steps, f: Callable[[float], float], jumps: Jumps) -> Check:
-    """inf and sup are the least and the greatest f(x) - s x at the ends, at every jump, and beside them in the box."""
+    """inf and sup are the least and the greatest f(x) - s x at the ends, at every jump, and beside it."""
 
     def check(world: World) -> None:
         for low, high in ENDS:
             beside = [nextafter(j, way) for j in jumps(low, high) for way in (-inf, j, inf)]
-            points = [low, high, *(p for p in beside if low <= p <= high)]
+            points = [low, high, *beside]
             world.check(all(float(op(torch.tensor(p, dtype=torch.float64))) == f(p) for p in points), f"{op}: f")
             for s in SLOPES:
                 band = op.band((torch.full((1, 1), s, dtype=torch.float64),), (one((low, high)),))
-                values = [f(p) - s * p for p in points]
+                values = [f(p) - s * min(max(p, low), high) for p in points]
                 found = float(band.lower), float(band.upper)
                 near = all(abs(a - b) < 1e-12 for a, b in zip(found, (min(values), max(values)), strict=True))
                 world.check(near, f"{op} over [{low}, {high}] at {s}: {found}")
             (steep,) = op.slope_range((one((low, high)),)) or ()
-            moves = f(low) != f(high)
+            image = op.image((one((low, high)),))
+            ends = min(map(f, points)), max(map(f, points))
+            world.check((float(image.lower), float(image.upper)) == ends, f"{op} over [{low}, {high}]: {image}")
+            moves = bool(jumps(low, high))
             world.check((float(steep.lower), float(steep.upper)) == (0.0, inf if moves else 0.0), f"{op}: slopes")
 
     return check
@@ -111,8 +113,12 @@ LEMMAS = (
         "along a line the first and the last are extreme; NaN stays",
         (
             Steps.critical,
+            Steps._gaps,
+            Steps.image,
             Steps.slope_range,
             _beside,
+            _within,
+            _rounded,
             Heaviside.__call__,
             Heaviside.jumps,
             Sign.__call__,
@@ -122,7 +128,6 @@ LEMMAS = (
             Ceil.__call__,
             Round.__call__,
             Round.jumps,
-            Elementwise._gaps,
         ),
         (*ALL, between, unknown),
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from random import Random
 
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import settings
 from scipy.optimize import linprog
 from torch import Tensor
 
-from absdomain import Graph, Interval, L1, L2, Linf, Node, margins
+from absdomain import L1, L2, Graph, Interval, Linf, Node, margins, parse
 from absdomain.branching import Limits, Verdict, decide
 from absdomain.laws import Example, optima
 from absdomain.laws.drawing import normal
@@ -20,12 +20,11 @@ from absdomain.ops import Dense, ReLU, Sigmoid, Tanh
 from absdomain.spec import Spec, halfspaces
 
 MANY = settings().max_examples > 50
-PATIENT = Limits(seconds=120)
 
 
 def network(rng: Random, widths: list[int]) -> tuple[list[tuple[Tensor, Tensor]], Graph]:
     """Random layers, and the graph of them with ReLU between."""
-    layers = [(normal(rng, n, m), normal(rng, n)) for m, n in zip(widths, widths[1:], strict=False)]
+    layers = [(normal(rng, n, m), normal(rng, n)) for m, n in pairwise(widths)]
     graph = Graph.of([Node("x", None, (), (widths[0],))])
     for place, (weight, bias) in enumerate(layers):
         graph = graph.then(Dense(weight, bias))
@@ -66,7 +65,7 @@ def test_the_answer_is_that_of_all_sign_patterns(number: int) -> None:
     small = 1e-5 * (1 + abs(least))
     for moved, verdict in ((small, Verdict.UNSAT), (-small, Verdict.SAT)):
         spec = halfspaces(torch.ones(1, 1, dtype=torch.float64), torch.tensor([moved - least], dtype=torch.float64))
-        (outcome,) = decide(graph, region, spec, limits=PATIENT)
+        (outcome,) = decide(graph, region, spec, limits=Limits(seconds=120))
         assert outcome.verdict is verdict, (least, outcome.reason, outcome.bound)
         if outcome.point is not None:
             value = graph(outcome.point.unsqueeze(0)) + spec.d
@@ -90,13 +89,13 @@ def test_the_answer_is_that_of_the_mixed_integer_program(number: int) -> None:
     small = 1e-4 * (1 + abs(least))  # the solver's tolerances are absolute
     for moved, verdict in ((small, Verdict.UNSAT), (-small, Verdict.SAT)):
         spec = Spec(problem.spec.C, problem.spec.d + moved - least)
-        (outcome,) = decide(problem.graph, problem.region, spec, limits=PATIENT)
+        (outcome,) = decide(problem.graph, problem.region, spec, limits=Limits(seconds=120))
         assert outcome.verdict is verdict, (least, outcome.reason, outcome.bound)
 
 
 @pytest.mark.parametrize("number", range(100 if MANY else 6))
 def test_a_planted_counterexample_is_never_proved_away(number: int) -> None:
-    """The unsafe set is a neighbourhood of one point, which attacks do not find: whatever is said, it is not `unsat`."""
+    """The unsafe set is a neighbourhood of one point, which attacks do not find: it is never `unsat`."""
     rng = Random(f"planted {number}")
     _, graph = network(rng, [8, 10, 10, 3])
     region = Linf(normal(rng, 1, 8), 0.5)
@@ -129,7 +128,7 @@ def test_balls_are_split_between_activations(ball: type[L1] | type[L2]) -> None:
     y = graph(x).argmax(1)
     verdicts = []
     for radius in (0.02, 0.2, 5.0):
-        (outcome,) = decide(graph, ball(x, radius), margins(y, 3), limits=PATIENT)
+        (outcome,) = decide(graph, ball(x, radius), margins(y, 3), limits=Limits(seconds=120))
         verdicts.append(outcome.verdict)
         if outcome.point is not None:
             assert float((outcome.point - x).flatten().norm(p=1 if ball is L1 else 2)) <= radius * (1 + 1e-9)
@@ -148,8 +147,9 @@ def test_smooth_networks_are_split_at_thresholds(op: Sigmoid | Tanh) -> None:
     graph = graph.then(Dense(normal(rng, 1, 6), normal(rng, 1)))
     region = Linf(normal(rng, 1, 30), 0.12)
     least = float(torch.stack([graph(x) for x in region.sample(20000)]).min())
-    one = torch.ones(1, 1, dtype=torch.float64)
-    (outcome,) = decide(graph, region, halfspaces(one, torch.tensor([0.35 - least]).double()), limits=PATIENT)
+    bound = float(parse("box & deeppoly").propagate(graph, region).lower)
+    spec = halfspaces(torch.ones(1, 1).double(), -torch.tensor([bound + 0.15 * (least - bound)]).double())
+    (outcome,) = decide(graph, region, spec, limits=Limits(seconds=120))
     assert outcome.verdict is Verdict.UNSAT and outcome.branches > 1
 
 
@@ -157,8 +157,9 @@ def test_limits_hold_and_say_what_was_reached() -> None:
     rng = Random(11)
     _, graph = network(rng, [40, 60, 60, 60, 2])
     region = Linf(normal(rng, 1, 40), 0.3)
-    least = float(torch.stack([graph(x) for x in region.sample(2000)])[..., 0].min())
-    spec = halfspaces(torch.tensor([[1.0, 0.0]]).double(), torch.tensor([1.0 - least]).double())
+    values = torch.stack([graph(x) for x in region.sample(2000)])[..., 0]
+    beyond = float(values.mean() - values.min())  # below all samples by as much as these are below their mean
+    spec = halfspaces(torch.tensor([[1.0, 0.0]]).double(), torch.tensor([beyond - float(values.min())]).double())
     (outcome,) = decide(graph, region, spec, limits=Limits(seconds=1.0))
     assert outcome.verdict is Verdict.TIMEOUT and outcome.reason.startswith("time: 1 s")
     assert outcome.seconds < 8 and outcome.bound < 0
@@ -170,7 +171,8 @@ def test_every_sample_has_its_own_outcome() -> None:
     rng = Random(2)
     _, graph = network(rng, [3, 6, 2])
     x = normal(rng, 4, 3)
-    outcomes = decide(graph, Linf(x, torch.tensor([0.0, 0.01, 0.3, 3.0]).view(4, 1).double()), margins(graph(x).argmax(1), 2))
+    radii = torch.tensor([0.0, 0.01, 0.3, 3.0], dtype=torch.float64).view(4, 1)
+    outcomes = decide(graph, Linf(x, radii), margins(graph(x).argmax(1), 2))
     assert [o.verdict for o in outcomes[:2]] == [Verdict.UNSAT] * 2 and len(outcomes) == 4
 
 

@@ -12,7 +12,27 @@ from torch import Tensor
 from absdomain.kinds import Affine, Diagonal, Elementwise, Line
 from absdomain.linear import Bounds, Rows
 from absdomain.linear.kernel import SignSplit
-from absdomain.ops import Add, BatchNorm, Concat, Conv, Dense, Gather, LeakyReLU, Max, ReLU
+from absdomain.ops import (
+    Add,
+    Along,
+    BatchNorm,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Floor,
+    Gather,
+    LeakyReLU,
+    MatMul,
+    Max,
+    PReLU,
+    ReLU,
+    Round,
+    Sign,
+    matmul,
+)
+from absdomain.ops.matmul import TimesMatrix
+from absdomain.ops.steps import Steps
 from tests.laws.mutant import Mutant, negated_first_gradient, normal, op
 
 
@@ -106,9 +126,78 @@ def first_argument_only(shipped: Any) -> Any:
     return adjoint
 
 
+def jumps_alone(shipped: Any) -> Any:
+    return lambda self, slope, box: self.jumps(box)
+
+
+def first_jump_alone(shipped: Any) -> Any:
+    return lambda self, box: (shipped(self, box)[0],) * 2
+
+
+def one_slope_for_all(shipped: Any) -> Any:
+    def slope_range(self: PReLU, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...]:
+        (found,) = shipped(self, boxes)
+        return (Bounds(found.lower.clamp(min=0), found.upper.clamp(min=0)),)
+
+    return slope_range
+
+
+def without_padding(shipped: Any) -> Any:
+    def transpose(self: ConvTranspose, w: Tensor, y: Tensor, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
+        height, width = shapes[0][1:]
+        wide = F.pad(y, (0, 2, 0, 2))  # at the end alone
+        return (F.conv2d(wide, w, None, self.stride, 0, self.dilation, self.groups)[..., :height, :width],)
+
+    return transpose
+
+
+def smaller_product_taken_off(shipped: Any) -> Any:
+    return lambda a, b, c, d: a @ d + b @ c - shipped(a, b, c, d)
+
+
+def slopes_swapped(shipped: Any) -> Any:
+    return lambda self, slopes, boxes: shipped(self, slopes[::-1], boxes)
+
+
 CONV = Conv(normal(2, 1, 3, 3), None, (2, 2), (1, 1))
 LEAKY = LeakyReLU(0.1)
+PRELU = PReLU(torch.tensor([-0.5, 0.5, 2.0], dtype=torch.float64))
+BACK = ConvTranspose(normal(1, 1, 2, 2), None, (1, 1), (1, 1))
 MUTANTS = [
+    Mutant("steps: the values at the jumps, not beside them", Steps, "critical", jumps_alone, op(Sign(), (3,))),
+    Mutant("floor: the first jump stands for all", Floor, "jumps", first_jump_alone, op(Floor(), (3,))),
+    Mutant("round: jumps at whole numbers", Round, "jumps", lambda f: Floor.jumps, op(Round(), (3,))),
+    Mutant("prelu: negative slopes count as 0", PReLU, "slope_range", one_slope_for_all, op(PRELU, (3,))),
+    Mutant("transposed conv: no padding before", ConvTranspose, "transpose", without_padding, op(BACK, (1, 3, 3))),
+    Mutant(
+        "along: the matrix goes back as it came",
+        Along,
+        "transpose",
+        lambda f: lambda self, w, y, *shapes: (torch.movedim(y.movedim(self.axis, -1) @ w.t(), -1, self.axis),),
+        op(Along(normal(3, 3), 1), (3, 2)),
+    ),
+    Mutant(
+        "matmul: the larger of two products",
+        matmul,
+        "_larger_products",
+        smaller_product_taken_off,
+        op(MatMul(), (1, 2), (2, 1)),
+    ),
+    Mutant(
+        "matmul: what is beyond the box is forgotten",
+        matmul,
+        "most",
+        lambda f: lambda s, b: 0 * f(s, b),
+        op(MatMul(), (1, 2), (2, 1)),
+    ),
+    Mutant("matmul: each slope its own argument's", MatMul, "inf", slopes_swapped, op(MatMul(), (2, 2), (2, 2))),
+    Mutant(
+        "matmul: rows of shared slopes are transposed",
+        TimesMatrix,
+        "transpose",
+        lambda f: lambda self, w, y, *shapes: (y.mT @ w.mT,),
+        op(MatMul(), (2, 2), (2, 2)),
+    ),
     Mutant("the band forgets its critical point", LeakyReLU, "critical", lambda f: lambda *_: (), op(LEAKY, (3,))),
     Mutant("the sup is taken at the ends", Elementwise, "sup", ends_only, op(LeakyReLU(2.0), (3,))),
     Mutant("max: inf over the corners alone", Max, "inf", corners_only, op(Max(-1), (2, 3))),

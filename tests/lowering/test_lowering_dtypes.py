@@ -49,6 +49,15 @@ def composites(self: nn.Module, x: Tensor) -> Tensor:
     return torch.stack([y.softmax(1) + 1, F.log_softmax(y - 1, 1)], 1).sum(1) * (y + 2)
 
 
+def steps(x: Tensor) -> Tensor:
+    return x.sign() + (3 * x).floor() - x.ceil() + (x + 0.2).round() + torch.where(x > 0.1, x, -0.5)
+
+
+def matrices(self: nn.Module, x: Tensor) -> Tensor:
+    y = F.prelu(F.conv_transpose1d(x + 1, self.w), self.a)  # type: ignore[arg-type]
+    return y.cumsum(1) @ y.mT
+
+
 MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "a number before a sigmoid": (lambda: Written(lambda s, x: (s.a(x) + 1).sigmoid(), a=nn.Linear(4, 4)), (4,)),
     "rectifiers": (lambda: Written(lambda s, x: rectifiers(s.layer(x)), layer=nn.Linear(4, 4)), (4,)),
@@ -58,6 +67,8 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: Written(images, conv=nn.Conv2d(1, 2, 2), norm=nn.BatchNorm2d(2), mask=torch.arange(3) > 0),
         (1, 6, 6),
     ),
+    "steps": (lambda: Written(lambda s, x: steps(s.layer(x)), layer=nn.Linear(4, 4)), (4,)),
+    "matrices": (lambda: Written(matrices, w=parameter(2, 3, 2), a=parameter(3)), (2, 4)),
     "composites": (lambda: Written(composites, layer=nn.Linear(3, 4), w=parameter(4)), (3,)),
 }
 

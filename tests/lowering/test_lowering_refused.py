@@ -28,16 +28,16 @@ def refused(module: nn.Module, *shape: int) -> str:
 
 
 def test_the_message_has_op_place_and_remedy() -> None:
-    head = nn.Sequential(nn.Linear(4, 4), Written(lambda s, x: x.cumsum(1)))
+    head = nn.Sequential(nn.Linear(4, 4), Written(lambda s, x: x.logcumsumexp(1)))
     assert refused(nn.Sequential(nn.ReLU(), head), 4) == (
-        "aten.cumsum.default at '1.1' is neither Affine nor Nonlinear; "
+        "aten.logcumsumexp.default at '1.1' is neither Affine nor Nonlinear; "
         "give it a band (absdomain.kinds.Nonlinear) and register it (absdomain.lowering.lowers)"
     )
 
 
 def test_the_place_of_a_function_is_that_of_its_module() -> None:
-    block = Written(lambda s, x: s.layer(x).cumsum(1), layer=nn.Linear(4, 4))
-    assert "at 'block.cumsum'" in refused(Written(lambda s, x: s.block(x), block=block), 4)
+    block = Written(lambda s, x: s.layer(x).logcumsumexp(1), layer=nn.Linear(4, 4))
+    assert "at 'block.logcumsumexp'" in refused(Written(lambda s, x: s.block(x), block=block), 4)
 
 
 def buffer_in_place(self: Any, x: Tensor) -> Tensor:
@@ -56,12 +56,21 @@ def single_branch(self: Any, x: Tensor) -> Tensor:
 HYPER = Written(lambda s, x: F.linear(x, s.layer(x)), layer=nn.Linear(4, 4))
 REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
     # what is no op of ours, nor anyone's
-    "rounding": (lambda s, x: x.round(), (4,), "round.*neither Affine nor Nonlinear"),
+    "what is left of rounding": (lambda s, x: x.frac(), (4,), "frac.*neither Affine nor Nonlinear"),
     "root mean square norm": (nn.RMSNorm(4), (4,), "rms_norm.*neither"),
-    "comparison": (lambda s, x: torch.where(x > 0, x, 0.0), (4,), "gt.*neither"),
+    "equality": (lambda s, x: torch.where(x == 0, x, 0.0), (4,), "eq.*neither"),
+    "a place": (lambda s, x: x.argmax(1, keepdim=True) + x, (4,), "argmax.*place and no number"),
+    "truth of a number": (lambda s, x: torch.where(x.logical_not(), x, 0.0), (4,), "logical_not.*compare"),
+    "infinite numbers by a mask": (lambda s, x: x.masked_fill(torch.arange(4) > 2, -torch.inf), (4,), "infinite"),
+    "causal attention": (lambda s, x: F.scaled_dot_product_attention(x, x, x, is_causal=True), (2, 4, 4), "causal"),
+    "attention with a mask of truth values": (
+        lambda s, x: F.scaled_dot_product_attention(x, x, x, torch.ones(4, 4) > 0), (2, 4, 4), "mask",
+    ),
+    "a trace": (lambda s, x: torch.einsum("bii->b", x), (4, 4), "einsum|diagonal"),
+    "a sum over the batch": (lambda s, x: torch.einsum("bi,bj->ij", x, x), (4,), "batch"),
     "scatter": (lambda s, x: x.index_fill(1, torch.tensor([0]), 0.0), (4,), "index_fill.*neither"),
     # products of matrices, and powers, of activations
-    "x @ y": (lambda s, x: x @ x.mT, (4, 4), "matmul.*products.*entry by entry"),
+    "x @ y over the batch": (lambda s, x: x @ x.t(), (4,), "moves the batch axis"),
     "x ** y": (lambda s, x: x**x, (4,), "pow.*neither"),
     "weights from the input": (HYPER, (4,), "weights that depend on the input"),
     # dtypes
@@ -110,9 +119,6 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
         (1, 4, 4),
         "at 'p' uses output 1",
     ),
-    "padding by a number": (nn.ConstantPad2d(1, 0.5), (1, 4, 4), r"pads with 0\.5"),
-    "padding and cutting at once": (lambda s, x: F.pad(x, (-1, 1)), (4,), "pad"),
-    "windows of several sizes": (nn.AdaptiveAvgPool2d(5), (1, 6, 6), "differ in size"),
     "a weight without rows": (Written(lambda s, x: x @ s.w, w=parameter(4)), (4,), "1 axes"),
     "a weight per sample": (Written(lambda s, x: x @ s.w, w=parameter(1, 4, 3)), (5, 4), "3 axes"),
     "scaled addmm": (lambda s, x: torch.addmm(torch.ones(3), x, torch.ones(4, 3), alpha=2), (4,), "alpha"),
@@ -171,9 +177,9 @@ def test_a_wrong_rule_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def rule(op: Op) -> Callable[[Call, Activation], Activation]:
         return lambda call, x: call.apply(op, x)
 
-    monkeypatch.setitem(RULES, "aten.floor.default", rule(ReLU()))
+    monkeypatch.setitem(RULES, "aten.frac.default", rule(ReLU()))
     with pytest.raises(ValueError, match="a fault in a lowering rule"):
-        to_graph(Written(lambda s, x: x.floor()), torch.randn(2, 4))
-    lowers("aten.floor.default")(rule(Permute((0, 2, 1))))
-    with pytest.raises(UnsupportedOp, match=r"floor.*correct the rule"):
-        to_graph(Written(lambda s, x: x.floor()), torch.randn(2, 3, 4))
+        to_graph(Written(lambda s, x: x.frac()), torch.randn(2, 4))
+    lowers("aten.frac.default")(rule(Permute((0, 2, 1))))
+    with pytest.raises(UnsupportedOp, match=r"frac.*correct the rule"):
+        to_graph(Written(lambda s, x: x.frac()), torch.randn(2, 3, 4))

@@ -1,5 +1,25 @@
 """The table from ATen overloads to ops; a rule is a line or a few."""
 
-from absdomain.lowering.aten import activations, arithmetic, composites, layout, pooling, weights
+from absdomain.lowering.aten import (
+    activations,
+    arithmetic,
+    composites,
+    interpolation,
+    layout,
+    masks,
+    pooling,
+    products,
+    weights,
+)
 
-__all__ = ["activations", "arithmetic", "composites", "layout", "pooling", "weights"]
+__all__ = [
+    "activations",
+    "arithmetic",
+    "composites",
+    "interpolation",
+    "layout",
+    "masks",
+    "pooling",
+    "products",
+    "weights",
+]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import log
 from typing import Any
 
 import torch
 
 from absdomain import ops
 from absdomain.kinds import Elementwise, Op
+from absdomain.lowering.aten.arguments import expression
 from absdomain.lowering.table import Activation, Call, Value, lowers
 
 # Those that are one op, whatever the arguments.
@@ -24,6 +26,10 @@ _PLAIN: dict[str, Callable[[], Op]] = {
     "aten.sin.default": ops.Sin,
     "aten.cos.default": ops.Cos,
     "aten.hardswish.default": ops.HardSwish,
+    "aten.sign.default": ops.Sign,
+    "aten.floor.default": ops.Floor,
+    "aten.ceil.default": ops.Ceil,
+    "aten.round.default": ops.Round,
 }
 
 
@@ -60,6 +66,33 @@ def _hardsigmoid(call: Call, x: Value) -> Activation:
 @lowers("aten.leaky_relu.default")
 def _leaky_relu(call: Call, x: Value, slope: float = 0.01) -> Activation:
     return call.apply(ops.LeakyReLU(slope), x)
+
+
+@lowers("aten.rrelu.default")
+def _rrelu(
+    call: Call, x: Value, lower: float = 0.125, upper: float = 1 / 3, training: bool = False, *rest: Any
+) -> Activation:
+    """In evaluation mode the slope is the mean."""
+    if training:
+        call.unsupported("is random in evaluation mode, too", "give it training=self.training")
+    return call.apply(ops.LeakyReLU((lower + upper) / 2), x)
+
+
+@lowers("aten.prelu.default")
+def _prelu(call: Call, x: Value, slope: Value) -> Activation:
+    """One slope, or one a channel."""
+    after = (1,) * (len(call.shape) - 1)
+    return call.apply(ops.PReLU(expression(call, lambda a: a.view(-1, *after), slope)), x)
+
+
+@lowers("aten.exp2.default")
+def _exp2(call: Call, x: Value) -> Activation:
+    return call.apply(ops.Exp(), _affine(call, x, log(2)))
+
+
+@lowers("aten.log2.default", "aten.log10.default")
+def _log_by(call: Call, x: Value) -> Activation:
+    return _affine(call, call.apply(ops.Log(), x), 1 / log(2 if "2" in call.target else 10))
 
 
 @lowers("aten.gelu.default")

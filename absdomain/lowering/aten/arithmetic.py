@@ -9,22 +9,22 @@ import torch
 
 from absdomain import ops
 from absdomain.lowering.aten.arguments import constant, expanded, expression
-from absdomain.lowering.table import Activation, Call, Value, lowers
+from absdomain.lowering.table import Activation, Call, Mask, Value, lowers
 
 
 @lowers("aten.add.Tensor", "aten.add.Scalar")
 def _add(call: Call, x: Value, y: Value, *, alpha: float = 1) -> Activation:
-    return _sum(call, x, scaled(call, y, alpha))
+    return total(call, x, scaled(call, y, alpha))
 
 
 @lowers("aten.sub.Tensor", "aten.sub.Scalar")
 def _sub(call: Call, x: Value, y: Value, *, alpha: float = 1) -> Activation:
-    return _sum(call, x, scaled(call, y, -alpha))
+    return total(call, x, scaled(call, y, -alpha))
 
 
 @lowers("aten.rsub.Tensor", "aten.rsub.Scalar")
 def _rsub(call: Call, x: Value, y: Value, alpha: float = 1) -> Activation:
-    return _sum(call, y, scaled(call, x, -alpha))
+    return total(call, y, scaled(call, x, -alpha))
 
 
 @lowers("aten.neg.default")
@@ -34,6 +34,7 @@ def _neg(call: Call, x: Value) -> Value:
 
 @lowers("aten.mul.Tensor", "aten.mul.Scalar")
 def _mul(call: Call, x: Value, y: Value) -> Activation:
+    x, y = (v.made(call) if isinstance(v, Mask) else v for v in (x, y))
     if isinstance(x, Activation) and isinstance(y, Activation):
         return product(call, x, y)
     x, factor = (x, y) if isinstance(x, Activation) else (y, x)
@@ -87,7 +88,7 @@ def _maximum(call: Call, x: Value, y: Value) -> Activation:
         pair = (call.apply(ops.Reshape(target), expanded(call, v)) for v in (x, y))
         return call.apply(ops.Max(-1), call.apply(ops.Concat(len(target)), *pair))
     x, level = (x, y) if isinstance(x, Activation) else (y, x)
-    return _sum(call, call.apply(ops.ReLU(), _sum(call, x, scaled(call, level, -1))), level)
+    return total(call, call.apply(ops.ReLU(), total(call, x, scaled(call, level, -1))), level)
 
 
 @lowers("aten.minimum.default")
@@ -102,7 +103,7 @@ def product(call: Call, x: Activation, y: Activation) -> Activation:
     return call.apply(ops.Product(), expanded(call, x), expanded(call, y))
 
 
-def _sum(call: Call, x: Value, y: Value) -> Activation:
+def total(call: Call, x: Value, y: Value) -> Activation:
     """x + y, at least one of which is an activation; a constant becomes an offset."""
     if isinstance(x, Activation) and isinstance(y, Activation):
         return call.apply(ops.Add(), expanded(call, x), expanded(call, y))

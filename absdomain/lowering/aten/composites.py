@@ -15,11 +15,18 @@ from absdomain.lowering.table import Activation, Call, Value, lowers
 @lowers("aten.softmax.int", "aten._softmax.default")
 def _softmax(call: Call, x: Value, axis: int, *dtype: Any) -> Activation:
     """exp(log softmax), which is at most 0, whatever its bounds say."""
+    cast(call, x)
+    return softmax(call, x, axis)
+
+
+def softmax(call: Call, x: Activation, axis: int) -> Activation:
+    """exp(log softmax) along an axis."""
     return _moved_back(call, call.apply(ops.Exp(ceiling=0.0), _logarithm(call, x, axis)), axis)
 
 
 @lowers("aten.log_softmax.int", "aten._log_softmax.default")
 def _log_softmax(call: Call, x: Value, axis: int, *dtype: Any) -> Activation:
+    cast(call, x)
     return _moved_back(call, _logarithm(call, x, axis), axis)
 
 
@@ -50,7 +57,6 @@ def _group_norm(
 
 def _logarithm(call: Call, x: Value, axis: int) -> Activation:
     """log softmax, its axis last."""
-    cast(call, x)
     shape = call.shape_of(x)
     (axis,) = reduced_axes(call, axis, len(shape) + 1)
     if shape[axis - 1] == 1:

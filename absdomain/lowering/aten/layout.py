@@ -11,11 +11,13 @@ from math import prod
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from absdomain import ops
+from absdomain.kinds.live import Live
 from absdomain.lowering.aten.arguments import active, expanded, present, shaped
-from absdomain.lowering.table import Activation, BatchSize, Call, Value, lowers
+from absdomain.lowering.table import Activation, BatchSize, Call, Mask, Value, lowers
 
 
 @lowers(
@@ -55,7 +57,9 @@ def _dropout(call: Call, x: Value, probability: float, training: bool) -> Value:
 
 @lowers("aten.to.dtype", "aten._to_copy.default", "aten.to.dtype_layout", "aten.type_as.default")
 def cast(call: Call, x: Value, *args: Any, **kwargs: Any) -> Value:
-    """x itself, where the dtype stays: a graph has one."""
+    """x itself, where the dtype stays: a graph has one; truth values as 0 and 1."""
+    if isinstance(x, Mask):
+        return x.made(call)
     source = call.node.args[0]
     assert isinstance(source, torch.fx.Node)
     dtype = call.node.meta["val"].dtype
@@ -103,11 +107,18 @@ def _pad(call: Call, x: Value, amounts: Any, *rest: Any, value: float | None = N
     filled = next((r for r in rest if isinstance(r, float | int)), value)
     if mode != "constant" or max(amounts) <= 0:
         return _moved(call, x, (amounts, *rest), [-1 - i // 2 for i, a in enumerate(amounts) if a])
-    if min(amounts) < 0:
-        call.unsupported("pads and cuts at once", "pad first, and cut then")
-    if filled:
-        call.unsupported(f"pads with {filled}", "pad with zeros, and add the constant's effect as an offset")
-    return call.apply(ops.Pad(tuple(amounts)), x)
+    if any(amounts[2 * (len(call.shape)) :]):
+        call.unsupported("pads the batch", "keep axis 0 for the batch")
+    x, inner = active(call, x), [min(a, 0) for a in amounts]
+    if any(inner):
+        places = torch.arange(prod(call.shape_of(x))).view(call.shape_of(x))
+        x = call.apply(ops.Gather(F.pad(places, inner).contiguous()), x)
+    outer = [max(a, 0) for a in amounts]
+    padded = call.apply(ops.Pad(tuple(outer)), x)
+    if not filled:
+        return padded
+    level = F.pad(torch.zeros(call.shape_of(x), dtype=torch.float64), outer, value=filled)
+    return call.apply(ops.Scale(None, level), padded)
 
 
 def _cut(rank: int, axis: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Iterable[int]:
@@ -133,6 +144,17 @@ _MOVES: dict[str, Callable[..., Iterable[int]]] = {
     "aten.split_with_sizes.default": lambda rank, sizes, axis=0: (axis,),
     "aten.unbind.int": lambda rank, axis=0: (axis,),
     "aten.pixel_shuffle.default": lambda rank, factor: (-3, -2, -1),
+    "aten.pixel_unshuffle.default": lambda rank, factor: (-3, -2, -1),
+    "aten.rot90.default": lambda rank, k=1, axes=(0, 1): axes,
+    "aten.tile.default": _tiled,
+    "aten.diagonal.default": lambda rank, offset=0, one=0, two=1: (one, two),
+    "aten.repeat_interleave.self_int": lambda rank, count, axis=None, **_: range(rank) if axis is None else (axis,),
+    "aten.index.Tensor": lambda rank, places: [axis for axis, place in enumerate(places) if place is not None],
+    **{
+        f"aten.{kind}{n}d.vec": lambda rank, *_: range(2, rank)
+        for kind in ("upsample_nearest", "_upsample_nearest_exact")
+        for n in (1, 2, 3)
+    },
     "aten.channel_shuffle.default": lambda rank, groups: (1,),
 }
 
@@ -164,6 +186,20 @@ def _expand(call: Call, x: Value, sizes: Any, *, implicit: bool = False) -> Acti
     if len(sizes) != len(call.shape_of(x)) + 1 or not (sizes[0] == -1 or isinstance(sizes[0], BatchSize)):
         call.unsupported("moves entries between samples", "keep axis 0 for the batch")
     return expanded(call, x)
+
+
+_MADE = {"new_zeros": 0.0, "zeros_like": 0.0, "new_ones": 1.0, "ones_like": 1.0}
+
+
+@lowers(*(f"aten.{name}.default" for name in (*_MADE, "new_full", "full_like")), sized=True)
+def _made(call: Call, x: Value, *args: Any, **kwargs: Any) -> Live:
+    """A constant of x's dtype; where it has a batch, it is the same for every sample."""
+    like, name = call.node.meta["val"], call.target.split(".")[1]
+    shape = (1, *like.shape[1:]) if call.builder.exported.leads(tuple(like.shape)) else tuple(like.shape)
+    if not all(isinstance(size, int) for size in shape):
+        call.unsupported(f"has the shape {shape}", "keep axis 0 for the batch alone")
+    made = torch.full(shape, _MADE.get(name, args[-1] if args else 0.0), dtype=like.dtype, device=like.device)
+    return Live(lambda: made)
 
 
 @lowers("<built-in function getitem>")
