@@ -43,6 +43,7 @@ bench: $(READY)  ## speed and memory beside a plain forward pass and a plain tra
 	$(BIN)/python -m benchmarks bounds
 	$(BIN)/python -m benchmarks methods
 	$(BIN)/python -m benchmarks lowering
+	$(BIN)/python -m benchmarks startup
 
 wheel: $(READY)  ## dist/absdomain-*.whl
 	$(BIN)/python -m build --wheel --no-isolation

@@ -1,4 +1,4 @@
-"""python -m benchmarks bounds | methods | lowering: tables of ratios on one thread, malloc set for it."""
+"""python -m benchmarks bounds | methods | lowering | startup: tables of ratios on one thread, malloc set for it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmarks.bounds import bounds
 from benchmarks.lowering import lowering
 from benchmarks.methods import methods
 from benchmarks.output import MALLOC
+from benchmarks.startup import startup
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -24,7 +25,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
 
-for command in (bounds, methods, lowering):
+for command in (bounds, methods, lowering, startup):
     app.command()(command)
 
 

@@ -50,3 +50,14 @@ def test_the_table_of_some_methods(tmp_path: Path) -> None:
     assert [row["name"] for row in rows] == [*BASES, "singleprop"]
     assert "2 x natural" in done.output
     assert "Boopathy et al. 2021" in done.output
+
+
+def test_the_start_of_the_program_is_measured(tmp_path: Path) -> None:
+    from benchmarks.__main__ import app
+    from benchmarks.output import MALLOC
+
+    done = CliRunner().invoke(app, ["startup", "--repeats", "1", "--out", str(tmp_path / "rows.json")], env=MALLOC)
+    assert done.exit_code == 0, done.output
+    rows = {row["what"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    assert rows["import torch"]["beyond"] == 0
+    assert rows["absdomain verify"]["seconds"] > 0

@@ -14,11 +14,12 @@ from torch import Tensor
 from absdomain.branching.decide import Replay, decide
 from absdomain.branching.outcome import Limits, Verdict, Watch, unwatched
 from absdomain.domain import AnyDomain
-from absdomain.graph import Graph
+from absdomain.graph import Graph, freeze
 from absdomain.lowering import onnx_to_graph
 from absdomain.properties import Property, Query, queries
 from absdomain.properties.query import dtype_of
 from absdomain.properties.replay import replayed
+from absdomain.values import moved
 from absdomain.vnnlib import read_property
 
 Given = Graph | str | Path
@@ -124,7 +125,7 @@ def _opened(network: Given | Mapping[str, Given]) -> tuple[Graph | dict[str, Gra
 
 def _one(network: Given) -> tuple[Graph, Runnable]:
     if isinstance(network, Graph):
-        return network, _Own(network)
+        return moved(freeze(network), torch.zeros((), dtype=torch.float64)), _Own(network)
     from absdomain.lowering.onnx.runtime import Runtime
 
     graph = onnx_to_graph(network, dtype=torch.float64)

@@ -55,6 +55,22 @@ def test_both_networks_of_a_pair_are_certified(pair: Path) -> None:
     assert "holds no other.safetensors" in call(*ask, "--model", "other", code=1).stderr
 
 
+# --- radius
+
+
+def test_radii_of_test_images(ibp: Path) -> None:
+    ask = ["radius", ibp, "--subset", "3", "--largest", "0.2", "--tolerance", "0.05", "--timeout", "5"]
+    found = json.loads(call(*ask, "--json").stdout)
+    assert [one["index"] for one in found["images"]] == [0, 1, 2]
+    for one in found["images"]:
+        assert one["proved"] <= (one["falsified"] or 0.2)
+        assert one["reason"] or one["falsified"] is None or one["falsified"] - one["proved"] <= 0.05
+    told = call(*ask).stdout
+    assert "median: proved" in told
+    assert "falsified" in told
+    assert "needs 0 < tolerance" in call("radius", ibp, "--tolerance", "0", code=1).stderr
+
+
 # --- compare
 
 
