@@ -9,6 +9,7 @@ from math import inf
 import torch
 from torch import Tensor
 
+from absdomain.attack import inside, rounded_towards
 from absdomain.branching.axes import AxisSearch
 from absdomain.branching.decisions import Layout
 from absdomain.branching.falsify import descended
@@ -22,9 +23,11 @@ from absdomain.certification.question import Question
 from absdomain.domain import AnyDomain, parse
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.graph import Graph, freeze
+from absdomain.properties.query import dtype_of
 from absdomain.region import Region
 from absdomain.relations.search import Ascent
 from absdomain.spec import Spec
+from absdomain.values import moved
 
 EVERYDAY = "box & deeppoly"
 _AXES = 24  # entries of the input that vary: beyond so many, halves of it are not worth their time
@@ -48,22 +51,20 @@ def decide(
 ) -> list[Outcome]:
     """For each sample of the region, whether the spec holds of graph(x) at all of its x: bounds, then a search.
 
-    `unsat`: proved, in real arithmetic on the numbers of the graph. `sat`: with a point that `replay` confirms, by
-    default the graph evaluated in its own dtype. `domain` bounds the region and the parts of its input; where many
-    entries vary, it is activations that are split, with the slopes and multipliers of `climb`. All samples share the
-    limits.
+    `unsat`: proved, in real arithmetic on the numbers of the graph, whatever its dtype. `sat`: with a point that
+    `replay` confirms, by default the graph in its own dtype, at a point of that. `domain` bounds the region and the
+    parts of its input; where many entries vary, it is activations that are split, with the slopes and multipliers of
+    `climb`. All samples share the limits.
     """
     limits = limits or Limits()
     domain = parse(domain) if isinstance(domain, str) else domain
     check_sound(str(domain), domain.guarantee)
-    spec = spec.to(region.centre)
+    like = region.centre.new_zeros((), dtype=torch.float64)  # cuts allow for the roundoffs of that dtype
+    region, wide = moved(region, like), moved(graph, like)
     with torch.no_grad():
-        question = Question(graph, freeze(graph), region, spec)
-        count = len(region.centre)
-        return [
-            _decided(question.select(torch.tensor([i])), domain, limits, replay or _own(graph, spec, i), batch)
-            for i in range(count)
-        ]
+        question = Question(wide, freeze(wide), region, spec)
+        samples = [question.select(torch.tensor([i])) for i in range(len(region.centre))]
+        return [_decided(one, domain, limits, replay or _own(graph, one), batch) for one in samples]
 
 
 def _decided(question: Question, domain: AnyDomain, limits: Limits, replay: Replay, batch: int) -> Outcome:
@@ -142,13 +143,24 @@ class _Tried:
 _CONFIRMED = 16  # points of a batch that are replayed at most
 
 
-def _own(graph: Graph, spec: Spec, sample: int) -> Replay:
-    """The graph as it is given, evaluated in its own dtype."""
-    own = spec.select(torch.tensor([sample]))
+def _own(graph: Graph, question: Question) -> Replay:
+    """The graph as it is given, evaluated in its own dtype; of one sample."""
+    spec, dtype = question.spec, dtype_of([graph])
 
     def confirmed(point: Tensor) -> Tensor | None:
-        z = graph(point.unsqueeze(0)).flatten(1)
-        rows = (own.C @ z.unsqueeze(2)).squeeze(2) + own.d
-        return point if bool(rows.isfinite().all()) and not bool(own.holds(rows).all()) else None
+        near = within(question.region, point, dtype)
+        if near is None:
+            return None
+        z = graph(near.unsqueeze(0)).flatten(1).to(spec.C)
+        rows = (spec.C @ z.unsqueeze(2)).squeeze(2) + spec.d
+        return near if bool(rows.isfinite().all()) and not bool(spec.holds(rows).all()) else None
 
     return confirmed
+
+
+def within(region: Region, point: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """A point (*shape) of a dtype, next to one of the region (of one sample) and of it, too; None: there is none."""
+    if point.dtype == dtype:
+        return point
+    near = rounded_towards(point.unsqueeze(0), region.project(region.centre), dtype)
+    return near[0] if bool(inside(region, near.to(point.dtype)).all()) else None
