@@ -54,7 +54,7 @@ def limited(work: Callable[[], T], *, seconds: float = inf, memory: float = inf)
     try:
         found: T = _awaited(ours, child.pid, time.monotonic() + seconds, memory)
         return found
-    except EOFError:
+    except (EOFError, OSError):  # nothing, or a part of it
         child.join()
         raise Died(f"its process ended without a result (exit code {child.exitcode})") from None
     finally:

@@ -16,7 +16,6 @@ from absdomain.domain import AnyDomain
 from absdomain.region import L2, Linf
 from absdomain.values import leaves
 
-
 RADIUS = 0.5
 
 
