@@ -9,6 +9,7 @@ from math import inf, prod
 import torch
 from torch import Tensor
 
+from absdomain.attack import inside, rounded_towards
 from absdomain.branching.axes import AxisSearch
 from absdomain.branching.decisions import Layout
 from absdomain.branching.falsify import descended
@@ -23,9 +24,11 @@ from absdomain.domain import AnyDomain, parse
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.graph import Graph, freeze
 from absdomain.kinds import Nonlinear
+from absdomain.properties.query import dtype_of
 from absdomain.region import Region
 from absdomain.relations.search import Ascent
 from absdomain.spec import Spec
+from absdomain.values import moved
 
 EVERYDAY, _WIDE = "box & deeppoly", "box & zonotope(symbols=64)"
 _ROWS = 500_000_000  # coefficients of all activations' rows over the widest one
@@ -50,21 +53,22 @@ def decide(
 ) -> list[Outcome]:
     """For each sample of the region, whether the spec holds of graph(x) at all of its x: bounds, then a search.
 
-    `unsat`: proved, in real arithmetic on the numbers of the graph. `sat`: with a point that `replay` confirms, by
-    default the graph evaluated in its own dtype. `domain` bounds the region and the parts of its input; where many
-    entries vary, it is activations that are split, with the slopes and multipliers of `climb`. All samples share the
-    limits.
+    `unsat`: proved, in real arithmetic on the numbers of the graph, whatever its dtype. `sat`: with a point that
+    `replay` confirms, by default the graph in its own dtype, at a point of that. `domain` bounds the region and the
+    parts of its input; where many entries vary, it is activations that are split, with the slopes and multipliers of
+    `climb`. All samples share the limits.
     """
     limits = limits or Limits()
     domain = suited(graph, region) if domain is None else parse(domain) if isinstance(domain, str) else domain
     check_sound(f"{domain} over {type(region).__name__}", min(domain.guarantee, region.guarantee))
-    spec = spec.to(region.centre)
+    like = region.centre.new_zeros((), dtype=torch.float64)  # cuts allow for the roundoffs of that dtype
+    region, wide = moved(region, like), moved(graph, like)
     with torch.no_grad():
-        question = Question(graph, freeze(graph), region, spec)
+        question = Question(wide, freeze(wide), region, spec)
         outcomes = []
         for i in range(len(region.centre)):
             one = question.select(torch.tensor([i]))
-            outcomes.append(settled(one, target(one, domain), domain, limits, replay or _own(graph, spec, i), batch))
+            outcomes.append(settled(one, target(one, domain), domain, limits, replay or _own(graph, one), batch))
         return outcomes
 
 
@@ -116,10 +120,12 @@ def settled(
 
 def _sharper(question: Question, domain: AnyDomain, asked: Target, limits: Limits) -> Target | None:
     """The question with tighter boxes, by an ascent for each undecided entry; None where that would take too long."""
+    if not asked.boxes:
+        return None
     layout = Layout.of(asked.boxes)
     ends = (layout.flat({op: [getattr(b, e) for b in boxes] for op, boxes in asked.boxes.items()}) for e in _ENDS)
     work = len(layout) * int(layout.unsettled(*ends).sum())
-    if not asked.boxes or work > _PER_SECOND * min(limits.seconds - limits.spent, 600.0) / 4:
+    if work > _PER_SECOND * min(limits.seconds - limits.spent, 600.0) / 4:
         return None
     return target(question, domain & DeepPoly(search=Ascent(steps=10, intermediate=True)), asked.caution)
 
@@ -156,13 +162,24 @@ class _Tried:
 _CONFIRMED = 16  # points of a batch that are replayed at most
 
 
-def _own(graph: Graph, spec: Spec, sample: int) -> Replay:
-    """The graph as it is given, evaluated in its own dtype."""
-    own = spec.select(torch.tensor([sample]))
+def _own(graph: Graph, question: Question) -> Replay:
+    """The graph as it is given, evaluated in its own dtype; of one sample."""
+    spec, dtype = question.spec, dtype_of([graph])
 
     def confirmed(point: Tensor) -> Tensor | None:
-        z = graph(point.unsqueeze(0)).flatten(1)
-        rows = (own.C @ z.unsqueeze(2)).squeeze(2) + own.d
-        return point if bool(rows.isfinite().all()) and not bool(own.holds(rows).all()) else None
+        near = within(question.region, point, dtype)
+        if near is None:
+            return None
+        z = graph(near.unsqueeze(0)).flatten(1).to(spec.C)
+        rows = (spec.C @ z.unsqueeze(2)).squeeze(2) + spec.d
+        return near if bool(rows.isfinite().all()) and not bool(spec.holds(rows).all()) else None
 
     return confirmed
+
+
+def within(region: Region, point: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """A point (*shape) of a dtype, next to one of the region (of one sample) and of it, too; None: there is none."""
+    if point.dtype == dtype:
+        return point
+    near = rounded_towards(point.unsqueeze(0), region.project(region.centre), dtype)
+    return near[0] if bool(inside(region, near.to(point.dtype)).all()) else None

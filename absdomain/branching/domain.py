@@ -18,6 +18,7 @@ from absdomain.domains import Box, DeepPoly
 from absdomain.graph import Graph, Node
 from absdomain.kinds import Affine, Nonlinear, Op, Shape
 from absdomain.linear import Bounds, Ends, Rows
+from absdomain.ops import Dense
 from absdomain.region import Region
 from absdomain.spec import Spec
 
@@ -78,12 +79,12 @@ class Branching(Domain[Recorded]):
     def decide(self, e: Recorded) -> Decision:
         like = e.region.centre
         known = self.by.decide(e.inner).lower.flatten(1)
-        graph, rows = graph_of(e), known.shape[1]
+        rows = known.shape[1]
         spec = Spec(torch.eye(rows).unsqueeze(0).to(like), torch.zeros(1, rows).to(like))
-        question = Question(graph, graph, e.region, spec)
         lower, points, expired = known.clone(), e.region.project(like), []
         for sample in range(len(like)):
-            one = question.select(torch.tensor([sample]))
+            graph, index = graph_of(e, sample), torch.tensor([sample])
+            one = Question(graph, graph, e.region.select(index), spec)
             asked = target(one, self.by, _CAUTION)
             outcome = settled(one, asked, self.by, Limits(seconds=self.timeout), _found)
             if outcome.verdict is Verdict.UNSAT:
@@ -103,15 +104,23 @@ def _made(op: Op, args: tuple[Recorded, ...], inner: Any) -> Recorded:
     return Recorded(args[0].region, op, args, op.shape(*(e.shape for e in args)), inner)
 
 
-def graph_of(e: Recorded) -> Graph:
-    """The graph of all operations that made an element."""
+def graph_of(e: Recorded, sample: int) -> Graph:
+    """The graph of all operations that made an element, as this sample has them: rows may differ by sample."""
     places: dict[int, int] = {}
     nodes: list[Node] = []
     for each in _ordered(e):
         args = tuple(places[id(arg)] for arg in each.args)
         places[id(each)] = len(nodes)
-        nodes.append(Node(f"node {len(nodes)}", each.op, args, each.shape))
+        op = _of_sample(each.op, sample) if isinstance(each.op, Dense) else each.op
+        nodes.append(Node(f"node {len(nodes)}", op, args, each.shape))
     return Graph.of(nodes)
+
+
+def _of_sample(op: Dense, sample: int) -> Dense:
+    """A specification's rows (B, K, n), fused or not, are those of each sample."""
+    weight, bias = op.weight, op.bias
+    weight = weight[sample : sample + 1] if weight.dim() > 2 and len(weight) > 1 else weight
+    return Dense(weight, bias[sample : sample + 1] if bias is not None and bias.dim() > 1 and len(bias) > 1 else bias)
 
 
 def _ordered(e: Recorded) -> Iterator[Recorded]:

@@ -9,8 +9,8 @@ from math import inf, isfinite, nextafter
 import torch
 from torch import Tensor, nn
 
-from absdomain.attack import inside, margin, rounded_towards
-from absdomain.branching.decide import Replay, decide
+from absdomain.attack import margin
+from absdomain.branching.decide import Replay, decide, within
 from absdomain.branching.outcome import Limits, Outcome, Verdict
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph, freeze
@@ -134,12 +134,9 @@ class _Asked:
         return found
 
     def _replay(self, ball: Region) -> Replay:
-        anchor = ball.project(ball.centre)
-
         def confirmed(point: Tensor) -> Tensor | None:
-            near = rounded_towards(point.unsqueeze(0), anchor, self.subject.own)
-            held = bool(inside(ball, near.to(anchor.dtype)).all())
-            return near[0] if held and self.misclassified(near) else None
+            near = within(ball, point, self.subject.own)
+            return near if near is not None and self.misclassified(near.unsqueeze(0)) else None
 
         return confirmed
 

@@ -31,8 +31,8 @@ def any_multipliers_contain(target: Target, rng: Random, *, decided: int = 3) ->
     lines = _any(climb.start(branch), generator)
     with torch.no_grad():
         any_bound, _ = climb.evaluated(climb.element(branch), branch, lines)
-        found = climb.ascended(branch, climb.start(branch), steps=12, rate=0.2)  # and those that are nearest to the rows
-        bound = torch.maximum(any_bound, found.bound)
+        best = climb.ascended(branch, climb.start(branch), steps=12, rate=0.2).bound  # those nearest to the rows
+        bound = torch.maximum(any_bound, best)
         inside = ((values >= branch.lower) & (values <= branch.upper)).all(1)
         rows = target.rows(points[inside])[:, target.groups == 0].amax(1)
     at_most(bound.expand_as(rows), rows, torch.zeros_like(rows), "the bound of a branch <= its group's largest row")

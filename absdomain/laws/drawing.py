@@ -250,6 +250,9 @@ MAKERS = AFFINE + NONLINEAR  # one for each op of absdomain.ops, and for each of
 # What graphs are grown from: spatial ops suit few shapes, so they are offered more often; nonlinear ones are the point.
 MIXTURE = 7 * (relu,) + 2 * (dense,) + MAKERS + 4 * (conv1d, conv2d, avg_pool) + (batch_norm,) + 3 * (leaky_relu, max_)
 
+# Without jumps: at one, an op counts both sides, and no bound has a gradient.
+CONTINUOUS = tuple(make for make in MIXTURE if make not in STEPS)
+
 
 def shape(rng: Random, axes: int | None = None) -> Shape:
     """A small shape of one to three axes."""

@@ -16,7 +16,7 @@ from absdomain.kinds import Elementwise, Op
 from absdomain.laws import boxes, drawing, optima, places, regions
 from absdomain.laws.choices import coefficients, normal
 from absdomain.laws.derivatives import jittered
-from absdomain.laws.drawing import MIXTURE, weights
+from absdomain.laws.drawing import CONTINUOUS, MIXTURE, weights
 from absdomain.laws.examples import REGIONS, Example, example, linf
 from absdomain.laws.growth import Growth
 from absdomain.ops import Add, Concat, Dense, LeakyReLU, Product, ReLU, Reshape, Scale
@@ -38,7 +38,7 @@ def generic(domain: AnyDomain, rng: Random) -> Example:
 
     Weights are moved a little, and so are the inputs, by a layer before all others.
     """
-    problem, chance = example(rng), Random(rng.getrandbits(32))
+    problem, chance = example(rng, makers=CONTINUOUS), Random(rng.getrandbits(32))
     shape = problem.graph.input.shape
     first = Scale(1 + 0.01 * normal(chance, *shape), 0.01 * normal(chance, *shape))
     return replace(problem, graph=_behind([first], jittered(problem.graph, chance)))
@@ -54,8 +54,8 @@ def _behind(ops: list[Op], graph: Graph) -> Graph:
 
 
 def one_point(domain: AnyDomain, rng: Random) -> Example:
-    """A region of one point per sample, of any kind."""
-    problem = example(rng)
+    """A region of one point per sample, of any kind, where no op jumps."""
+    problem = example(rng, makers=CONTINUOUS)
     return replace(problem, region=regions.points(rng, problem.region.project(problem.region.centre)))
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SAT, UNSAT, UNKNOWN, TIMEOUT, ERROR = VERDICTS = ("sat", "unsat", "unknown", "timeout", "error")
 DECIDED = (SAT, UNSAT)
+_SHORT = 0.1  # seconds, after which a rate says something
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def asked_within(asked: Asked, way: Way) -> Answered:
     try:
         return limited(partial(answered, asked, way), seconds=way.patience, memory=way.memory)
     except OutOfTime:
-        verdict, reason = TIMEOUT, f"time: {way.timeout:g} s are over, within one batch; give more"
+        verdict, reason = TIMEOUT, _late(way)
     except OutOfMemory as more:
         verdict, reason = UNKNOWN, f"memory: {more}, and may hold {way.memory:g}; give more"
     except Died as death:
@@ -131,20 +132,27 @@ def _answer(asked: Asked, way: Way, ticker: Ticker, began: float) -> Answered:
     found = verify(asked.network, given, domain=way.domain, timeout=left, watch=_watch(ticker))
     numbers = {name: tensor.flatten().tolist() for name, tensor in found.counterexample.items()}
     texts = (found.text(), _standard(found, given)) if numbers else None
-    return Answered(str(found.verdict), found.seconds, found.reason, found.branches, numbers, texts)
+    reason = _late(way) if found.verdict == TIMEOUT else found.reason  # of the limit as it was given
+    return Answered(str(found.verdict), found.seconds, reason, found.branches, numbers, texts)
+
+
+def _late(way: Way) -> str:
+    return f"time: {way.timeout:g} s are over; give more, or a tighter domain"
 
 
 def _watch(ticker: Ticker) -> Callable[[int, int, float], None]:
-    """Shows how the search goes; of several cases of a property, one after another, how this one does."""
-    seen = [time.monotonic(), 0.0]
+    """Shows how the search goes; of several, one after another, how this one does."""
+    start, first, last = time.monotonic(), 0, 0
 
     def watch(bounded: int, open_: int, bound: float) -> None:
-        if bounded < seen[1]:  # the next case
-            seen[0] = time.monotonic()
-        seen[1] = bounded
-        rate = bounded / max(1e-9, time.monotonic() - seen[0])
+        nonlocal start, first, last
+        if bounded < last:  # another search
+            start, first = time.monotonic(), bounded
+        last = bounded
+        seconds = time.monotonic() - start
+        rate = f", {(bounded - first) / seconds:.0f} bounds/s" if seconds > _SHORT else ""
         worst = f", worst bound {bound:.4g}" if isfinite(bound) else ""
-        ticker(lambda: f"{bounded} bounded, {open_} open{worst}, {rate:.0f} bounds/s")
+        ticker(lambda: f"{bounded} bounded, {open_} open{worst}{rate}")
 
     return watch
 

@@ -101,10 +101,14 @@ def write(folder: Path, found: Standing) -> None:
 
 
 def show(found: Standing) -> None:
-    """The tables on stdout."""
+    """The tables on stdout, and which answers another tool contradicts."""
+    import typer
+
     from absdomain.report import tables
 
     tables.show(*[_counts(found), *([_tools(found)] if len(found.times) > 1 else [])])
+    for text in found.contested:
+        typer.echo(typer.style(f"contrary: {text}", fg="yellow"))
 
 
 def _counts(found: Standing) -> Table:
@@ -128,7 +132,6 @@ def _tools(found: Standing) -> Table:
     from rich.table import Table
 
     table = Table("tool", "decided", "median s", "seconds in all", title="beside other tools", title_justify="left")
-    table.caption = "\n".join(f"contrary: {text}" for text in found.contested)
     for tool, seconds in found.times.items():
         middle = f"{seconds[len(seconds) // 2]:.2f}" if seconds else ""
         table.add_row(tool, str(len(seconds)), middle, f"{sum(seconds):.1f}")

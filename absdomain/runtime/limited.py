@@ -39,8 +39,9 @@ def limited(work: Callable[[], T], *, seconds: float = inf, memory: float = inf)
     """work() of a child process, which is a fork of this one where the system has that: nothing is imported again.
 
     `seconds` of wall-clock time; `memory` in GiB, of what is resident (read from /proc; elsewhere it is not limited).
-    The work must not raise, and can be pickled where the system has no fork. It runs on one thread, if this process has
-    computed on several: GNU's OpenMP waits in a fork for threads that are not there. Errors: OutOfTime, OutOfMemory, Died.
+    The work must not raise, and can be pickled where the system has no fork. It must run on one thread, if this process
+    has computed on several: GNU's OpenMP waits in a fork for threads that are not there. Errors: OutOfTime,
+    OutOfMemory, Died.
     """
     kind = "fork" if "fork" in multiprocessing.get_all_start_methods() and sys.platform == "linux" else "spawn"
     context: Any = multiprocessing.get_context(kind)
@@ -53,7 +54,7 @@ def limited(work: Callable[[], T], *, seconds: float = inf, memory: float = inf)
     try:
         found: T = _awaited(ours, child.pid, time.monotonic() + seconds, memory)
         return found
-    except EOFError:
+    except (EOFError, OSError):  # nothing, or a part of it
         child.join()
         raise Died(f"its process ended without a result (exit code {child.exitcode})") from None
     finally:

@@ -54,7 +54,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- help and list ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["certify"], ["bounds"], ["demo"], ["list"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [[], *([name] for name in ("train", "certify", "bounds", "verify", "radius", "supports", "demo", "list"))],
+    ids=" ".join,
+)
 def test_every_command_has_help(command: list[str]) -> None:
     text = call(*command, "--help").stdout
     assert "Usage" in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ CODES = {"near.vnnlib": 1}  # what is sat
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all files that the page speaks of; its own examples are run in it."""
     place = tmp_path_factory.mktemp("docs")
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
@@ -36,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (place / "query.vnnlib").write_text(TWO.replace("LIMIT", "1.5"))
     (place / "instances.csv").write_text("net.onnx,far.vnnlib,20,unsat\nnet.onnx,near.vnnlib,20,sat\n")
     (place / "others.csv").write_text("tool,instance,seconds,verdict\nswift,1,0.1,unsat\n")
-    yield place
+    return place
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if " radius " not in line])

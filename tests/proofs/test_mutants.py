@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from absdomain.branching import target
 from absdomain.domain import Domain, Guided, Meet, Mix
 from absdomain.domains import zonotope
 from absdomain.domains.box import Box
@@ -33,11 +34,14 @@ from absdomain.ops import (  # fmt: skip
     LeakyReLU,
     Log,
     LogSoftmax,
+    MatMul,
     Max,
     Pow,
+    PReLU,
     Product,
     ReLU,
     Sigmoid,
+    Sign,
     SiLU,
     Sin,
     Softplus,
@@ -284,6 +288,11 @@ MUTANTS = (
     Mutant("half of the derivative", "slope_range", Sigmoid, "derivative", scaled(0.5)),
     Mutant("an overflow is a bound", "smooth", Smooth, "_least_of", overflowing),
     Mutant("windows that are not cleaned", "windows", Rows, "cleaned", always(lambda self: self)),
+    Mutant("more rows than those of the property", "branching", target, "_sets",
+           lambda f: lambda groups: (2 * f(groups)[0], f(groups)[1])),
+    Mutant("half of the product", "matmul", MatMul, "inf", lambda f: lambda self, s, boxes: f(self, s, boxes) / 2 + 1),
+    Mutant("slopes of the other sign", "prelu", PReLU, "__call__", lambda f: lambda self, x: f(self, -x)),
+    Mutant("the limits at the jumps forgotten", "steps", Sign, "__call__", lambda f: lambda self, x: 2 * f(self, x)),
     Mutant("the last slopes are kept, not the best", "ascent", ascent, "_better",
            always(lambda highest, bound, best, moved: (bound, moved))),
 )  # fmt: skip

@@ -197,3 +197,15 @@ def test_others_by_the_number_of_the_row(tmp_path: Path) -> None:
     (tmp_path / "others.csv").write_text("tool,instance,seconds,verdict\nt,1,0.5,UNSAT\nt,9,1,sat\n")
     rows = [Instance("n.onnx", "p.vnnlib", 1.0, "", tmp_path)]
     assert others.read(tmp_path / "others.csv", rows) == [others.Other("t", 0, 0.5, "unsat")]
+
+
+REAL = Path(os.environ.get("ABSDOMAIN_DATA", "no folder")) / "vnnlib" / "instances.csv"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="ABSDOMAIN_DATA names no folder with vnnlib/instances.csv")
+def test_real_instances_have_the_verdicts_on_which_tools_agree(tmp_path: Path) -> None:
+    """Those of 2021 and 2022: the first rows."""
+    rows = read(REAL)[:37]
+    found = Standing.of(rows, list(run(rows, tmp_path / "out", Way(timeout=60, threads=1), own_timeout=False)))
+    assert (found.wrong, found.total.right) == (0, 37)
