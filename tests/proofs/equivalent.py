@@ -38,6 +38,12 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("Nonlinear.split", "a map that acts entry by entry reads no shapes", (
         "return without *(s.shape[1:] for s in below.slopes)",
     )),
+    ("Nonlinear.image", ROUND, ("1 -> 2",)),
+    ("Nonlinear.image", "far out: any place from which on f rests serves", ("4 -> 5",)),
+    ("Nonlinear.image", "the band over the larger box holds the other: the sign is known", (
+        "(near.lower - far.lower).abs() -> near.lower - far.lower", "(far.upper - near.upper).abs() -> far.upper - near.upper",
+    )),
+    ("PiecewiseLinear.curvature", ZERO, ("return halved",)),
     ("entrywise", "a sum of one map is that map", ("1 -> -1",)),
     ("fits", FASTER, ("return nothing",)),
     ("Linearised.adjoint", AXIS, ("0 -> 1",)),
