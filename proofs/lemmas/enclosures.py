@@ -123,7 +123,7 @@ def extremes(pieces: Pieces, case: Case) -> tuple[float, float]:
 
 def close(world: World, found: float, true: float, size: float, claim: str) -> None:
     """Two numbers are the same, but for rounding in double precision; infinities are themselves."""
-    near = found == true or abs(found - true) <= _CLOSE * (1 + size)
+    near = found == true or (abs(true) < inf and abs(found - true) <= _CLOSE * (1 + size))
     world.check(near, f"{claim}: {found} is not {true}")
 
 

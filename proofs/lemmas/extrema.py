@@ -133,6 +133,8 @@ def made(world: World) -> None:
     """A formula of three branches, and one that is meant for a part of the line, as they are made."""
     tight(from_sympy(sympy.Max(_x, _x**2)), BENT_PIECES, BOXES, SLOPES)(world)
     tight(from_sympy(_x**2, domain=(0.25, 8.0)), whole(X**2), RIGHT, SLOPES)(world)
+    kept = from_sympy(_x**3, inflections=(0,)).inflections
+    world.check(kept == (0,), f"inflections that are given are kept, to make the op again: {kept}")
 
 
 EXTREMA: Mapping[str, tuple[Check, ...]] = {

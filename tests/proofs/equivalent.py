@@ -47,6 +47,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("entrywise", "a sum of one map is that map", ("1 -> -1",)),
     ("fits", FASTER, ("return nothing",)),
     ("Linearised.adjoint", AXIS, ("0 -> 1",)),
+    ("L2.dual_norm", ROUND, ("c.shape[-1] * info.tiny * info.eps -> c.shape[-1] * info.tiny / info.eps",)),
     ("L2.dual_norm", ROUND, ("0.5 -> 1.5", "L2.norm(c) + (c.shape[-1] * info.tiny * info.eps) ** 0.5 -> "
                              "L2.norm(c) - (c.shape[-1] * info.tiny * info.eps) ** 0.5")),
     ("Affine.image", SAME, (

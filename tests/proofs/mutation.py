@@ -170,8 +170,8 @@ def _replacements(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.Return) and node.value is not None:
         if not (isinstance(node.value, ast.Constant) and node.value.value is None):
             yield "return nothing", ast.copy_location(ast.Return(ast.Constant(None)), node)
-        if isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
-            turned = ast.Tuple(node.value.elts[::-1], ast.Load())
+        turned = ast.Tuple(node.value.elts[::-1], ast.Load()) if isinstance(node.value, ast.Tuple) else node.value
+        if ast.unparse(turned) != ast.unparse(node.value):
             yield "return in reverse order", ast.copy_location(ast.Return(turned), node)
         if isinstance(node.value, ast.Call) and node.value.args:
             call = ast.Call(node.value.func, node.value.args[:-1], node.value.keywords)
