@@ -23,6 +23,7 @@ from absdomain.proofs.kernel.exact import prove, prove_zero, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.lemmas import windows
+from absdomain.proofs.lemmas.slope_range import moved
 from absdomain.proofs.lemmas.substitution import DEEP, FANNED, GRAPHS, dual_by_hand, projected
 from absdomain.region import L2, BoxRegion, Interval
 from absdomain.relations import backward
@@ -409,7 +410,8 @@ LEMMAS = (
          backward.parallel, argumentwise, Nonlinear.lines, Nonlinear.split, Nonlinear.clamped,
          Linearised.split, Linearised.adjoint, Diagonal.split, Diagonal.transpose),
         (
-            *GRAPHS, as_asked(AnyOp), as_asked(_Settled), shares_where_parallel, over_endless_boxes, searched,
+            *GRAPHS, moved(Abs(), ((-2.0, 3.0),)), as_asked(AnyOp), as_asked(_Settled),
+            shares_where_parallel, over_endless_boxes, searched,
             pulled(DeepPoly(slopes=unknown), own, itself, _Settled),
             pulled(DeepPoly(slopes=unknown_parallel), own, itself, _Settled),
             pulled(DeepPoly(slopes=unknown), own, itself),

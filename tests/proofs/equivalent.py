@@ -28,7 +28,6 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         "8 -> 9", "torch.maximum -> torch.minimum", "need.abs() -> need",
         "4 * (self.q[0].numel() + 8) -> 4 / (self.q[0].numel() + 8)",
     )),
-    ("most", "a bound that is looser, of several of which the best is taken", ("return plus one",)),
     ("others", AXIS, ("1 -> -1",)),
     ("ELU.curvature", WHOLE, ("return halved",)),
     ("Exp.curvature", WHOLE, ("return halved", "return plus one")),
