@@ -158,6 +158,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         'self(x).diff(dim=0).abs() / x.diff(dim=0) -> self(x).diff(dim=0).abs() * x.diff(dim=0)',
         'torch.maximum -> torch.minimum',
     )),
+    ("Frame.inside", FASTER, ("return nothing",)),
     ("Frame.reach", "more of what is zero outside, cut off again", (
         '1 -> -1',
         'g - 1 -> g + 1',
@@ -314,6 +315,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         'roots.count - done -> roots.count + done',
     )),
     ("_per_channel", f"{FASTER}; {AXIS}", (
+        'return nothing',
         '1 -> -1',
     )),
     ("_per_row", SEARCH, (
