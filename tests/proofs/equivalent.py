@@ -20,7 +20,7 @@ SAME = "the other branch gives the same there"
 WHOLE = "its numbers are 0 and infinite"
 WIDER = "more is answered than was asked"
 
-EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes without their lines
+EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes: with the line where others look alike
     ("mirrored", FASTER, ("return nothing",)),
     ("Zonotope.relax", ROUND, ("0.0 -> 1.0", "reach == reach -> reach != reach")),
     ("MatchedSpace.argmin", ROUND, ("8 -> -8",)),
@@ -28,6 +28,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         "8 -> 9", "torch.maximum -> torch.minimum", "need.abs() -> need",
         "4 * (self.q[0].numel() + 8) -> 4 / (self.q[0].numel() + 8)",
     )),
+    ("multipliers", "compared with its like alone", ("line 10: return plus one", "line 10: return halved")),
     ("others", AXIS, ("1 -> -1",)),
     ("ELU.curvature", WHOLE, ("return halved",)),
     ("Exp.curvature", WHOLE, ("return halved", "return plus one")),
@@ -265,11 +266,6 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("_end", SEARCH, (
         '1 -> -1',
     )),
-    ("_extent", f"{FASTER}; the order of equal depths", (
-        '1 -> 2',
-        'max(prod(shape), *(e.widest for e in args)) -> min(prod(shape), *(e.widest for e in args))',
-        'return plus one',
-    )),
     ("_far", SAME, (
         'box.upper.abs() -> box.upper',
     )),
@@ -483,4 +479,4 @@ def reason(f: FunctionType, mistake: str) -> str:
         return ORDER
     if what in ("return without where", "return without asked", "return without ends"):
         return WIDER
-    return next((why for name, why, whats in EQUIVALENT if name == f.__qualname__ and what in whats), "")
+    return next((why for name, why, whats in EQUIVALENT if name == f.__qualname__ and {what, mistake} & {*whats}), "")
