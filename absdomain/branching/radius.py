@@ -113,7 +113,7 @@ class _Asked:
     image: Tensor  # (1, *shape)
     label: Tensor  # (1,)
     balls: Balls
-    domain: AnyDomain | str
+    domain: AnyDomain | str | None
     limits: Limits
 
     def misclassified(self, x: Tensor) -> bool:

@@ -25,8 +25,13 @@ def radius(
     timeout: Annotated[float, typer.Option(help="Seconds for an image.", rich_help_panel=option.CHECK)] = 60.0,
     clip: option.Clip = None,
     domain: Annotated[
-        str, typer.Option(help="Bounds the ball and parts of it.", rich_help_panel=option.CHECK)
-    ] = "box & deeppoly",
+        str | None,
+        typer.Option(
+            help="Bounds the ball and parts of it; by default one that suits.",
+            rich_help_panel=option.CHECK,
+            show_default=False,
+        ),
+    ] = None,
     subset: option.Subset = None,
     model: option.Model = "model",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,

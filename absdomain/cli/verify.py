@@ -56,7 +56,10 @@ def verify(
         float | None, typer.Option(min=0, help="Seconds; of instances, instead of their own.", show_default=False)
     ] = None,
     memory: Annotated[float | None, typer.Option(min=0, help="GiB that may be held.", show_default=False)] = None,
-    domain: Annotated[str, typer.Option(help="Bounds the whole and the parts of the input.")] = "box & deeppoly",
+    domain: Annotated[
+        str | None,
+        typer.Option(help="Bounds the whole and the parts of the input; by default one that suits.", show_default=False),
+    ] = None,
     result: Annotated[
         Path | None, typer.Option(help="Write the verdict and a counterexample to this file.", show_default=False)
     ] = None,
@@ -142,7 +145,8 @@ def _single(
     from absdomain.runtime.writing import replace as written
     from absdomain.runtime.writing import vacant
 
-    parse(way.domain)
+    if way.domain is not None:
+        parse(way.domain)
     if result is not None:
         vacant(result, _is_result)
     found = asked_within(asked, way) if way.limited and not told else answered(asked, way, raises=told)

@@ -28,7 +28,7 @@ _SHORT = 0.1  # seconds, after which a rate says something
 class Way:
     """How an answer is looked for, and its limits."""
 
-    domain: str = "box & deeppoly"
+    domain: str | None = None  # that suits the network
     timeout: float = inf  # seconds
     memory: float = inf  # GiB
     threads: int | None = None

@@ -21,6 +21,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
+from absdomain.proofs.kernel.executed import unwatched
 from absdomain.proofs.kernel.polynomial import Poly
 
 _SMALL = 1e-9  # below it, the linear program's coefficient counts as 0
@@ -51,7 +52,8 @@ class _Term:
 @lru_cache(maxsize=20_000)  # a check that is run for every way of its comparisons asks again and again
 def contradicts(facts: tuple[Fact, ...], zeros: tuple[Poly, ...], degree: int) -> bool:
     """Whether a certificate with products of at most `degree` facts shows that no real point satisfies all."""
-    return _search(facts, zeros, degree, lambda term: not term.free and not term.lax) is not None
+    with unwatched():
+        return _search(facts, zeros, degree, lambda term: not term.free and not term.lax) is not None
 
 
 def boundary(facts: tuple[Fact, ...], zeros: Sequence[Poly], degree: int) -> frozenset[Fact] | None:
@@ -59,7 +61,8 @@ def boundary(facts: tuple[Fact, ...], zeros: Sequence[Poly], degree: int) -> fro
 
     As `contradicts`, but taking every fact as strict; those that the positive product needs so are given back.
     """
-    found = _search(facts, zeros, degree, lambda term: not term.free)
+    with unwatched():
+        found = _search(facts, zeros, degree, lambda term: not term.free)
     return None if found is None else min((term.lax for term in found if not term.free), key=len)
 
 

@@ -156,6 +156,26 @@ def all_of(x: Tensor) -> tuple[Tensor, ...]:
     return (torch.ones(tuple(x.shape), dtype=torch.bool),)
 
 
+@dataclass(frozen=True, eq=False)
+class Between(Part):
+    """One that knows these ends."""
+
+    low: float = 0.0
+    high: float = 0.0
+
+    def bounds(self, e: Any, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
+        return Bounds(torch.full((1, 1), self.low), torch.full((1, 1), self.high))
+
+
+def crossed(world: World) -> None:
+    """Ends that rounding has crossed give way to each other; asked alone, an end is the tightest of all."""
+    x = torch.zeros(1, 1)
+    domain = Meet(Between(world, "first", x, None, 0.0, 1.0), Between(world, "second", x, None, 1.5, 2.0))
+    e = ("first",), ("second",)
+    for found, ends in ((domain.bounds(e), (1.0, 1.5)), (apart(domain.bounds, e), (1.5, 1.0))):
+        world.check((float(found.lower), float(found.upper)) == ends, f"[0, 1] and [1.5, 2]: {found}")
+
+
 def decided(world: World) -> None:
     """A decision has the largest lower bounds, the first points that were found, and whether any part ran out."""
     low, high = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.5, 3.0]])
@@ -344,7 +364,7 @@ LEMMAS = (
         "each part relaxes its own element over the boxes on which all agree; a decision has the best lower bounds",
         (*(getattr(Meet, name) for name in HOOKS), Combinator._each, Traits.combine, combinators._unsettled,
          combinators._refined, Bounds.meet),
-        (met(), asked_where_unsettled, decided, of_the_relational, no_planes, traits,
+        (met(), asked_where_unsettled, crossed, decided, of_the_relational, no_planes, traits,
          planes(lambda world, a, b: Meet(a, b))),
         (Twin("a bound that is tighter than all", met(_Join),
               {"x": 0, "y": 0, "lfirst": 0, "ufirst": 1, "lsecond": 0, "usecond": 1}),),

@@ -12,7 +12,7 @@ from absdomain.proofs.kernel.exact import assume, number, numbers, prove, prove_
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.lemmas.domains import over_endless_boxes, shares_where_parallel
-from absdomain.proofs.lemmas.substitution import DEEP, FANNED, as_by_hand, dual_by_hand
+from absdomain.proofs.lemmas.substitution import DEEP, FANNED, as_by_hand, dual_by_hand, projected
 from absdomain.proofs.lemmas.vertices import RELU
 from absdomain.region import Interval
 from absdomain.relations import backward
@@ -117,7 +117,7 @@ LEMMAS = (
         "back-substitution through ReLU with parallel slopes is the dual network's step: Fast-Lin's bound is "
         "Wong and Kolter's",
         (DeepPoly.relax, Dual.relax, parallel),
-        (same_step(parallel), as_by_hand(FANNED, parallel), dual_by_hand(FANNED), shares_where_parallel,
+        (same_step(parallel), as_by_hand(FANNED, parallel), dual_by_hand(FANNED), projected, shares_where_parallel,
         over_endless_boxes),
         (Twin("adaptive slopes", same_step(adaptive), {"l": -1, "u": 3, "c": 1}),),
         SYMBOLS,

@@ -15,7 +15,7 @@ from absdomain.domains import dual as dual_network
 from absdomain.domains.box import Box
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
-from absdomain.kinds import Affine, Diagonal, Line, Linearised, Nonlinear, Slopes
+from absdomain.kinds import Affine, Curvature, Diagonal, Line, Linearised, Nonlinear, Slopes
 from absdomain.linear import Bounds, Rows, bounds
 from absdomain.ops import Abs, Add, Dense, Exp, Product, Scale
 from absdomain.proofs.kernel.abstract import AnyDomain, AnyOp, apart, held, unknown_op, within
@@ -23,6 +23,7 @@ from absdomain.proofs.kernel.exact import prove, prove_zero, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.lemmas import windows
+from absdomain.proofs.lemmas.slope_range import moved
 from absdomain.proofs.lemmas.substitution import DEEP, FANNED, GRAPHS, dual_by_hand, projected
 from absdomain.region import L2, BoxRegion, Interval
 from absdomain.relations import backward
@@ -200,6 +201,11 @@ def shares_where_parallel(world: World) -> None:
         source = backward.source(point(world))
         e = DeepPoly(slopes=rule).relax(Free(), (source, source), boxes)
         world.check((e.share is not None) is both, "shared rows")
+        kept = e.relaxation
+        assert kept is not None
+        world.check(
+            (kept.boxes, kept.below, kept.above) == (boxes, (first, second), pair), "a search starts from these"
+        )
         assert e.pull is not None
         parts, _ = e.pull(Rows.of(torch.ones(1, 1, 1)))
         for part, slope in zip(parts, (first, second), strict=True):
@@ -225,6 +231,9 @@ def over_endless_boxes(world: World) -> None:
     box = Bounds(*(torch.tensor([ends], dtype=torch.float64) for ends in ([-torch.inf, 0.5], [1.0, 2.0])))
     for policy in (adaptive, parallel):
         e = DeepPoly(slopes=policy).relax(Abs(), (backward.source(region),), (box,))
+        world.check(
+            (e.share is not None) is (policy is parallel), f"{policy}: rows are shared where lines are parallel"
+        )
         found, single = backward.bounds(e), apart(backward.bounds, e)
         for ends in (found, single):
             world.check(bool((ends.lower <= torch.tensor([[0.0, 0.5]])).all()), f"{policy}: lower ends {ends.lower}")
@@ -257,6 +266,25 @@ def endless(domain: Domain[Any]) -> Check:
     return check
 
 
+class Larger(Product):
+    """max(x, y), which says of itself that it has affine pieces."""
+
+    curvature = Curvature(bends=(0,))
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return torch.maximum(*xs)
+
+    def image(self, boxes: tuple[Bounds, ...]) -> Bounds:
+        return Bounds(self(*(b.lower for b in boxes)), self(*(b.upper for b in boxes)))
+
+
+def both_at_once(world: World) -> None:
+    """The rows of the dual network serve both signs, over boxes without ends too."""
+    for high in (1.0, torch.inf):
+        e = Dual().relax(Abs(), (Dual().lift(point(world)),), (Bounds(-torch.ones(1, 1), torch.full((1, 1), high)),))
+        world.check(e.dual.share is not None, f"over [-1, {high}] the signs are told apart")
+
+
 def told_to_be_endless(world: World) -> None:
     """An image with an infinite end is told as one, so that what comes after it does not subtract infinities."""
     for op, ends in ((Abs(), (-torch.inf, 1.0)), (Exp(), (0.0, 1000.0)), (Abs(), (-2.0, 1.0)), (Exp(), (-2.0, 1.0))):
@@ -271,6 +299,11 @@ def told_to_be_endless(world: World) -> None:
             finite = bool(image.lower.isfinite().all() and image.upper.isfinite().all())
             world.check(image.bounded is finite, f"{op} over {ends}: bounded is {image.bounded}")
             world.check(finite is (ends[0] == -2), f"{op} over {ends}: {image}")
+    near, far = Bounds(-torch.ones(1, 1), torch.ones(1, 1)), bounds.Endless(torch.zeros(1, 1), torch.ones(1, 1) / 0)
+    for pair in ((near, far), (far, near), (far, far), (near, near)):
+        image = Box().relax(Larger(), pair, None)
+        assert isinstance(image, Bounds)
+        world.check(image.bounded is (far not in pair), f"max(x, y) over {pair}: bounded is {image.bounded}")
 
 
 def round_regions(world: World) -> None:
@@ -278,6 +311,12 @@ def round_regions(world: World) -> None:
     ball = L2(torch.tensor([[1.0, -2.0]]), torch.tensor([0.5, 2.0]))
     stretched = Box().affine(Scale(torch.tensor([-2.0, 1.0]), torch.ones(2)), Box().lift(ball))
     world.check(isinstance(stretched, L2), "a ball's image")
+    square = Box().lift(Interval(*ball.box().__dict__.values()))
+    for op, kept in (
+        (Scale(torch.tensor([-2.0, 1.0]), torch.ones(2)), True),
+        (Dense(torch.tensor([[3.0, 1.0]])), False),
+    ):
+        world.check(isinstance(Box().affine(op, square), BoxRegion) is kept, f"{op}: a box stays a region, {kept}")
     ends, mapped = stretched.box(), Box().affine(Dense(torch.tensor([[3.0, 1.0]])), ball).box()
     world.check(ends.lower.tolist() == [[-2.0, -3.0]] and ends.upper.tolist() == [[0.0, 1.0]], f"its box {ends}")
     world.check([mapped.lower.item(), mapped.upper.item()] == [-1.5, 3.5], f"the hull of another op: {mapped}")
@@ -371,7 +410,8 @@ LEMMAS = (
          backward.parallel, argumentwise, Nonlinear.lines, Nonlinear.split, Nonlinear.clamped,
          Linearised.split, Linearised.adjoint, Diagonal.split, Diagonal.transpose),
         (
-            *GRAPHS, as_asked(AnyOp), as_asked(_Settled), shares_where_parallel, over_endless_boxes, searched,
+            *GRAPHS, moved(Abs(), ((-2.0, 3.0),)), as_asked(AnyOp), as_asked(_Settled),
+            shares_where_parallel, over_endless_boxes, searched,
             pulled(DeepPoly(slopes=unknown), own, itself, _Settled),
             pulled(DeepPoly(slopes=unknown_parallel), own, itself, _Settled),
             pulled(DeepPoly(slopes=unknown), own, itself),
@@ -391,7 +431,7 @@ LEMMAS = (
         (Dual.lift, Dual.affine, Dual.relax, Dual.boxes, Dual.bounds, Dual.planes, Dual.traits,
          dual_network._box, dual_network._relaxed, dual_network._sketches, Diagonal.adjoint),
         (pulled(Dual(), own, dual), mapped(Dual(), own, dual), *map(dual_by_hand, (DEEP, FANNED)), projected,
-         endless(Dual())),
+         endless(Dual()), both_at_once),
         (Twin("the conjugate term is forgotten", pulled(_ConjugateForgotten(), own, dual),
               CHORD | {"y00": -1, "inf0_00": -1}),),
         SYMBOLS,

@@ -23,7 +23,7 @@ from absdomain.proofs.kernel.polynomial import Poly, Rational
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import OPTIMA, SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.lemmas.domains import over_endless_boxes, shares_where_parallel
-from absdomain.proofs.lemmas.substitution import DEEP, FANNED, as_by_hand, dual_by_hand
+from absdomain.proofs.lemmas.substitution import DEEP, FANNED, as_by_hand, dual_by_hand, projected
 from absdomain.proofs.lemmas.vertices import one as interval
 from absdomain.proofs.lemmas.vertices import relu_cases, relu_pieces
 from absdomain.region import Linf
@@ -116,6 +116,7 @@ def sides(world: World) -> None:
         (ReLU(), (-1.0, 3.0), (0.0, 0.75, 1.0)), (Abs(), (-1.0, 3.0), (-1.0, 0.5, 1.0)),
         (Abs(), (-3.0, -1.0), (-1.0, -1.0, -1.0)),
         (Clamp(0.0, 2.0), (-2.0, 3.0), (0.0, 0.5, 0.4, 1.0, 2 / 3, 0.0)), (Abs(), (1.0, 3.0), (1.0, 1.0, 1.0)),
+        (Abs(), (-0.25, 0.5), (-1.0, 1 / 3, 1.0)),
     ):  # fmt: skip
         found = [float(slopes[0]) for slopes in op.facets((interval(box),))]
         near = len(found) == len(wanted) and all(abs(a - b) < 1e-7 for a, b in zip(found, wanted, strict=True))
@@ -308,7 +309,7 @@ LEMMAS = (
         (DeepPoly.relax, Dual.relax, ReLU.lines, adaptive, one, parallel, zero,
          ReLU.tight_slopes),
         (worked, optimal, relu_cases, as_by_hand(FANNED, zero), as_by_hand(DEEP, parallel), dual_by_hand(DEEP),
-         one_below, shares_where_parallel, over_endless_boxes),
+         projected, one_below, shares_where_parallel, over_endless_boxes),
         (Twin("IBP's bound is the optimum", dual_is_loose, {}),),
         OPTIMA,
         leaves="other networks",

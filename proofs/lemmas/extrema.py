@@ -133,6 +133,8 @@ def made(world: World) -> None:
     """A formula of three branches, and one that is meant for a part of the line, as they are made."""
     tight(from_sympy(sympy.Max(_x, _x**2)), BENT_PIECES, BOXES, SLOPES)(world)
     tight(from_sympy(_x**2, domain=(0.25, 8.0)), whole(X**2), RIGHT, SLOPES)(world)
+    kept = from_sympy(_x**3, inflections=(0,)).inflections
+    world.check(kept == (0,), f"inflections that are given are kept, to make the op again: {kept}")
 
 
 EXTREMA: Mapping[str, tuple[Check, ...]] = {
@@ -143,8 +145,8 @@ EXTREMA: Mapping[str, tuple[Check, ...]] = {
         tight(Pow(2.0), whole(X**2), BOXES, SLOPES), tight(WALL, (), ((0.0, 2.0), (1.5, 2.0)), SLOPES),
         tight(WALL, ((-inf, 1.0, 1 / (1 - X)),), ((-2.0, 0.5),), SLOPES),
     ),
-    "sigmoid": (tight(Sigmoid(), SIGMOID, BOXES, SLOPES),),
-    "tanh": (tight(Tanh(), whole(sympy.tanh(X)), BOXES, SLOPES),),
+    "sigmoid": (tight(Sigmoid(), SIGMOID, BOXES, (*SLOPES, -0.0)),),
+    "tanh": (tight(Tanh(), whole(sympy.tanh(X)), BOXES, (*SLOPES, -0.0)),),
     "exp": (
         tight(Exp(), whole(sympy.exp(X)), BOXES, SLOPES), tight(Exp(0.75), ceiled(sympy.exp(X), 0.75), BOXES, SLOPES),
         rates(Exp(0.75), ceiled(sympy.exp(X), 0.75), (-1.0, 0.5, 2.0)),

@@ -20,16 +20,29 @@ from absdomain.spec import Spec
 _NEAR = 1e-7  # the search's own error; the multiplier's is of the order of rounding
 SIZE = 3
 CENTRE = numbers(2, SIZE)
-BALLS: tuple[Region, ...] = (
-    L2(CENTRE, 0.75), L2(CENTRE, torch.tensor([[0.5, 1.0, 0.25], [1.0, 0.0, 0.5]], dtype=torch.float64)),
-    L1(CENTRE, 1.5),
-    Interval(CENTRE - 0.5, CENTRE + numbers(2, SIZE).abs()), Linf(CENTRE, 0.5),
-)  # fmt: skip
+REACH = torch.tensor([[0.5, 1.0, 0.25], [1.0, 0.0, 0.5]], dtype=torch.float64)
+
+
+def balls(*shape: int) -> tuple[Region, ...]:
+    """The balls, of activations of this shape."""
+    centre, reach = CENTRE.view(2, *shape), REACH.view(2, *shape)
+    return (
+        L2(centre, 0.75), L2(centre, reach), L1(centre, 1.5),
+        Interval(centre - 0.5, centre + numbers(2, SIZE).abs().view(2, *shape)), Linf(centre, 0.5),
+    )  # fmt: skip
+
+
+BALLS = balls(SIZE)
 ROWS = numbers(4, 2, SIZE, start=3)
+EDGES = torch.cat([
+    ROWS[:2], ROWS[:2] * torch.tensor([0.0, 1.0, 1.0]).double(), ROWS[:2] * torch.tensor([1.0, 1.0, 0.0]).double(),
+    -ROWS[:1].abs(), torch.zeros(1, 2, SIZE).double(),
+])  # fmt: skip
 NORMAL = numbers(2, SIZE, start=8)
 NORMALS = (
     NORMAL,
     NORMAL * torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64),
+    NORMAL * torch.tensor([1.0, 2.0**-55, 1.0], dtype=torch.float64),
     torch.zeros(2, SIZE, dtype=torch.float64),
 )
 
@@ -63,11 +76,12 @@ def spaces() -> Iterator[ReferenceSpace]:
 def best(world: World) -> None:
     """The minimum is the greatest h(eta), +inf where the space is empty; state and lowest point agree with it."""
     for space in spaces():
-        need, c = space.t - space.k, ROWS
+        need, c = space.t - space.k, EDGES
         found = space.minimum(Rows.of(c))
         empty = -space.ball.minimum(Rows.of(-space.q.unsqueeze(0)))[0] < need
         world.check(torch.equal(space.infeasible, empty), f"{space}: infeasible is {space.infeasible}")
-        states = space.states(Rows.of(c))
+        states, eta = space.states(Rows.of(c)), space.multipliers(Rows.of(c))
+        world.check(bool((eta >= 0).all()), f"{space}: eta is {eta}")
         if bool(empty.any()):
             world.check(bool((found[:, empty] == torch.inf).all()), "the minimum over nothing")
             world.check(bool((states[:, empty] == int(State.INFEASIBLE)).all()), "the state of nothing")
@@ -75,8 +89,7 @@ def best(world: World) -> None:
         true = searched(space.ball, c, space.q, need)
         world.check(bool(((found - true).abs() <= _NEAR).all()), f"{space}: the minimum is {found}, not {true}")
         loose = space.ball.minimum(Rows.of(c))
-        eta = space.multipliers(Rows.of(c))
-        world.check(bool((eta >= 0).all()) and torch.equal(states, (eta > 0).long()), "states say whether eta > 0")
+        world.check(torch.equal(states, (eta > 0).long()), "states say whether eta > 0")
         world.check(bool(((states == 1) | ((found - loose).abs() <= _NEAR)).all()), "a loose minimum is the ball's")
         x = space.argmin(c)
         world.check(bool(((c * x).sum(-1) - found).abs().max() <= _NEAR), "<c, x> at the lowest point is the minimum")
@@ -84,13 +97,64 @@ def best(world: World) -> None:
         world.check(bool((space.ball.project(x) - x).abs().max() <= _NEAR), "and lies in the ball")
 
 
+def cut(ball: Region, q: Tensor) -> ReferenceSpace:
+    """The half-space that leaves a part of the ball."""
+    most, least = -ball.minimum(Rows.of(-q.unsqueeze(0)))[0], ball.minimum(Rows.of(q.unsqueeze(0)))[0]
+    k = numbers(2, start=2)
+    return ReferenceSpace(ball, q, k, k + least + 0.75 * (most - least))
+
+
+def of_any_shape(world: World) -> None:
+    """An activation of several axes is as one of as many entries."""
+    shape = (1, SIZE, 1)
+    for plain, ball in zip(BALLS, balls(*shape), strict=True):
+        one, q = cut(plain, NORMAL), NORMAL.view(2, *shape)
+        for known, space in (
+            (one, ReferenceSpace(ball, q, one.k, one.t)),
+            (MatchedSpace(plain, NORMAL, one.k), MatchedSpace(ball, q, one.k)),
+        ):  # fmt: skip
+            rows, folded = Rows.of(ROWS), Rows.of(ROWS.view(4, 2, *shape))
+            equal(world, space.multipliers(folded), known.multipliers(rows), "eta")
+            equal(world, space.minimum(folded), known.minimum(rows), "minimum")
+            equal(world, space.argmin(folded.data), known.argmin(ROWS).view(4, 2, *shape), "the lowest point")
+            equal(world, space.states(folded), known.states(rows), "states")
+            equal(world, space.reference(ball.centre), known.reference(plain.centre), "the plane")
+
+
+def in_other_units(world: World) -> None:
+    """Rows and half-spaces in other units have the same lowest points."""
+    for ball, power in zip(BALLS, (55, 55, 40, 55, 55), strict=True):  # a bisection has 100 steps
+        for q in (NORMAL, -NORMAL.abs()):
+            space = cut(ball, q)
+            x = space.argmin(ROWS)
+            for f in (2.0**-power, 2.0**power):
+                other = ReferenceSpace(ball, f * q, f * space.k, f * space.t)
+                for found in (space.argmin(f * ROWS), other.argmin(ROWS)):
+                    world.check(bool((found - x).abs().max() <= _NEAR), f"{space}, times {f}: {found}, not {x}")
+
+
+def room_for_rounding(world: World) -> None:
+    """What <q, x> is to reach is below t - k by a few units of rounding of all terms, whichever is the largest."""
+    big = 1024.0
+    for low, high, normal, constant, need in (
+        (-1.0, big, 1.0, 0.0, 0.0), (-big, 1.0, 1.0, 0.0, 0.0), (-1.0, 1.0, -big, 0.0, 0.0),
+        (-1.0, 1.0, 1.0, -big, 0.0), (-1.0, 1.0, 1.0, 1.0, -big), (-1.0, 1.0, 1.0, big, big),
+    ):  # fmt: skip
+        lower, upper, q, k, t = (torch.tensor([[p]]).double() for p in (low, high, normal, constant, need + constant))
+        space = ReferenceSpace(Interval(lower, upper), q, k[0], t[0])
+        size = abs(normal) * max(-low, high) + abs(constant) + abs(need)
+        room = float(need - space._need) / (size * torch.finfo(q.dtype).eps)
+        world.check(4 <= room <= 400, f"room for {room} units of rounding of {size}")
+
+
 def differentiated(world: World) -> None:
     """The minimum's gradient in c is the point at which it is attained."""
     for ball in (BALLS[0], BALLS[3]):
         q, c = NORMAL, ROWS.clone().requires_grad_()
-        most, least = -ball.minimum(Rows.of(-q.unsqueeze(0)))[0], ball.minimum(Rows.of(q.unsqueeze(0)))[0]
-        space = ReferenceSpace(ball, q, torch.zeros(2, dtype=torch.float64), least + 0.75 * (most - least))
-        space.minimum(Rows.of(c)).sum().backward()
+        space = cut(ball, q)
+        found = space.minimum(Rows.of(c))
+        equal(world, found.detach(), space.minimum(Rows.of(ROWS)), "the minimum with a gradient")
+        found.sum().backward()
         assert c.grad is not None
         world.check(bool((c.grad - space.argmin(ROWS)).abs().max() <= _NEAR), "d minimum / d c = x")
 
@@ -116,21 +180,37 @@ def made_from_a_network(world: World) -> None:
         world.check(MatchedSpace.of(ball, DEEP, spec, by=DeepPoly(), rate=0.25).rate == 0.25, "the rate")
 
 
+def ranked(c: Tensor, q: Tensor, rate: float) -> float:
+    """The breakpoint c_i / q_i > 0 of this rank; an entry of q below 1e-7 times the largest has none."""
+    steep = [i for i in range(len(q)) if abs(float(q[i])) > 1e-7 * float(q.abs().max())]
+    points = sorted(p for p in (float(c[i] / q[i]) for i in steep) if p > 0)
+    rank = min(int(rate * (len(points) + 1)), len(points))
+    return points[rank - 1] if rank else 0.0
+
+
+def breakpoints(world: World) -> None:
+    """eta is the breakpoint of the rank, for one row too; an entry at its breakpoint, but for rounding, is halfway."""
+    flattened = torch.tensor([1.0, 2.0**-30, 1.0]).double()
+    for q in (NORMAL, NORMAL * flattened, -NORMAL.abs() * flattened, NORMAL * 2.0**-30):
+        for rate in (0.0, 0.25, 0.5, 0.75, 1.0):
+            space = MatchedSpace(BALLS[3], q, numbers(2), rate)
+            for rows in (ROWS, ROWS[:1]):
+                eta = space.multipliers(Rows.of(rows))
+                want = [[ranked(c, p, rate) for c, p in zip(row, q, strict=True)] for row in rows]
+                world.check(eta.shape == rows.shape[:2], f"{tuple(eta.shape)} multipliers")
+                equal(world, eta, torch.tensor(want, dtype=eta.dtype), f"eta at rate {rate}")
+    for sign in (1.0, -1.0):
+        one, q = torch.ones(1, 1).double(), torch.full((1, 1), 49 * sign).double()  # 1 / 49 times 49 is not 1
+        halfway = MatchedSpace(Interval(0 * one, one), q, one[0]).argmin(sign * one.unsqueeze(0))
+        world.check(float(halfway) == 0.5, f"at its breakpoint, {sign}: {halfway}")
+
+
 def by_the_rule(world: World) -> None:
-    """eta is the breakpoint c_i / q_i > 0 of rank floor(rate (m + 1)); at its t the minimum is the space's."""
+    """At the t of a row the minimum is that of the space with this t."""
     for ball in (BALLS[3], BALLS[4]):
         for rate in (0.0, 0.25, 0.5, 0.75, 1.0):
             space, rows = MatchedSpace(ball, NORMAL, numbers(2), rate), Rows.of(ROWS)
             eta = space.multipliers(rows)
-            for k in range(len(ROWS)):
-                for b in range(2):
-                    q = NORMAL[b].tolist()
-                    points = sorted(c / q[i] for i, c in enumerate(ROWS[k, b].tolist()) if q[i] != 0 and c / q[i] > 0)
-                    rank = min(int(rate * (len(points) + 1)), len(points))
-                    want = points[rank - 1] if rank else 0.0
-                    world.check(
-                        abs(float(eta[k, b]) - want) <= 1e-12, f"eta at rate {rate}: {float(eta[k, b])}, not {want}"
-                    )
             t, found = space.thresholds(rows), space.minimum(rows)
             world.check(torch.equal(space.states(rows), (eta > 0).long()), "states say whether eta > 0")
             for k in range(len(ROWS)):
@@ -145,4 +225,7 @@ def by_the_rule(world: World) -> None:
                 equal(world, space.reference(x), t[k], "t is the reference there")
 
 
-HALFSPACES: tuple[Check, ...] = (best, differentiated, made_from_a_network, by_the_rule)
+HALFSPACES: tuple[Check, ...] = (
+    best, of_any_shape, in_other_units, room_for_rounding, differentiated, made_from_a_network, breakpoints,
+    by_the_rule,
+)  # fmt: skip

@@ -157,6 +157,16 @@ def leaks(k: float) -> Check:
     return says(lambda: LeakyReLU(k), Curvature((0.0,), (0, 0), ((k < 1) - (k > 1),), increasing=k >= 0))
 
 
+def slopes_are(make: Callable[[], PiecewiseLinear], told: tuple[float, ...]) -> Check:
+    """The slopes of the pieces, from left to right."""
+
+    def check(world: World) -> None:
+        op = make()
+        world.check(op._slopes == told, f"{op} has slopes {op._slopes}, and not {told}")
+
+    return check
+
+
 def clamp(make: type[Clamp]) -> Make:
     """Any two ends in order."""
 
@@ -257,6 +267,9 @@ WALLS = (
     says(lambda: Clamp(low=-1.0), Curvature((-1.0,), (0, 0), (1,), increasing=True)),
     says(lambda: Clamp(high=2.0), Curvature((2.0,), (0, 0), (-1,), increasing=True)),
     says(Clamp, Curvature(bends=(0,), increasing=True)),
+    says(Abs, Curvature((0.0,), (0, 0), (1,))),  # which falls before its kink, as no clamp does
+    slopes_are(lambda: Clamp(-1.0, 2.0), (0.0, 1.0, 0.0)), slopes_are(lambda: Clamp(low=-1.0), (0.0, 1.0)),
+    slopes_are(lambda: Clamp(high=2.0), (1.0, 0.0)),
 )  # fmt: skip
 AT_ZERO: dict[str, str | int] = {"x": 0, "lx": -1, "ux": 1, "s": "1/2"}
 

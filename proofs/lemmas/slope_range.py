@@ -116,6 +116,15 @@ class Cube(Elementwise):
         return x, -x
 
 
+class Valley(PiecewiseLinear):
+    """|x + 2| / 2 + |x - 3|, whose pieces are of different widths."""
+
+    kinks = (-2.0, 3.0)
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return (xs[0] + 2).abs() / 2 + (xs[0] - 3).abs()
+
+
 class Ramp(Cube):
     """min(max(1000 x, -1), 1), which samples of a wide box miss."""
 
@@ -148,6 +157,16 @@ def from_critical_points(world: World) -> None:
             world.check(1000 <= most <= 2000 and least == -most, f"a ramp of slope 1000 over [{low}, {high}]: {most}")
 
 
+def sample_by_sample(world: World) -> None:
+    """The range that is found over one box does not depend on the others, which take longer to be found."""
+    boxes = [one(ends) for ends in ((-2.0, 3.0), (-0.0005, 0.0005))]
+    together = Bounds(torch.cat([b.lower for b in boxes]), torch.cat([b.upper for b in boxes]))
+    (both,) = Ramp().slope_range((together,)) or ()
+    for place, box in enumerate(boxes):
+        (alone,) = Ramp().slope_range((box,)) or ()
+        world.check(torch.equal(both.upper[place], alone.upper[0]), f"over {box}: {both.upper[place]}, {alone.upper}")
+
+
 def unknown(world: World) -> None:
     """An op of which nothing is known has no range: slopes stay as they are asked, and steepness is infinite."""
     box = one((-1.0, 2.0))
@@ -155,6 +174,8 @@ def unknown(world: World) -> None:
     world.check(op.slope_range((box,)) is None, "no range")
     world.check(op.clamped((box.lower,), (box,))[0] is box.lower, "the slope as it is asked")
     world.check(float(op.steepness((box,))[0]) == inf, "infinitely steep")
+    (found,) = Log().slope_range((box,)) or ()
+    world.check((float(found.lower), float(found.upper)) == (-inf, inf), f"a box that leaves the domain: {found}")
 
 
 def of_two(world: World) -> None:
@@ -191,6 +212,7 @@ RANGES: tuple[Check, ...] = (
     *(exact_range(Pow(e), whole(X ** int(e)), boxes) for e, boxes in POWERS),
 )  # fmt: skip
 STEPS = ((-inf, -1.0, 0.0), (-1.0, 2.0, 1.0), (2.0, inf, 0.0))  # of a clamp between -1 and 2
+SIDES = ((-inf, -2.0, -1.5), (-2.0, 3.0, -0.5), (3.0, inf, 1.5))
 
 LEMMAS = (
     Lemma(
@@ -205,8 +227,8 @@ LEMMAS = (
         (*RANGES, met_pieces(lambda: Clamp(-1.0, 2.0), STEPS, WALLS), met_pieces(Clamp, ((-inf, inf, 1.0),), WALLS),
          met_pieces(Abs, ((-inf, 0.0, -1.0), (0.0, inf, 1.0)), WALLS),
          met_pieces(ReLU, ((-inf, 0.0, 0.0), (0.0, inf, 1.0)), (*WALLS, (0.25, 0.75))),
-         from_critical_points, unknown, of_two, *(moved(op, (box,)) for op in (Sigmoid(), SiLU(), Abs(), Cos())
-                                                  for box in ((-2.0, 3.0), (0.5, 4.0))),
+         met_pieces(Valley, SIDES, WALLS), from_critical_points, sample_by_sample, unknown, of_two,
+         *(moved(op, (box,)) for op in (Sigmoid(), SiLU(), Abs(), Cos()) for box in ((-2.0, 3.0), (0.5, 4.0))),
          moved(Product(), ((-1.0, 2.0), (0.5, 4.0))), moved(Pow(2.0), ((-2.0, 3.0),)), moved(Max(-1), ((-1.0, 2.0),))),
         (Twin("half of the derivative", exact_range(_Halved(), SIGMOID, BOXES), {}),),
         CASES, "the boxes and slopes of these cases stand for all; the law of a plug-in's critical points",

@@ -17,6 +17,7 @@ from absdomain.proofs.kernel.exact import Exact, assume, aten, exact, handles, n
 from absdomain.proofs.kernel.formulas import Formulas
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import FORMULAS, SYMBOLS, Check, Lemma, Twin
+from absdomain.proofs.lemmas.windows import numbers as dyadic
 
 
 @handles(aten.logcumsumexp)
@@ -126,8 +127,23 @@ def differences(world: World) -> None:
     C = torch.cat([c, -c.sum(-1, keepdim=True)], -1)
     prove_zero(world, (C * (x - g)).sum() - (C * x).sum(), "differences")
     graph = Graph.of([Node("x", None, (), (3,)), Node("y", LogSoftmax(), (0, 0), (3,))])
-    world.check(len(unshifted(graph, torch.tensor([[1.0, -1.0, 0.0]])).nodes) == 1, "a difference leaves the op out")
-    world.check(len(unshifted(graph, torch.tensor([[1.0, -1.0, 0.5]])).nodes) == 2, "another functional does not")
+    level, other = [1.0, -1.0, 0.0], [1.0, -1.0, 0.5]
+    for rows, left in (([level], 1), ([[level, level]], 1), ([other], 2), ([level, other], 2), ([[level, other]], 2)):
+        world.check(len(unshifted(graph, torch.tensor(rows)).nodes) == left, f"{left} nodes are left under {rows}")
+
+
+def touching(world: World) -> None:
+    """Over a point both bounds are the value, for the distribution and the level of that point; sums skip one entry."""
+    v = dyadic(2, 3, 4)
+    skipped = torch.stack([v[..., [j for j in range(4) if j != i]].sum(-1) for i in range(4)], -1)
+    world.check(torch.equal(others(v), skipped), f"the sums of all others are {others(v).tolist()}")
+    x, slopes = dyadic(2, 4, start=2), (dyadic(2, 4, start=5), dyadic(2, 4, start=9))
+    boxes, p, t = (Bounds(x, x), Bounds(x, x)), x.softmax(-1), x.logsumexp(-1, keepdim=True)
+    value = LogSoftmax()(x, x) - LogSoftmax().linearised(slopes)(x, x)
+    powers = Bounds((x - t).exp(), (x - t).exp())
+    above = by_tangent(slopes, boxes, p, torch.special.entr(p).sum(-1, keepdim=True))
+    for bound in (above, by_level(slopes, boxes, t, powers, powers)):
+        world.check(bool(((bound - value).abs() < 1e-12).all()), f"a bound at a point: {bound}, not {value}")
 
 
 ENDS = [f"{name}{end}0{i}" for name in "ax" for end in ("", "l", "u") for i in "01"]
@@ -154,7 +170,7 @@ LEMMAS = (
             others,
             unshifted,
         ),
-        (tangent(0), tangent(1), level(), convex, adjoint, one_logarithm, the_value, differences),
+        (tangent(0), tangent(1), level(), convex, adjoint, one_logarithm, the_value, differences, touching),
         (
             Twin("the entropy with the other sign", tangent(0, -1), TANGENT),
             Twin("the level with the other sign", level(-1), LEVEL),

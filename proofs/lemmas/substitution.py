@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from unittest.mock import patch
 
 import torch
@@ -13,7 +14,7 @@ from absdomain.domains.deeppoly import DeepPoly
 from absdomain.domains.dual import Dual
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
-from absdomain.linear import Bounds, Rows, kernel
+from absdomain.linear import Bounds, Ends, Rows, kernel
 from absdomain.ops import Add, Dense, ReLU
 from absdomain.proofs.kernel.abstract import AnyDomain, apart, held
 from absdomain.proofs.kernel.exact import assume, prove, real, reals
@@ -162,11 +163,14 @@ def as_by_hand(graph: Graph, rule: Rule, kind: type[Interval] = Interval) -> Che
     def check(world: World) -> None:
         region = box(graph.input.shape, kind)
         true = by_hand(graph, region.box(), rule)
-        domain = DeepPoly(slopes=rule)
+        domain, deep, wide = DeepPoly(slopes=rule), [0], [prod(graph.input.shape)]
         for place in range(1, len(graph.nodes)):
             name = graph.nodes[place].name
             e = domain.propagate(graph.subgraph(end=name), region).output
-            known = true[name]
+            known, args = true[name], graph.nodes[place].args
+            deep.append(1 + max(deep[a] for a in args))
+            wide.append(max(prod(e.shape), *(wide[a] for a in args)))
+            world.check((e.depth, e.widest) == (deep[place], wide[place]), f"{name}: its longest way, its widest")
             free = replace(e, exact=None)
             for one in (e, free):
                 for found in (
@@ -239,6 +243,25 @@ def exact_hulls(world: World) -> None:
     held(world, first(part.ball.centre), backward.boxes(inside), "and hold the centre")
 
 
+class Off(Interval):
+    """An interval whose minima are off by one, as rounding makes them by less."""
+
+    def minimum(self, c: Rows) -> Tensor:
+        return super().minimum(c) + 1
+
+
+def ends_that_are_asked(world: World) -> None:
+    """Ends that were crossed give way to each other; of one end alone nothing is reckoned for the other."""
+    region = Off(torch.zeros(1, 2).double(), torch.zeros(1, 2).double())
+    e = replace(backward.affine(Dense(torch.eye(2).double()), backward.source(region)), exact=None)
+    for ends, wanted in (
+        (Ends.BOTH, (-1.0, 1.0)), (Ends.LOWER, (1.0, torch.inf)), (Ends.UPPER, (-torch.inf, -1.0)),
+    ):  # fmt: skip
+        found = backward.bounds(e, ends=ends)
+        told = set(found.lower.flatten().tolist()), set(found.upper.flatten().tolist())
+        world.check(told == ({wanted[0]}, {wanted[1]}), f"{ends}: {found}")
+
+
 def constants_forgotten(e: Relation, rows: Rows) -> Tensor:
     """The twin of back-substitution: the region's part alone, without the constants."""
     to_input, _ = backward.to_input(e, rows)
@@ -259,7 +282,7 @@ LEMMAS = (
         "if <c, v> >= sum_i <c_i, arg_i> + d at every node, then minimum(c) over the region, with all constants added, "
         "is at most <c, v>: at fan-outs too",
         FUNCTIONS,
-        (substituted(), substituted(both=(1, 2, 3)), substituted(both=(1, 3)), exact_hulls,
+        (substituted(), substituted(both=(1, 2, 3)), substituted(both=(1, 3)), exact_hulls, ends_that_are_asked,
          *GRAPHS, as_by_hand(FANNED, zero, Written),
          in_parts(as_by_hand(FANNED, adaptive)), of_the_matrix(FLAT), in_parts(of_the_matrix(FLAT)),
          of_the_matrix(BRANCHED)),

@@ -6,6 +6,7 @@ The numbers are dyadic, so that the shipped code is exact on them in double prec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import inf
 
@@ -106,13 +107,25 @@ class Pole(HalfLine):
 
 
 def endless(world: World) -> None:
-    """The image over a box without ends is infinite where f is beyond the square root of the floats."""
+    """Over a box without ends an end of the image is told where f comes to rest, and infinite where f goes on."""
     for op, low, high, ends in (
         (Abs(), -inf, 1.0, (0.0, inf)), (Abs(), 2.0, inf, (2.0, inf)), (LeakyReLU(-1.0), -inf, inf, (0.0, inf)),
-        (LeakyReLU(0.5), -inf, 1.0, (-inf, 1.0)), (Below(), 1.0, inf, (-inf, -1.0)),
+        (LeakyReLU(0.5), -inf, 1.0, (-inf, 1.0)), (Below(), 2.0, inf, (-inf, -2.0)), (Below(), -inf, 1.0, (-inf, 0.0)),
+        (Clamp(-2.0, 1.0), -inf, inf, (-2.0, 1.0)), (Creeping(), -inf, inf, (-inf, inf)),
+        (Creeping(-1.0), -inf, inf, (-inf, inf)), (Abs(), 2.0**600, 2.0**601, (2.0**600, 2.0**601)),
     ):  # fmt: skip
         image = Nonlinear.image(op, (one((low, high)),))
         world.check((float(image.lower), float(image.upper)) == ends, f"{op} over [{low}, {high}]: {image}")
+    pair = Bounds(*torch.tensor([[[-inf, 2.0]], [[1.0, 3.0]]], dtype=torch.float64))
+    image = Nonlinear.image(Abs(), (pair,))
+    ends = image.lower.tolist(), image.upper.tolist()
+    world.check(ends == ([[0.0, 2.0]], [[inf, 3.0]]), f"|x| over an infinite box and a finite one: {image}")
+    image = Nonlinear.image(Product(), (one((1.0, inf)), one((2.0, 3.0))))
+    world.check((float(image.lower), float(image.upper)) == (2.0, inf), f"a factor of the two is infinite: {image}")
+    for sign in (1.0, -1.0):
+        image = Nonlinear.image(Resting(sign), (one((-inf, inf)),))
+        near, far = sorted((abs(float(image.lower)), abs(float(image.upper))))
+        world.check(1000 - 1e-12 <= near <= 1000 and far == 1001, f"what comes to rest at {sign * 1000}: {image}")
 
 
 class Below(Abs):
@@ -122,9 +135,32 @@ class Below(Abs):
         return -super().__call__(*xs)
 
 
+@dataclass(frozen=True, eq=False)
+class Creeping(Abs):
+    """log(1 + x) for x > 0 and x for x < 0, or its mirror image: it has no ends, and creeps to one of them."""
+
+    sign: float = 1.0
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        x = self.sign * xs[0]
+        return self.sign * (x.relu().log1p() - (-x).relu())
+
+
+@dataclass(frozen=True, eq=False)
+class Resting(Abs):
+    """1000 + (1 + |x|)^(-1/12), or its negative, which from the square root of the floats on is 1000 to rounding."""
+
+    sign: float
+
+    def __call__(self, *xs: Tensor) -> Tensor:
+        return self.sign * (1000 + (1 + xs[0].abs()) ** (-1 / 12))
+
+
 def windows_apart(world: World) -> None:
     """<a, x> of a maximum is taken window by window, sample by sample."""
     a, x = (torch.arange(start, start + 12, dtype=torch.float64).view(2, 3, 2) for start in (1, 5))
+    for axis, most in ((-1, x[..., 1]), (-2, x[:, 2])):
+        world.check(torch.equal(Max(axis)(x), most), f"the maximum over axis {axis} is {Max(axis)(x).tolist()}")
     found = Max(-1).linearised((a,))(x)
     world.check(torch.equal(found, a[..., 0] * x[..., 0] + a[..., 1] * x[..., 1]), f"<a, x> is {found.tolist()}")
     across = Max(-2).linearised((a,))(x)
@@ -167,6 +203,9 @@ def relu_cases(world: World) -> None:
                 most = max(ends[0] - s * low, ends[1] - s * high)
                 world.check(float(high_line.intercept) == most, f"intercept over [{low}, {high}] at {s}")
                 world.check(lines[0].intercept is None, "the lower line passes through the origin")
+        (rates,) = ReLU().slope_range((box,)) or ()
+        ends = float(rates.lower), float(rates.upper)
+        world.check(ends == (float(low >= 0), float(high > 0 or low >= 0)), f"slopes over [{low}, {high}]: {ends}")
         (chord,) = ReLU().chord((box,))
         true = float(low >= 0) if low >= 0 or high <= 0 else high / (high - low)
         world.check(abs(float(chord) - true) < 1e-15, f"chord over [{low}, {high}]: {chord}")

@@ -7,6 +7,7 @@ by all activations. The lemma follows such a value through the shipped operation
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from unittest.mock import patch
 
 import torch
@@ -21,6 +22,7 @@ from absdomain.proofs.kernel.exact import assume, prove, prove_zero, real, reals
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.lemmas.domains import endless
+from absdomain.proofs.lemmas.vertices import Below
 from absdomain.proofs.lemmas.zonotope_by_hand import ZONOTOPES
 from absdomain.region import Interval
 
@@ -135,6 +137,16 @@ def stays_free(world: World) -> None:
     second = Zonotope().relax(Abs(), (first,), (boxes[1],))
     for e, free in ((first, [[True, False]]), (second, [[True, True]])):
         world.check(e.free is not None and e.free.tolist() == free, f"free entries: {e.free}")
+    under = Zonotope().relax(Below(), (Zonotope().lift(region),), (boxes[0],))
+    for e in (under, Zonotope().affine(Add(), under, Zonotope().lift(region)), Zonotope().affine(Add(), under, under)):
+        world.check(e.free is not None and e.free.tolist() == [[True, False]], f"free below, and in sums: {e.free}")
+
+
+def ordered_ends(world: World) -> None:
+    """Ends that rounding has crossed, by as much as a slack below 0 says, give way to each other."""
+    point = Interval(torch.ones(1, 1).double(), torch.ones(1, 1).double())
+    found = Zonotope().bounds(replace(Zonotope().lift(point), slack=torch.full((1, 1), -0.5).double()))
+    world.check((float(found.lower), float(found.upper)) == (0.5, 1.5), f"ends that were crossed: {found}")
 
 
 HELPERS = ("_hull", "_end", "_least", "_image", "_common", "_matched", "_union", "_first", "_renamed", "_over",
@@ -148,7 +160,8 @@ LEMMAS = (
         "and for some fresh |e| <= 1 and |r| <= slack; bounds hold it; dropped symbols go into the slack",
         (Zonotope.lift, Zonotope.affine, Zonotope.relax, Zonotope.boxes, Zonotope.bounds, Zonotope.planes,
          Affinity.spread, *(getattr(zonotope, name) for name in HELPERS)),
-        (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0), *ZONOTOPES, endless(Zonotope()), stays_free),
+        (reads(Zonotope()), adds, maps, relaxes(None), relaxes(0), *ZONOTOPES, endless(Zonotope()), stays_free,
+         ordered_ends),
         (Twin("no fresh symbol", relaxes(None, 0),
               {"x": 0, "lx": 0, "ux": 0, "M": 0, "b": 0, "n": 0, "slack": 0, "e": 0, "r": 0, "y": 1, "chord": 0,
                "inf0_": 0, "sup1_": 1}),),

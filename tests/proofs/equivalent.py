@@ -20,15 +20,27 @@ SAME = "the other branch gives the same there"
 WHOLE = "its numbers are 0 and infinite"
 WIDER = "more is answered than was asked"
 
-EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes without their lines
+EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes: with the line where others look alike
     ("mirrored", FASTER, ("return nothing",)),
     ("Zonotope.relax", ROUND, ("0.0 -> 1.0", "reach == reach -> reach != reach")),
-    ("MatchedSpace.argmin", ROUND, ("8 -> -8",)),
-    ("ReferenceSpace._need", ROUND, (
-        "8 -> 9", "torch.maximum -> torch.minimum", "need.abs() -> need",
-        "4 * (self.q[0].numel() + 8) -> 4 / (self.q[0].numel() + 8)",
+    ("MatchedSpace.argmin", ROUND, ("8 -> 9",)),
+    ("ReferenceSpace._need", ROUND, ("8 -> 9", "4 -> 5")),
+    ("multipliers", "compared with its like alone", ("line 10: return plus one", "line 10: return halved")),
+    ("multipliers", SEARCH, (
+        "line 18: 2 -> -2", "line 18: 2 -> 3", "line 25: torch.zeros_like -> torch.ones_like",
+        "line 21: (middle <= low) | (middle >= high) -> (middle <= low) & (middle >= high)",
     )),
-    ("most", "a bound that is looser, of several of which the best is taken", ("return plus one",)),
+    ("_of_l2", MASKED, ("line 5: 1.0 -> 2.0", "line 5: 1.0 -> -1.0")),
+    ("_of_l2", ROUND, ("8 -> 9",)),
+    ("_of_l2", "it is clamped to the limit next", ("line 9: 1.0 -> 2.0",)),
+    ("optimum", MASKED, ("line 8: 1.0 -> 2.0", "line 8: 1.0 -> -1.0", "line 13: 1.0 -> -1.0")),
+    ("optimum", "the share is at most 1, but for rounding; or another divisor where it is not read", ("line 13: 1.0 -> 2.0",)),
+    ("optimum", "of two lowest points at one height either serves", ("line 13: 0.0 -> 1.0",)),
+    ("optimum", AXIS, ("line 7: 1 -> -1", "line 7: -1 -> 1")),
+    ("MatchedSpace.multipliers", AXIS, ("line 4: 1 -> -1",)),
+    ("ReferenceSpace._need", SAME, ("box.upper.abs() -> box.upper",)),
+    ("optimum", "any small number serves", ("line 6: 8 -> 9", "line 8: 0 -> 1")),
+    ("optimum", "any number serves where c = 0", ("line 9: 1.0 -> 2.0",)),
     ("others", AXIS, ("1 -> -1",)),
     ("ELU.curvature", WHOLE, ("return halved",)),
     ("Exp.curvature", WHOLE, ("return halved", "return plus one")),
@@ -38,6 +50,12 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("Nonlinear.split", "a map that acts entry by entry reads no shapes", (
         "return without *(s.shape[1:] for s in below.slopes)",
     )),
+    ("Nonlinear.image", ROUND, ("1 -> 2",)),
+    ("Nonlinear.image", "far out: any place from which on f rests serves", ("4 -> 5",)),
+    ("Nonlinear.image", "the band over the larger box holds the other: the sign is known", (
+        "(near.lower - far.lower).abs() -> near.lower - far.lower", "(far.upper - near.upper).abs() -> far.upper - near.upper",
+    )),
+    ("PiecewiseLinear.curvature", ZERO, ("return halved",)),
     ("entrywise", "a sum of one map is that map", ("1 -> -1",)),
     ("fits", FASTER, ("return nothing",)),
     ("PReLU.slope_range", KIND, ("box.lower -> box.upper",)),
@@ -60,6 +78,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     )),
     ("_shared", FASTER, ("2 -> 3", "2 -> -2", "1 -> -1", "len(shape) + 2 -> len(shape) - 2", "return nothing")),
     ("Linearised.adjoint", AXIS, ("0 -> 1",)),
+    ("L2.dual_norm", ROUND, ("c.shape[-1] * info.tiny * info.eps -> c.shape[-1] * info.tiny / info.eps",)),
     ("L2.dual_norm", ROUND, ("0.5 -> 1.5", "L2.norm(c) + (c.shape[-1] * info.tiny * info.eps) ** 0.5 -> "
                              "L2.norm(c) - (c.shape[-1] * info.tiny * info.eps) ** 0.5")),
     ("Affine.image", SAME, (
@@ -171,6 +190,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         'self(x).diff(dim=0).abs() / x.diff(dim=0) -> self(x).diff(dim=0).abs() * x.diff(dim=0)',
         'torch.maximum -> torch.minimum',
     )),
+    ("Frame.inside", FASTER, ("return nothing",)),
     ("Frame.reach", "more of what is zero outside, cut off again", (
         '1 -> -1',
         'g - 1 -> g + 1',
@@ -277,11 +297,6 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("_end", SEARCH, (
         '1 -> -1',
     )),
-    ("_extent", f"{FASTER}; the order of equal depths", (
-        '1 -> 2',
-        'max(prod(shape), *(e.widest for e in args)) -> min(prod(shape), *(e.widest for e in args))',
-        'return plus one',
-    )),
     ("_far", SAME, (
         'box.upper.abs() -> box.upper',
     )),
@@ -327,6 +342,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         'roots.count - done -> roots.count + done',
     )),
     ("_per_channel", f"{FASTER}; {AXIS}", (
+        'return nothing',
         '1 -> -1',
     )),
     ("_per_row", SEARCH, (
@@ -495,4 +511,4 @@ def reason(f: FunctionType, mistake: str) -> str:
         return ORDER
     if what in ("return without where", "return without asked", "return without ends"):
         return WIDER
-    return next((why for name, why, whats in EQUIVALENT if name == f.__qualname__ and what in whats), "")
+    return next((why for name, why, whats in EQUIVALENT if name == f.__qualname__ and {what, mistake} & {*whats}), "")

@@ -170,8 +170,8 @@ def _replacements(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.Return) and node.value is not None:
         if not (isinstance(node.value, ast.Constant) and node.value.value is None):
             yield "return nothing", ast.copy_location(ast.Return(ast.Constant(None)), node)
-        if isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
-            turned = ast.Tuple(node.value.elts[::-1], ast.Load())
+        turned = ast.Tuple(node.value.elts[::-1], ast.Load()) if isinstance(node.value, ast.Tuple) else node.value
+        if ast.unparse(turned) != ast.unparse(node.value):
             yield "return in reverse order", ast.copy_location(ast.Return(turned), node)
         if isinstance(node.value, ast.Call) and node.value.args:
             call = ast.Call(node.value.func, node.value.args[:-1], node.value.keywords)
@@ -275,7 +275,7 @@ class Outcome(Enum):
     """What a lemma says of a patched function."""
 
     FAILS = "the lemma fails"
-    LATE = "no check ends in time"
+    LATE = "a check does not end in time"
     PASSES = "the lemma holds"
     NOTHING = "what was to be made wrong holds no number"
 
@@ -285,8 +285,8 @@ def outcome(mutant: Mutant, result: Result) -> Outcome:
     runs = sorted((run for run in result.runs if mutant.function in run.functions), key=lambda run: run.seconds)
     with mutant.installed():
         try:
-            with limited(LEAST + TIMES * sum(run.seconds for run in runs)):
-                for run in runs:
+            for run in runs:
+                with limited(LEAST + TIMES * run.seconds):
                     explore(run.check)
         except Nothing:
             return Outcome.NOTHING
@@ -297,7 +297,7 @@ def outcome(mutant: Mutant, result: Result) -> Outcome:
     return Outcome.PASSES
 
 
-# Processor time of all checks together, beside what they take as shipped: a patched loop may have no end.
+# Processor time of a check, beside what it takes as shipped: a patched loop may have no end.
 LEAST, TIMES = 0.5, 4.0
 AGAIN = 0.5  # seconds: what is raised in a callback of torch's may get lost
 

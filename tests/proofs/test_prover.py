@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from absdomain.proofs.kernel.certificate import Fact, boundary, contradicts
 from absdomain.proofs.kernel.exact import Exact, exact, numbers, prove, real, reals
+from absdomain.proofs.kernel.executed import unwatched, watched
 from absdomain.proofs.kernel.polynomial import Poly
 from absdomain.proofs.kernel.world import Refuted, Undefined, Unproved, World, explore
 from absdomain.proofs.lemma import SYMBOLS, Lemma, Twin, verify
@@ -124,6 +126,28 @@ def test_a_line_that_no_check_runs_is_a_fault() -> None:
     assert not both.fault and both.claims == 2
     with pytest.raises(TypeError, match="no function"):
         assert Lemma("l", "s", (World,), (), (), "", leaves="").functions
+
+
+def test_calls_are_not_followed_where_nothing_is_watched_and_are_again_after_that() -> None:
+    before = sys.gettrace()
+    with watched([_two_ways]) as seen:
+        with unwatched():
+            assert _two_ways(True) == 1
+        assert not seen[_two_ways.__code__]
+        assert _two_ways(False) == 0
+    assert len(seen[_two_ways.__code__]) == 2
+    assert sys.gettrace() is before
+
+
+def test_the_tracer_of_another_is_left_in_peace() -> None:
+    before, calls = sys.gettrace(), list[str]()
+    sys.settrace(lambda frame, event, arg: calls.append(frame.f_code.co_name))
+    try:
+        with unwatched():
+            _two_ways(True)
+    finally:
+        sys.settrace(before)
+    assert "_two_ways" in calls
 
 
 @pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
