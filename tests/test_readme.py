@@ -20,6 +20,7 @@ from torch import nn
 
 import absdomain
 from absdomain import Guarantee, parse, registry
+from absdomain.branching import Branching
 from absdomain.cli import main
 from absdomain.domain.expression import ALIASES, COMBINATORS, SEARCHES
 from absdomain.domain.expression import RULES as SLOPES
@@ -119,7 +120,8 @@ def rows() -> list[list[str]]:
 
 
 def test_the_table_of_domains_is_the_registry_s() -> None:
-    namespace = {**vars(absdomain), **vars(absdomain.domains), **vars(slopes), "Ascent": Ascent}
+    namespace = {**vars(absdomain), **vars(absdomain.domains), **vars(slopes)}
+    namespace |= {"Ascent": Ascent, "Branching": Branching}
     written, aliases = "", set()
     for text, python, names, what in rows():
         domain = parse(text.strip("`"))

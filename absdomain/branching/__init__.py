@@ -1,8 +1,9 @@
 """Branch and bound: a question is split until bounds prove every part, or a point answers it."""
 
 from absdomain.branching.decide import decide
+from absdomain.branching.domain import Branching
 from absdomain.branching.outcome import Limits, Outcome, Verdict
 from absdomain.branching.radius import Radius, radius
 from absdomain.branching.verify import Answer, verify
 
-__all__ = ["Answer", "Limits", "Outcome", "Radius", "Verdict", "decide", "radius", "verify"]
+__all__ = ["Answer", "Branching", "Limits", "Outcome", "Radius", "Verdict", "decide", "radius", "verify"]

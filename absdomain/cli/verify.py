@@ -58,7 +58,7 @@ def verify(
     memory: Annotated[float | None, typer.Option(min=0, help="GiB that may be held.", show_default=False)] = None,
     domain: Annotated[
         str | None,
-        typer.Option(help="Bounds the whole and the parts of the input; by default one that suits.", show_default=False),
+        typer.Option(help="Bounds the whole and parts of the input; by default one that suits.", show_default=False),
     ] = None,
     result: Annotated[
         Path | None, typer.Option(help="Write the verdict and a counterexample to this file.", show_default=False)
