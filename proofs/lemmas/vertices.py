@@ -118,8 +118,8 @@ def endless(world: World) -> None:
         world.check((float(image.lower), float(image.upper)) == ends, f"{op} over [{low}, {high}]: {image}")
     pair = Bounds(*torch.tensor([[[-inf, 2.0]], [[1.0, 3.0]]], dtype=torch.float64))
     image = Nonlinear.image(Abs(), (pair,))
-    ends = image.lower.tolist(), image.upper.tolist()
-    world.check(ends == ([[0.0, 2.0]], [[inf, 3.0]]), f"|x| over an infinite box and a finite one: {image}")
+    both = image.lower.tolist(), image.upper.tolist()
+    world.check(both == ([[0.0, 2.0]], [[inf, 3.0]]), f"|x| over an infinite box and a finite one: {image}")
     image = Nonlinear.image(Product(), (one((1.0, inf)), one((2.0, 3.0))))
     world.check((float(image.lower), float(image.upper)) == (2.0, inf), f"a factor of the two is infinite: {image}")
     for sign in (1.0, -1.0):
