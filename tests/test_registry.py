@@ -60,7 +60,7 @@ def test_a_plug_in_is_found_once_it_is_installed(site: Path) -> None:
 def test_an_unknown_name_lists_what_is_close_and_what_is_known() -> None:
     with pytest.raises(registry.UnknownName, match="no network is registered as 'gowal-smal'; did you mean gowal-s"):
         registry.find("networks", "gowal-smal")
-    with pytest.raises(registry.UnknownName, match=r"known: box, deeppoly.*absdomain\.domains"):
+    with pytest.raises(registry.UnknownName, match=r"known: box, branching, deeppoly.*absdomain\.domains"):
         registry.find("domains", "@@@")
 
 

@@ -119,8 +119,11 @@ def solved(domain: AnyDomain, rng: Random) -> Example:
 
 
 def provable(domain: AnyDomain, rng: Random) -> Example:
-    """Rows of which some hold all over the region, some nearly and some nowhere, in groups that are named freely."""
-    problem = replace(example(rng), spec=None)
+    """Rows of which some hold all over the region, some nearly and some nowhere, in groups that are named freely.
+
+    No op jumps: across a jump rounding has no bound, so that nothing behind it is ever proved.
+    """
+    problem = replace(example(rng, makers=CONTINUOUS), spec=None)
     batch, n, count = len(problem.region.centre), prod(problem.graph.output.shape), rng.randint(1, 5)
     C = weights(rng, rng.choice((1, batch)), count, n, fan=n)
     x = problem.region.sample(16, torch.Generator().manual_seed(0))

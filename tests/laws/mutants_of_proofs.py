@@ -124,7 +124,7 @@ MUTANTS = [
     Mutant("decide: the proof is lost", Domain, "decide", pessimist, domain("box", "decides")),
     Mutant("decide: points outside", Domain, "decide", points_outside, domain("deeppoly", "decides")),
     Mutant("decide: late, for all at once", Domain, "decide", always_late, domain("box", "decides")),
-    Mutant("decide: the worst part", Meet, "decide", worst_part, domain("box & deeppoly", "decides")),
+    Mutant("decide: the worst part", Meet, "decide", worst_part, domain("box & deeppoly", "decides", examples=300)),
     Mutant("holds: one row is enough", Spec, "holds", one_row_is_enough, domain("box", "proves")),
     Mutant("holds: groups are ignored", Spec, "holds", groups_are_rows, domain("box", "proves")),
     Mutant("holds: the margin is ignored", Spec, "holds", without_margin, domain("box", "proves")),

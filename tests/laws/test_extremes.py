@@ -45,7 +45,7 @@ def test_bounds_are_ordered_however_small_the_region(text: str, dtype: torch.dty
     for seed in range(4):
         graph = network(seed, dtype)
         x = torch.randn(3, 4, dtype=dtype, generator=torch.Generator().manual_seed(seed))
-        for eps in (0.0, 1e-300, 1e-12, 1e-9, 1e-6):
+        for eps in (0.0, 1e-300, 1e-9, 1e-6):
             for region in (Linf(x, eps), L2(x, eps)):
                 trace, again = (parse(text).propagate(graph, region, keep=True) for _ in range(2))
                 upper = again.upper

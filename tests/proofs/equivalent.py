@@ -22,6 +22,7 @@ WIDER = "more is answered than was asked"
 
 EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes: with the line where others look alike
     ("mirrored", FASTER, ("return nothing",)),
+    ("Graph.ending_in", "names of inputs, which no bound reads", ("return without self.given",)),
     ("Zonotope.relax", ROUND, ("0.0 -> 1.0", "reach == reach -> reach != reach")),
     ("MatchedSpace.argmin", ROUND, ("8 -> 9",)),
     ("ReferenceSpace._need", ROUND, ("8 -> 9", "4 -> 5")),
