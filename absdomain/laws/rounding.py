@@ -21,6 +21,7 @@ from absdomain.laws.problems import AnyDomain
 from absdomain.ops import Add, BatchNorm, Clamp, Dense, Max, Product, Scale
 from absdomain.region import L1, L2, Interval, Linf, Region
 from absdomain.spec import Spec, margins
+from absdomain.values import moved
 
 _RADII = (0.3, 3.0, 0.0, 0.01, 1e-5, 1e-9, 1e-15, 1e-30, 1e-300)
 _LOWERED = 7  # networks that are lowered, once each
@@ -103,7 +104,9 @@ def _branch(draw: Drawn, nodes: list[Node], start: int, width: int) -> int:
     if make in STEEP:
         last = _add(nodes, Clamp(-9.0, 9.0), last)
     op = make(rng, nodes[last].shape) if make is not drawing.product and rng.random() < 0.8 else None
-    return last if op is None or isinstance(op, Max) else _add(nodes, op, last)
+    if op is None or isinstance(op, Max):
+        return last
+    return _add(nodes, moved(op, torch.zeros((), dtype=draw.dtype)), last)
 
 
 def _dense(draw: Drawn, n: int, width: int) -> Op:
