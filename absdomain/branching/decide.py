@@ -24,11 +24,10 @@ from absdomain.domain import AnyDomain, parse
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.graph import Graph, freeze
 from absdomain.kinds import Nonlinear
-from absdomain.properties.query import dtype_of
 from absdomain.region import Region
 from absdomain.relations.search import Ascent
 from absdomain.spec import Spec
-from absdomain.values import moved
+from absdomain.values import leaves, moved
 
 EVERYDAY, _WIDE = "box & deeppoly", "box & zonotope(symbols=64)"
 _ROWS = 500_000_000  # coefficients of all activations' rows over the widest one
@@ -61,6 +60,7 @@ def decide(
     limits = limits or Limits()
     domain = suited(graph, region) if domain is None else parse(domain) if isinstance(domain, str) else domain
     check_sound(f"{domain} over {type(region).__name__}", min(domain.guarantee, region.guarantee))
+    own = next((t.dtype for t in leaves(graph) if t.is_floating_point()), region.centre.dtype)
     like = region.centre.new_zeros((), dtype=torch.float64)  # cuts allow for the roundoffs of that dtype
     region, wide = moved(region, like), moved(graph, like)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def decide(
         outcomes = []
         for i in range(len(region.centre)):
             one = question.select(torch.tensor([i]))
-            outcomes.append(settled(one, target(one, domain), domain, limits, replay or _own(graph, one), batch))
+            outcomes.append(settled(one, target(one, domain), domain, limits, replay or _own(graph, one, own), batch))
         return outcomes
 
 
@@ -162,9 +162,9 @@ class _Tried:
 _CONFIRMED = 16  # points of a batch that are replayed at most
 
 
-def _own(graph: Graph, question: Question) -> Replay:
+def _own(graph: Graph, question: Question, dtype: torch.dtype) -> Replay:
     """The graph as it is given, evaluated in its own dtype; of one sample."""
-    spec, dtype = question.spec, dtype_of([graph])
+    spec = question.spec
 
     def confirmed(point: Tensor) -> Tensor | None:
         near = within(question.region, point, dtype)

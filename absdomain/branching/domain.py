@@ -22,7 +22,7 @@ from absdomain.ops import Dense
 from absdomain.region import Region
 from absdomain.spec import Spec
 
-_CAUTION = 2.0  # times the slack: whoever asks has an allowance of its own, of about this size
+_CAUTION = 8.0  # times the slack: whoever asks has an allowance of its own, which may be some times as large
 
 
 @dataclass(frozen=True, eq=False)
