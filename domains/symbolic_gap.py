@@ -50,12 +50,12 @@ class SymbolicGap(Domain[Gap]):
         return Gap(op(*(e.z for e in args)), op.modulus(*(e.v for e in args)))
 
     def relax(self, op: Nonlinear, args: tuple[Gap, ...], boxes: tuple[Bounds, ...] | None) -> Gap:
-        spans = [(e.z, e.v) for e in args] if boxes is None else [(b.centre, b.radius) for b in boxes]
-        boxes = self.boxes(op, args) if boxes is None else boxes
+        own = self.boxes(op, args) if boxes is None else boxes
         z = op(*(e.z for e in args))
         if self.slopes is zero and op.curvature.convex:  # between a level line and the chord lies the image: no slopes
-            return Gap(z, op.image(boxes).radius)
-        return Gap(z, _half_range(op, *op.lines(*self.slopes(op, boxes), boxes), spans))
+            return Gap(z, op.image(own).radius)
+        spans = [(e.z, e.v) for e in args] if boxes is None else [(b.centre, b.radius) for b in boxes]
+        return Gap(z, _half_range(op, *op.lines(*self.slopes(op, own), own), spans))
 
     def bounds(self, e: Gap, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         return Bounds.of(ends, lambda: e.z - e.v, lambda: e.z + e.v)

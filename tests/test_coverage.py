@@ -55,4 +55,4 @@ def test_soundness_is_tried_on_every_op_and_region(domain: AnyDomain) -> None:
     every = {(op, region) for op in kinds().values() for region in region_kinds().values()}
     assert {pair for pair, count in tally.pairs.items() if count >= least} >= every
     assert 2 * tally.branching >= tally.problems
-    assert 6 * tally.unstable > tally.neurons
+    assert 6 * tally.unstable > tally.neurons  # of 5 before ops that jump were drawn: behind one, many are settled

@@ -68,6 +68,7 @@ def test_the_bug_is_found_and_shown_as_the_page_has_it(capsys: pytest.CaptureFix
     assert name == shown_name == "contains"
     assert {law, shown_law} <= {"f(x) <= upper", "lower <= f(x)", "f(x) <= upper at an inner node"}
     assert len(shown_nodes) == 3
+    # hypothesis stops at a local minimum, which moves with the list of ops that are drawn: 3 nodes on the page
     assert len(nodes) <= 6, f"not shrunk:\n{script}"
     assert [line.partition(" =")[0] for line in script.splitlines()[-8:]] == [
         line.partition(" =")[0] for line in shown_script.splitlines()[-8:]

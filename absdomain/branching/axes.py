@@ -9,6 +9,8 @@ from math import inf, prod
 import torch
 from torch import Tensor
 
+from absdomain.branching.open_parts import OpenParts
+from absdomain.branching.race import Search
 from absdomain.branching.target import Target
 from absdomain.domain import AnyDomain
 from absdomain.region import Interval
@@ -23,15 +25,12 @@ Points = Callable[[Tensor], Tensor | None]  # points (B, *shape) -> one that is 
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class Parts(OpenParts):
     """Open boxes, and a lower bound of the worst group of each."""
 
     lower: Tensor  # (N, n)
     upper: Tensor  # (N, n)
     bound: Tensor  # (N,)
-
-    def __len__(self) -> int:
-        return len(self.bound)
 
     def select(self, index: Tensor) -> Parts:
         """The parts at these places, or where a mask holds."""
@@ -41,15 +40,6 @@ class Parts:
         """These and the others."""
         pairs = ((self.lower, other.lower), (self.upper, other.upper), (self.bound, other.bound))
         return Parts(*(torch.cat(pair) for pair in pairs))
-
-    def taken(self, count: int) -> tuple[Parts, Parts]:
-        """The `count` parts of the least bounds, and the rest."""
-        if len(self) <= count:
-            return self, self.select(torch.zeros(0, dtype=torch.long))
-        index = self.bound.topk(count, largest=False).indices
-        left = torch.ones(len(self), dtype=torch.bool)
-        left[index] = False
-        return self.select(index), self.select(left)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +55,7 @@ class Planes:
         return self.b + torch.minimum(self.A * low, self.A * high).sum(2)
 
 
-class AxisSearch:
+class AxisSearch(Search[Parts]):
     """Boxes of one sample's input, halved until the domain proves each, or one holds a counterexample.
 
     A box is first cut to where the linear bounds of every open group's rows are not positive: there alone an unsafe
@@ -82,14 +72,6 @@ class AxisSearch:
         self.branches, self.stuck = 0, ""
         box = target.region.box()
         self.open = Parts(box.lower.flatten(1), box.upper.flatten(1), box.lower.new_full((1,), -inf))
-
-    def __len__(self) -> int:
-        return len(self.open)
-
-    @property
-    def bound(self) -> float:
-        """The least lower bound of what is open; inf: nothing is."""
-        return float(self.open.bound.min()) if len(self) else inf
 
     def step(self) -> Tensor | None:
         """The worst boxes are bounded, cut and halved; a counterexample, if one of their corners is one."""
@@ -130,9 +112,8 @@ class AxisSearch:
 
     def cut(self, some: Parts, planes: Planes, rows: Tensor) -> tuple[Parts, Tensor]:
         """The hull of where each open group may be unsafe, and which groups are open, (B, G)."""
-        count = int(self.groups.max()) + 1
         lowers, uppers, alive = [], [], []
-        for group in range(count):
+        for group in range(self.target.count):
             places = (self.groups == group).nonzero().squeeze(1)
             proved = (rows[:, places] > self.slack[places]) & rows[:, places].isfinite()
             low, high = some.lower, some.upper
@@ -148,10 +129,7 @@ class AxisSearch:
 
     def _worst(self, rows: Tensor, alive: Tensor) -> Tensor:
         """The least over the open groups of their greatest bound, (B,)."""
-        known = rows.nan_to_num(nan=-inf)
-        best = known.new_full((len(rows), alive.shape[1]), -inf)
-        best = best.scatter_reduce(1, self.groups.expand_as(known), known, "amax")
-        return torch.where(alive, best, inf).amin(1)
+        return torch.where(alive, self.target.best(rows.nan_to_num(nan=-inf)), inf).amin(1)
 
     def _hanging(self, box: Parts, planes: Planes) -> Tensor:
         """The coefficients of the row on which each box hangs, (B, n)."""

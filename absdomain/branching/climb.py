@@ -120,7 +120,7 @@ class Climb:
         return pulls
 
     def ascended(self, branches: Branches, lines: Lines, steps: int, rate: float) -> Climbed:
-        """The best of `steps` evaluations; a step is relative to the largest gradient of its kind."""
+        """The best of `steps` evaluations, from these lines on; multipliers move in units of the rows' mean size."""
         for leaf in lines.leaves():
             leaf.requires_grad_(True)
         best, kept = torch.full_like(branches.d[:, 0], -torch.inf), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf, prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,6 @@ _AXES = 24  # entries of the input that vary: beyond so many, halves of it are n
 _BATCH = 512
 _FIRST = 2.0  # seconds of search before the boxes of activations are bounded more tightly
 _PER_SECOND = 500_000  # slopes that such an ascent finds in a second, roughly
-_ENDS = ("lower", "upper")
 _LIGHT, _HEAVY = (30, 24), (200, 64)  # steps and restarts of the attack: before the search, and where it has not ended
 Replay = Callable[[Tensor], Tensor | None]  # a point (*shape) -> one next to it that does break the property, or None
 
@@ -96,7 +96,7 @@ def settled(
     tried = _Tried(asked, region, replay)
     point = tried(descended(asked, region, *_LIGHT))
     found = Found(-inf, "", point)
-    searches: list[Search] = []
+    searches: list[Search[Any]] = []
     if point is None:
         paired = replace(question, frozen=pairwise(question.frozen))  # each kink is of one variable
         split = asked if paired.frozen is question.frozen else target(paired, domain, asked.caution)
@@ -123,16 +123,15 @@ def _sharper(question: Question, domain: AnyDomain, asked: Target, limits: Limit
     if not asked.boxes:
         return None
     layout = Layout.of(asked.boxes)
-    ends = (layout.flat({op: [getattr(b, e) for b in boxes] for op, boxes in asked.boxes.items()}) for e in _ENDS)
-    work = len(layout) * int(layout.unsettled(*ends).sum())
+    work = len(layout) * int(layout.unsettled(*layout.ends(asked.boxes)).sum())
     if work > _PER_SECOND * min(limits.seconds - limits.spent, 600.0) / 4:
         return None
     return target(question, domain & DeepPoly(search=Ascent(steps=10, intermediate=True)), asked.caution)
 
 
-def _searches(asked: Target, split: Target, domain: AnyDomain, batch: int, tried: Replay) -> list[Search]:
+def _searches(asked: Target, split: Target, domain: AnyDomain, batch: int, tried: Replay) -> list[Search[Any]]:
     """Halves of the input where it is a box of which few entries vary, and decisions on activations of `split`."""
-    found: list[Search] = []
+    found: list[Search[Any]] = []
     if asked.region.constraints().is_box and _varying(asked.region) <= _AXES:
         found.append(AxisSearch(asked, domain, batch, tried))
     if split.boxes:

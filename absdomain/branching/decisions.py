@@ -40,6 +40,11 @@ class Layout:
         """(B, N) of tensors (B, *shape), one for each argument."""
         return torch.cat([t.flatten(1) for op in self.ops for t in parts[op]], 1)
 
+    def ends(self, boxes: Mapping[Nonlinear, Sequence[Bounds]]) -> tuple[Tensor, Tensor]:
+        """The lower and the upper ends of all arguments' boxes, (B, N) each."""
+        lower = self.flat({op: [box.lower for box in boxes[op]] for op in self.ops})
+        return lower, self.flat({op: [box.upper for box in boxes[op]] for op in self.ops})
+
     def parted(self, row: Tensor) -> dict[Nonlinear, tuple[Tensor, ...]]:
         """Tensors (B, *shape) of (B, N)."""
         found, pieces = {}, iter(row.split(self.sizes, 1))

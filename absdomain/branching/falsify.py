@@ -19,8 +19,7 @@ def descended(target: Target, region: Region, steps: int, restarts: int, seed: i
     for each group descends on that group alone, for where the least group is, may be decided by the others.
     """
     generator = torch.Generator().manual_seed(seed)
-    count = int(target.groups.max()) + 1
-    own = torch.arange(restarts) % (count + 1)  # the group of each restart; `count`: the worst of all
+    own = torch.arange(restarts) % (target.count + 1)  # the group of each restart; the last: the worst of all
     many = region.select(torch.zeros(restarts, dtype=torch.long))
     points = many.sample(1, generator)[0]
     points[0] = region.project(region.centre)[0]

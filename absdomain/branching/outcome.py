@@ -44,7 +44,6 @@ class Limits:
 
     seconds: float = inf
     branches: float = inf
-    held: int = 2_000_000  # numbers of open parts, times their size
     watch: Watch = unwatched
     start: float = field(default_factory=time.monotonic)
 

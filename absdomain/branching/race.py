@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Protocol
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
+from absdomain.branching.open_parts import OpenParts
 from absdomain.branching.outcome import Limits
 
+P = TypeVar("P", bound=OpenParts)
 _TURN = 0.5  # seconds of the first turn; each round doubles it
 
 
-class Search(Protocol):
+class Search(ABC, Generic[P]):
     """Open parts of a question: each step bounds and parts the worst of them. Without a part, all is proved."""
 
+    open: P
     branches: int  # that were bounded
     stuck: str  # why it cannot go on; or ""
 
     @property
     def bound(self) -> float:
         """The least lower bound of what is open; inf: nothing is."""
+        return float(self.open.bound.min()) if len(self) else inf
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.open)
 
+    @abstractmethod
     def step(self) -> Tensor | None:
         """One batch of parts; a counterexample, if one is found."""
 
@@ -39,11 +47,11 @@ class Found:
     pausing: bool = False  # the searches can go on
 
 
-def raced(searches: list[Search], limits: Limits, pause: float = inf) -> Found:
+def raced(searches: Sequence[Search[Any]], limits: Limits, pause: float = inf) -> Found:
     """The searches by turns, until one has proved all or has a counterexample, none can go on, or a limit is reached.
 
-    After `pause` seconds they are left as they are.
-    Which of two ways of splitting is the shorter one is not known beforehand: turns of equal time cost a factor of two.
+    After `pause` seconds they are left as they are. Which of two ways of splitting is the shorter one is not known
+    beforehand: turns of equal time cost a factor of two.
     """
     turn, reasons, end = _TURN, list[str](), limits.spent + pause
     while searches:

@@ -12,6 +12,8 @@ from torch import Tensor
 from absdomain.branching.climb import Branches, Climb, Climbed, Lines
 from absdomain.branching.decisions import Layout
 from absdomain.branching.leaf import solved
+from absdomain.branching.open_parts import OpenParts
+from absdomain.branching.race import Search
 from absdomain.branching.target import Target
 
 _CANDIDATES = (3, 2)  # entries of the largest costs, and of the largest gaps, whose two sides are bounded
@@ -21,7 +23,7 @@ Points = Callable[[Tensor], Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Open:
+class Open(OpenParts):
     """Open branches: the group each asks of, its box's ends and decisions, its parent's lines and bound."""
 
     group: Tensor  # (M,)
@@ -33,9 +35,6 @@ class Open:
     beta: Tensor
     mu: Tensor  # (M, R)
     bound: Tensor  # (M,)
-
-    def __len__(self) -> int:
-        return len(self.bound)
 
     def fields(self) -> list[Tensor]:
         """All tensors, in order."""
@@ -49,17 +48,8 @@ class Open:
         """These and the others."""
         return Open(*(torch.cat(parts) for parts in zip(self.fields(), *(o.fields() for o in others), strict=True)))
 
-    def taken(self, count: int) -> tuple[Open, Open]:
-        """The `count` branches of the least bounds, and the rest."""
-        if len(self) <= count:
-            return self, self.select(torch.zeros(0, dtype=torch.long))
-        index = self.bound.topk(count, largest=False).indices
-        left = torch.ones(len(self), dtype=torch.bool)
-        left[index] = False
-        return self.select(index), self.select(left)
 
-
-class SignSearch:
+class SignSearch(Search[Open]):
     """Branches in which the sign of some pre-activations is decided, until every one is proved.
 
     The boxes of the whole serve all branches, clipped by the decisions. The entry to decide is the one whose
@@ -71,13 +61,12 @@ class SignSearch:
         self.target, self.found = target, found
         self.layout = Layout.of(target.boxes)
         self.climb = Climb(target, self.layout)
-        total = sum(self.layout.sizes) + target.size
+        total = len(self.layout) + target.size
         self.batch = max(1, min(batch, 2**21 // max(1, total)))
         self.branches, self.stuck = 0, ""
-        count = int(target.groups.max()) + 1
         most = int(torch.bincount(target.groups).max())
         C, d, slack = target.spec.C[0], target.spec.d.expand(1, -1)[0], target.slack
-        places = [(target.groups == g).nonzero().flatten() for g in range(count)]
+        places = [(target.groups == g).nonzero().flatten() for g in range(target.count)]
         full = torch.stack([torch.cat([p, p[-1:].expand(most - len(p))]) for p in places])  # (G, R), the last repeated
         self.C, self.d, self.slack = C[full], d[full], slack[full]
         self.open = self.root()
@@ -85,8 +74,7 @@ class SignSearch:
     def root(self) -> Open:
         """The whole, once for each group that its bounds have not proved."""
         target = self.target
-        lower = self.layout.flat({op: [b.lower for b in boxes] for op, boxes in target.boxes.items()})
-        upper = self.layout.flat({op: [b.upper for b in boxes] for op, boxes in target.boxes.items()})
+        lower, upper = self.layout.ends(target.boxes)
         proved = (target.bounds > target.slack) & target.bounds.isfinite()
         open_ = torch.tensor([not bool(proved[target.groups == g].any()) for g in range(len(self.C))])
         group = open_.nonzero().flatten()
@@ -100,14 +88,6 @@ class SignSearch:
         index = torch.zeros(len(some), dtype=torch.long)
         rows = (self.C[some.group], self.d[some.group], self.slack[some.group])
         return Branches(self.target.region.select(index), some.lower, some.upper, some.held, *rows)
-
-    def __len__(self) -> int:
-        return len(self.open)
-
-    @property
-    def bound(self) -> float:
-        """The least lower bound of what is open; inf: nothing is."""
-        return float(self.open.bound.min()) if len(self) else inf
 
     def step(self) -> Tensor | None:
         """The worst branches are bounded and parted; a counterexample, if their bounds show one."""

@@ -47,6 +47,11 @@ class Target:
         return self.spec.groups
 
     @property
+    def count(self) -> int:
+        """How many groups there are."""
+        return int(self.groups.max()) + 1
+
+    @property
     def size(self) -> int:
         """Entries of the input."""
         return prod(self.graph.input.shape)
@@ -65,18 +70,13 @@ class Target:
         z = self.graph(x).flatten(1)
         return z @ self.spec.C[0].t() + self.spec.d
 
-    def unsafe(self, rows: Tensor) -> Tensor:
-        """Where some group has no positive row, (B,); NaN is not."""
-        return self.worst(rows) <= 0
-
     def worst(self, rows: Tensor) -> Tensor:
         """min over the groups of max over their rows, (B,) of (B, K)."""
         return self.best(rows).amin(1)
 
     def best(self, rows: Tensor) -> Tensor:
         """max over each group's rows, (B, G)."""
-        count = int(self.groups.max()) + 1
-        empty = rows.new_full((len(rows), count), -torch.inf)
+        empty = rows.new_full((len(rows), self.count), -torch.inf)
         return empty.scatter_reduce(1, self.groups.expand_as(rows), rows, "amax")
 
 

@@ -34,7 +34,7 @@ class Answer:
     boxes: Boxes  # over which nonlinear ops were relaxed
     rounded: Mapping[str, Rounded]  # every node of `Question.whole`
 
-    @property
+    @cached_property
     def unbounded(self) -> str | None:
         """The first node whose rounding is not bounded, for any sample."""
         return next((name for name, e in self.rounded.items() if not bool(e.error.isfinite().all())), None)

@@ -41,10 +41,7 @@ def any_multipliers_contain(target: Target, rng: Random, *, decided: int = 3) ->
 
 def _around(target: Target, layout: Layout, values: Tensor, rng: Random, decided: int) -> Branches:
     """The branch of the first group's rows in which some entries are on that side of a threshold where `values` are."""
-    lower, upper = (
-        layout.flat({op: [getattr(box, end) for box in boxes] for op, boxes in target.boxes.items()})
-        for end in ("lower", "upper")
-    )
+    lower, upper = layout.ends(target.boxes)
     held = torch.zeros_like(lower)
     free = layout.unsettled(lower, upper)[0].nonzero().flatten().tolist()
     where = layout.thresholds(lower, upper)[0]

@@ -100,6 +100,7 @@ def _size(value: Tensor) -> Tensor:
 
 
 def rough(value: Tensor) -> Tensor:
+    """eps^(2/3) times the largest entry, or 1: what passes for rounding where its size is not known; 0-dim."""
     return torch.finfo(value.dtype).eps ** (2 / 3) * _size(value).clamp(min=1.0)
 
 

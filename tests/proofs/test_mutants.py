@@ -290,9 +290,9 @@ MUTANTS = (
     Mutant("windows that are not cleaned", "windows", Rows, "cleaned", always(lambda self: self)),
     Mutant("more rows than those of the property", "branching", target, "_sets",
            lambda f: lambda groups: (2 * f(groups)[0], f(groups)[1])),
-    Mutant("half of the product", "matmul", MatMul, "inf", lambda f: lambda self, s, boxes: f(self, s, boxes) / 2 + 1),
-    Mutant("slopes of the other sign", "prelu", PReLU, "__call__", lambda f: lambda self, x: f(self, -x)),
-    Mutant("the limits at the jumps forgotten", "steps", Sign, "__call__", lambda f: lambda self, x: 2 * f(self, x)),
+    Mutant("another lower end", "matmul", MatMul, "inf", lambda f: lambda self, s, boxes: f(self, s, boxes) / 2 + 1),
+    Mutant("the mirrored function", "prelu", PReLU, "__call__", lambda f: lambda self, x: f(self, -x)),
+    Mutant("twice the sign", "steps", Sign, "__call__", lambda f: lambda self, x: 2 * f(self, x)),
     Mutant("the last slopes are kept, not the best", "ascent", ascent, "_better",
            always(lambda highest, bound, best, moved: (bound, moved))),
 )  # fmt: skip
