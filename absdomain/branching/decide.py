@@ -17,6 +17,7 @@ from absdomain.branching.falsify import descended
 from absdomain.branching.outcome import Limits, Outcome, Verdict
 from absdomain.branching.pairs import pairwise
 from absdomain.branching.race import Found, Search, raced
+from absdomain.branching.record import UNRECORDED, Record
 from absdomain.branching.signs import SignSearch
 from absdomain.branching.target import Target, target
 from absdomain.certification.arguments import check_sound
@@ -49,13 +50,14 @@ def decide(
     limits: Limits | None = None,
     replay: Replay | None = None,
     batch: int = _BATCH,
+    record: Record = UNRECORDED,
 ) -> list[Outcome]:
     """For each sample of the region, whether the spec holds of graph(x) at all of its x: bounds, then a search.
 
     `unsat`: proved, in real arithmetic on the numbers of the graph, whatever its dtype. `sat`: with a point that
     `replay` confirms, by default the graph in its own dtype, at a point of that. `domain` bounds the region and the
     parts of its input; where many entries vary, it is activations that are split, with the slopes and multipliers of
-    `climb`. All samples share the limits.
+    `climb`. All samples share the limits. `record` is told of each sample how it was proved.
     """
     limits = limits or Limits()
     domain = suited(graph, region) if domain is None else parse(domain) if isinstance(domain, str) else domain
@@ -68,7 +70,8 @@ def decide(
         outcomes = []
         for i in range(len(region.centre)):
             one = question.select(torch.tensor([i]))
-            outcomes.append(settled(one, target(one, domain), domain, limits, replay or _own(graph, one, own), batch))
+            confirm = replay or _own(graph, one, own)
+            outcomes.append(settled(one, target(one, domain), domain, limits, confirm, batch, record))
         return outcomes
 
 
@@ -86,11 +89,18 @@ def _varying(region: Region) -> int:
 
 
 def settled(
-    question: Question, asked: Target, domain: AnyDomain, limits: Limits, replay: Replay, batch: int = _BATCH
+    question: Question,
+    asked: Target,
+    domain: AnyDomain,
+    limits: Limits,
+    replay: Replay,
+    batch: int = _BATCH,
+    record: Record = UNRECORDED,
 ) -> Outcome:
     """One sample's outcome: `asked` is the question with its bounds by the domain over the whole region."""
     began = limits.spent
     if bool(asked.spec.holds(asked.bounds.unsqueeze(0), asked.slack).all()):
+        record.proved(asked, ())
         return Outcome(Verdict.UNSAT, limits.spent - began, 1, float(asked.bounds.min()))
     region = question.region
     tried = _Tried(asked, region, replay)
@@ -100,12 +110,12 @@ def settled(
     if point is None:
         paired = replace(question, frozen=pairwise(question.frozen))  # each kink is of one variable
         split = asked if paired.frozen is question.frozen else target(paired, domain, asked.caution)
-        searches = _searches(asked, split, domain, batch, tried)
+        searches = _searches(asked, split, domain, batch, tried, record)
         found = raced(searches, limits, _FIRST)
     if found.pausing:
         sharper = _sharper(paired, domain, split, limits)
         if sharper is not None:
-            searches = [*searches[:-1], SignSearch(sharper, batch, tried)]
+            searches = [*searches[:-1], SignSearch(sharper, batch, tried, record)]
         found = raced(searches, limits)
     if found.point is None and found.reason and not limits.expired(0):
         found = replace(found, point=tried(descended(asked, region, *_HEAVY)))
@@ -114,6 +124,7 @@ def settled(
     if found.point is not None:
         return replace(known, verdict=Verdict.SAT, bound=-inf, reason="", point=found.point)
     if not found.reason:
+        record.proved(asked, searches)
         return replace(known, verdict=Verdict.UNSAT)
     return replace(known, verdict=Verdict.TIMEOUT) if found.reason.startswith("time") else known
 
@@ -129,13 +140,15 @@ def _sharper(question: Question, domain: AnyDomain, asked: Target, limits: Limit
     return target(question, domain & DeepPoly(search=Ascent(steps=10, intermediate=True)), asked.caution)
 
 
-def _searches(asked: Target, split: Target, domain: AnyDomain, batch: int, tried: Replay) -> list[Search[Any]]:
+def _searches(
+    asked: Target, split: Target, domain: AnyDomain, batch: int, tried: Replay, record: Record
+) -> list[Search[Any]]:
     """Halves of the input where it is a box of which few entries vary, and decisions on activations of `split`."""
     found: list[Search[Any]] = []
     if asked.region.constraints().is_box and _varying(asked.region) <= _AXES:
         found.append(AxisSearch(asked, domain, batch, tried))
     if split.boxes:
-        found.append(SignSearch(split, batch, tried))
+        found.append(SignSearch(split, batch, tried, record))
     return found
 
 

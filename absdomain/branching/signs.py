@@ -14,6 +14,7 @@ from absdomain.branching.decisions import Layout
 from absdomain.branching.leaf import solved
 from absdomain.branching.open_parts import OpenParts
 from absdomain.branching.race import Search
+from absdomain.branching.record import UNRECORDED, Record
 from absdomain.branching.target import Target
 
 _CANDIDATES = (3, 2)  # entries of the largest costs, and of the largest gaps, whose two sides are bounded
@@ -57,8 +58,8 @@ class SignSearch(Search[Open]):
     2020, De Palma et al. 2021).
     """
 
-    def __init__(self, target: Target, batch: int, found: Points) -> None:
-        self.target, self.found = target, found
+    def __init__(self, target: Target, batch: int, found: Points, record: Record = UNRECORDED) -> None:
+        self.target, self.found, self.record = target, found, record
         self.layout = Layout.of(target.boxes)
         self.climb = Climb(target, self.layout)
         total = len(self.layout) + target.size
@@ -96,7 +97,9 @@ class SignSearch(Search[Open]):
         self.branches += len(some)
         self.open, point = rest, self.found(found.points)
         left = ~_proved(found.bound)
-        some = self._kept(some, found).select(left)
+        kept = self._kept(some, found)
+        self.record.closed(self.target, kept.select(~left))
+        some = kept.select(left)
         if point is not None or not len(some):
             return point
         free = self.layout.unsettled(some.lower, some.upper).any(1)
@@ -123,6 +126,7 @@ class SignSearch(Search[Open]):
                 where = "" if inside else ", and HiGHS finds no point of it"
                 reason = f"precision: a branch in which all is decided has the lower bound {float(bound):.3g}{where}"
                 return ("", found) if found is not None else (reason, None)
+            self.record.closed(self.target, replace(one, **vars(lines)))
         return "", None
 
     def bounded(self, some: Open, steps: int) -> Climbed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from absdomain.branching.decide import Replay, decide
 from absdomain.branching.outcome import Limits, Verdict, Watch, unwatched
+from absdomain.branching.record import UNRECORDED, Record
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph, freeze
 from absdomain.lowering import onnx_to_graph
@@ -23,6 +24,7 @@ from absdomain.values import moved
 from absdomain.vnnlib import read_property
 
 Given = Graph | str | Path
+Records = Callable[[Query, int], Record]
 
 
 class Runnable(Protocol):
@@ -65,6 +67,7 @@ def verify(
     timeout: float = inf,
     batch: int = 512,
     watch: Watch = unwatched,
+    records: Records | None = None,
 ) -> Answer:
     """Whether the unsafe set of a property is empty (`unsat`, proved) or holds a point (`sat`, replayed).
 
@@ -73,6 +76,7 @@ def verify(
     network's dtype read them. `sat` is a point of that dtype, inside exactly, at which the network (run by onnxruntime
     where it is a file) is unsafe without tolerance. timeout is in seconds, and begins here. `watch` is called with each
     batch of a search: how many parts were bounded, how many are open, and the least bound of those.
+    `records` makes, for each box of a query, what is told how that box was proved.
     """
     limits = Limits(seconds=timeout, watch=watch)
     graphs, runs = _opened(network)
@@ -95,6 +99,7 @@ def verify(
                 limits=limits,
                 replay=_replay(query, box, given.in_floats(dtype), runs, dtype, found),
                 batch=batch,
+                record=UNRECORDED if records is None else records(query, box),
             )
             branches, worst = branches + outcome.branches, min(worst, outcome.bound)
             if outcome.verdict is not Verdict.UNSAT:
