@@ -41,6 +41,7 @@ from absdomain.ops import (
     Permute,
     Reshape,
     Scale,
+    Scatter,
     Sum,
     windows,
 )
@@ -186,6 +187,12 @@ def gather(rng: Random, shape: Shape) -> Op | None:
     return Gather(indices(rng, prod(shape), *sizes))
 
 
+def scatter(rng: Random, shape: Shape) -> Op | None:
+    """Entries added up at any places, some of which get none."""
+    sizes = rng.choice(((rng.randint(1, 8),), (rng.randint(1, 4), rng.randint(1, 4))))
+    return Scatter(indices(rng, prod(sizes), *shape), sizes)
+
+
 def pool_windows(rng: Random, shape: Shape) -> Op | None:
     """Gather of the windows of a max pooling, (C, kernel size, H_out, W_out): padding, dilation and ceil_mode."""
     kernel, stride = (rng.randint(1, 3), rng.randint(1, 3)), (rng.randint(1, 3), rng.randint(1, 3))
@@ -242,8 +249,8 @@ def avg_pool(rng: Random, shape: Shape) -> Op | None:
 
 
 AFFINE: tuple[Maker, ...] = (
-    dense, conv1d, conv2d, conv_transpose, along, scale, batch_norm, reshape, permute, gather, pool_windows, pad, add,
-    concat, mean, sum_, avg_pool,
+    dense, conv1d, conv2d, conv_transpose, along, scale, batch_norm, reshape, permute, gather, scatter, pool_windows,
+    pad, add, concat, mean, sum_, avg_pool,
 )  # fmt: skip
 NONLINEAR = PIECEWISE + STEPS + SMOOTH
 MAKERS = AFFINE + NONLINEAR  # one for each op of absdomain.ops, and for each of its uses that differ in shape

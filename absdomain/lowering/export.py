@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,22 +95,30 @@ class Exported:
 
 def export(module: nn.Module, args: Sequence[Tensor], named: Mapping[str, Tensor]) -> Exported:
     """The module's graph on batches (B, *shape), as `plain` gives them; UnsupportedOp where torch.export has none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+    with tracing():
         sizes: Any = torch.export.ShapesCollection()  # whatever the signature of `forward`, *args included
         several = len(args) + len(named) > 1
         size = torch.export.Dim("batch") if several else torch.export.Dim.AUTO  # of all inputs the same
         for batch in (*args, *named.values()):
             sizes[batch] = {0: size}
-        # Without it torch.export takes B >= 2 for granted, and answers comparisons with 0 and 1 without a note of them.
-        with config.patch(backed_size_oblivious=True):
-            try:
-                program = torch.export.export(module, tuple(args), dict(named), dynamic_shapes=sizes)
-            except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
-                first = str(error).strip().partition("\n")[0]
-                raise UnsupportedOp(f"torch.export cannot export {type(module).__name__}: {first}") from error
-            # In-place operations become functional; the others stay as they are.
-            return Exported(program.run_decompositions({}))
+        try:
+            program = torch.export.export(module, tuple(args), dict(named), dynamic_shapes=sizes)
+        except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
+            first = str(error).strip().partition("\n")[0]
+            raise UnsupportedOp(f"torch.export cannot export {type(module).__name__}: {first}") from error
+        # In-place operations become functional; the others stay as they are.
+        return Exported(program.run_decompositions({}))
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """torch.export's own state while it traces a program, or traces it again.
+
+    Without it torch.export takes B >= 2 for granted, and answers comparisons with 0 and 1 without a note of them.
+    """
+    with warnings.catch_warnings(), config.patch(backed_size_oblivious=True):
+        warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+        yield
 
 
 def _of_strides(guard: Any, symbol: Any) -> bool:

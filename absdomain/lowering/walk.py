@@ -17,6 +17,7 @@ from absdomain.errors import UnsupportedOp as UnsupportedOp
 from absdomain.graph import Graph
 from absdomain.kinds.live import Live
 from absdomain.lowering.agreement import Lowered, Part
+from absdomain.lowering.definitions import written_out
 from absdomain.lowering.export import Exported, export, plain
 from absdomain.lowering.table import RULES, SIZED, Activation, BatchSize, Builder, Call, Mask, Value
 from absdomain.runtime.modes import check_module, evaluating
@@ -40,7 +41,7 @@ def to_graph(module: nn.Module, example: Example) -> Graph:
     given = _Arguments.of(module, example)
     with torch.inference_mode(False), evaluating(module), own_dtype(given.first):
         batch = given.plain()
-        exported = export(module, batch.args, batch.named)
+        exported = written_out(export(module, batch.args, batch.named), RULES)
         lowered = _Lowering(module, exported, batch).lowered()
         exported.check_sizes()  # after the walk, whose refusals are more precise
         lowered.check(batch.call(module), batch.tensors)

@@ -6,7 +6,7 @@ from absdomain.ops.conv_transpose import ConvTranspose
 from absdomain.ops.dense import Dense
 from absdomain.ops.exponential import ELU, Exp, Log, Softplus
 from absdomain.ops.gates import GELU, GELUTanh, HardSwish, SiLU
-from absdomain.ops.layout import Concat, Gather, Pad, Permute, Reshape
+from absdomain.ops.layout import Concat, Gather, Pad, Permute, Reshape, Scatter
 from absdomain.ops.matmul import MatMul
 from absdomain.ops.maximum import Max, positions, windows
 from absdomain.ops.periodic import Cos, Sin
@@ -57,6 +57,7 @@ __all__ = [
     "Reshape",
     "Round",
     "Scale",
+    "Scatter",
     "SiLU",
     "Sigmoid",
     "Sign",

@@ -15,8 +15,8 @@ from absdomain.kinds.live import live
 class Along(Affine):
     """x -> W x along one axis, at every place of the others: the mode product (Kolda and Bader 2009, section 2.5).
 
-    W (m, n); `axis`, which counts the batch and is not it, has n entries before and m after. Interpolations, cumulative
-    sums and pooling windows of several sizes are such maps, axis by axis.
+    W (m, n), read in the precision of x; `axis`, which counts the batch and is not it, has n entries before and m
+    after. Interpolations, cumulative sums and pooling windows of several sizes are such maps, axis by axis.
     """
 
     weight: Tensor = live(required=True)
@@ -24,7 +24,7 @@ class Along(Affine):
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         assert w is not None
-        return F.linear(xs[0].movedim(self.axis, -1), w).movedim(-1, self.axis)
+        return F.linear(xs[0].movedim(self.axis, -1), w.to(xs[0].dtype)).movedim(-1, self.axis)
 
     def shape(self, *shapes: Shape) -> Shape:
         sizes, (m, n) = list(shapes[0]), self.weight.shape
@@ -36,4 +36,4 @@ class Along(Affine):
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         assert w is not None
-        return ((y.movedim(self.axis, -1) @ w).movedim(-1, self.axis),)
+        return ((y.movedim(self.axis, -1) @ w.to(y.dtype)).movedim(-1, self.axis),)

@@ -59,6 +59,27 @@ class Gather(Affine):
 
 
 @dataclass(frozen=True, eq=False)
+class Scatter(Affine):
+    """y[index[i]] += x[i] on the flat activations, from zeros of the shape `target`: the transpose of a Gather."""
+
+    index: Tensor  # (*input shape), flat positions
+    target: Shape
+
+    def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
+        flat = xs[0].new_zeros(len(xs[0]), prod(self.target))
+        index = self.index.flatten().to(flat.device)
+        return flat.index_add(1, index, xs[0].reshape(len(xs[0]), -1)).view(-1, *self.target)
+
+    def shape(self, *shapes: Shape) -> Shape:
+        if tuple(shapes[0]) != tuple(self.index.shape):
+            raise ValueError(f"Scatter: the index has shape {tuple(self.index.shape)}; got shape {tuple(shapes[0])}")
+        return self.target
+
+    def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
+        return (y.reshape(len(y), -1)[:, self.index.to(y.device)],)
+
+
+@dataclass(frozen=True, eq=False)
 class Pad(Affine):
     """x with zeros around it; `amounts` in the order of torch.nn.functional.pad (last axis first), none negative."""
 

@@ -101,7 +101,7 @@ class MatMul(Nonlinear):
         x, y = boxes
         return (x.lower, y.lower), (x.upper, y.upper), (x.lower, y.upper), (x.upper, y.lower)
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Of the two corners on each side, for each k the one whose planes have the better bounds over the boxes."""
         x, y = boxes
         low, high, left, right = self.facets(boxes)

@@ -104,7 +104,7 @@ class PReLU(PiecewiseLinear):
         right = torch.where((box.upper > 0) | (box.lower >= 0), torch.ones_like(a), a)
         return (Bounds(torch.minimum(left, right), torch.maximum(left, right)),)
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Of a convex one, a <= 1, the tangent below and the chord above; of a concave one the other way round."""
         (box,) = boxes
         (chord,) = self.chord(boxes)

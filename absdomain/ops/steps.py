@@ -56,7 +56,7 @@ class Steps(Elementwise):
         (box,) = boxes
         return (_rise(box.lower, box.upper, self(box.lower), self(box.upper)),)
 
-    def support(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
+    def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         """Of the convex and of the concave hull over the middle: level, along the jumps, or from a jump to an end."""
         (box,) = boxes
         with torch.no_grad():

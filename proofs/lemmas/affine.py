@@ -28,6 +28,7 @@ from absdomain.ops import (
     ReLU,
     Reshape,
     Scale,
+    Scatter,
     Sum,
 )
 from absdomain.proofs.kernel.exact import assume, numbers, prove, prove_zero, reals
@@ -117,6 +118,7 @@ CASES = (
     Case("reshape", lambda _: Reshape((2, 1)), ((2,),)),
     Case("permute", lambda _: Permute((0, 2, 1)), ((1, 2),)),
     Case("gather", lambda _: Gather(torch.tensor([1, 1, 0])), ((2,),)),
+    Case("scatter", lambda _: Scatter(torch.tensor([1, 1, 0]), (3,)), ((3,),)),
     Case("pad", lambda _: Pad((1, 0)), ((2,),)),
     Case("concat", lambda _: Concat(1), ((1,), (2,))),
 )
@@ -356,6 +358,7 @@ LEMMAS = (
          Scale.linear, Scale.transpose, Scale.adjoint, BatchNorm.weight, BatchNorm.bias, BatchNorm._channels,
          BatchNorm.linear, BatchNorm.transpose, BatchNorm.adjoint, Add.linear, Add.adjoint, Mean.linear, Sum.linear,
          AvgPool.linear, Reshape.linear, Reshape.adjoint, Permute.linear, Gather.linear, Gather.transpose, Pad.linear,
+         Scatter.linear, Scatter.transpose,
          Concat.linear, Concat.transpose),
         (*map(hull_encloses, CASES), *map(adjoint_is_exact, CASES), *map(transpose_is_exact, CASES), units_are_rows,
          per_position_is_refused, frozen_size, endless, one_without_ends, by_definition, transposed),

@@ -151,6 +151,6 @@ LEMMAS = (
               {"x": 1, "lx": -1, "ux": 1, "y": -2, "ly": -2, "uy": 1}),),
         f"{SYMBOLS}; {CASES}",
         "real arithmetic; one product by symbols, sums of three by cases (they add up)",
-        leaves="`chord`, `support` and `facets`, hints; rounding, which `forward_error` charges",
+        leaves="`chord`, `tight_slopes` and `facets`, hints; rounding, which `forward_error` charges",
     ),
 )  # fmt: skip

@@ -309,7 +309,7 @@ LEMMAS = (
         (band(prelu), *PRELU),
         (Twin("no critical point at the kink", band(lambda _: _NoKink()), AT_ZERO),),
         SYMBOLS,
-        leaves="`support`, a hint; rounding",
+        leaves="`tight_slopes`, a hint; rounding",
     ),
     Lemma(
         "abs",

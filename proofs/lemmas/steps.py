@@ -136,6 +136,6 @@ LEMMAS = (
         ),
         f"{CASES}; {SYMBOLS}",
         "real arithmetic; the floats beside a jump stand for the limits there; a line's middle by symbols",
-        leaves="`chord` and `support`, hints; floats so large that none lies between two jumps",
+        leaves="`chord` and `tight_slopes`, hints; floats so large that none lies between two jumps",
     ),
 )

@@ -25,6 +25,7 @@ from absdomain.ops import (
     Permute,
     Reshape,
     Scale,
+    Scatter,
     Sum,
 )
 from absdomain.proofs.kernel.world import World
@@ -77,6 +78,12 @@ def gathered(x: Tensor) -> Tensor:
     return torch.stack([torch.stack([x[:, 1, 0], x[:, 0, 0]], 1), torch.stack([x[:, 0, 0], x[:, 1, 2]], 1)], 1)
 
 
+def scattered(x: Tensor) -> Tensor:
+    """The entries of 2 x 2 at the places 3 and 0, 0 and 1 of 2 x 2."""
+    first = torch.stack([x[:, 0, 1] + x[:, 1, 0], x[:, 1, 1]], 1)
+    return torch.stack([first, torch.stack([0 * x[:, 0, 0], x[:, 0, 0]], 1)], 1)
+
+
 def averaged(x: Tensor) -> Tensor:
     """Windows of 2 x 2 at stride (1, 2) of a padded 3 x 4 plane, the padding counted."""
     wide = torch.zeros(*x.shape[:2], 5, 6, dtype=x.dtype)
@@ -122,6 +129,7 @@ CASES: Sequence[tuple[Affine, Sequence[tuple[int, ...]], Definition]] = (
     (Reshape((3, 2)), ((6,),), lambda x: torch.stack([x[:, :2], x[:, 2:4], x[:, 4:]], 1)),
     (Permute((0, 2, 1)), ((2, 3),), lambda x: torch.stack(x.unbind(2), 1)),
     (Gather(torch.tensor([[3, 0], [0, 5]])), ((2, 3),), gathered),
+    (Scatter(torch.tensor([[3, 0], [0, 1]]), (2, 2)), ((2, 2),), scattered),
     (Pad((1, 0)), ((2,),), lambda x: torch.cat([0 * x[:, :1], x], 1)),
     (Concat(1), ((1, 2), (2, 2)), lambda x, y: torch.stack([x[:, 0], y[:, 0], y[:, 1]], 1)),
     (Scale(numbers(2, 1), numbers(3)), ((2, 3),), lambda x: x * numbers(2, 1) + numbers(3)),

@@ -28,6 +28,7 @@ from absdomain.ops import (
     PReLU,
     ReLU,
     Round,
+    Scatter,
     Sign,
     matmul,
 )
@@ -84,6 +85,15 @@ def last_repeat_wins(shipped: Any) -> Any:
         return (flat.view(-1, *shapes[0]),)
 
     return transpose
+
+
+def last_entry_wins(shipped: Any) -> Any:
+    def linear(self: Scatter, w: None, *xs: Tensor) -> Tensor:
+        flat = xs[0].new_zeros(len(xs[0]), *self.target)
+        flat[:, self.index] = xs[0]
+        return flat
+
+    return linear
 
 
 def swapped_lines(shipped: Any) -> Any:
@@ -162,6 +172,7 @@ def slopes_swapped(shipped: Any) -> Any:
 CONV = Conv(normal(2, 1, 3, 3), None, (2, 2), (1, 1))
 LEAKY = LeakyReLU(0.1)
 PRELU = PReLU(torch.tensor([-0.5, 0.5, 2.0], dtype=torch.float64))
+SCATTER = Scatter(torch.tensor([1, 1, 0]), (2,))
 BACK = ConvTranspose(normal(1, 1, 2, 2), None, (1, 1), (1, 1))
 MUTANTS = [
     Mutant(
@@ -221,6 +232,20 @@ MUTANTS = [
     Mutant("conv: no output padding", Conv, "transpose", without_output_padding, op(CONV, (1, 4, 4))),
     Mutant(
         "gather: the last repeat wins", Gather, "transpose", last_repeat_wins, op(Gather(torch.tensor([0, 0, 1])), (3,))
+    ),
+    Mutant(
+        "scatter: the last of several entries at a place is left",
+        Scatter,
+        "linear",
+        last_entry_wins,
+        op(SCATTER, (3,), reference=lambda x: torch.stack([x[:, 2], x[:, 0] + x[:, 1]], 1)),
+    ),
+    Mutant(
+        "scatter: rows go back to the first place",
+        Scatter,
+        "transpose",
+        lambda f: lambda self, w, y, *shapes: (y.flatten(1)[:, torch.zeros_like(self.index)],),
+        op(SCATTER, (3,)),
     ),
     Mutant(
         "concat: parts in the wrong order",

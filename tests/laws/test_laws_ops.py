@@ -92,6 +92,13 @@ REFERENCES: list[tuple[Op, tuple[tuple[int, ...], ...], Callable[..., Tensor]]] 
     (ops.Reshape((6,)), ((2, 3),), lambda x: x.flatten(1)),
     (ops.Permute((0, 3, 1, 2)), ((2, 3, 4),), lambda x: x.permute(0, 3, 1, 2)),
     (ops.Gather(torch.tensor([[3, 3], [0, 5]])), ((2, 3),), lambda x: x.flatten(1)[:, [[3, 3], [0, 5]]]),
+    (
+        ops.Scatter(torch.tensor([[3, 3, 1], [0, 3, 1]]), (4,)),
+        ((2, 3),),
+        lambda x: torch.stack(
+            [x[:, 1, 0], x[:, 0, 2] + x[:, 1, 2], 0 * x[:, 0, 0], x[:, 0, :2].sum(1) + x[:, 1, 1]], 1
+        ),
+    ),
     (ops.Pad((1, 0, 2, 1)), ((2, 3),), lambda x: F.pad(x, (1, 0, 2, 1))),
     (ops.Add(), ((2, 3), (2, 3), (2, 3)), lambda x, y, z: x + y + z),
     (ops.Concat(2), ((2, 3), (2, 1)), lambda x, y: torch.cat([x, y], 2)),

@@ -46,7 +46,7 @@ def test_the_planes_at_corners_are_mccormicks() -> None:
 def test_of_the_corners_the_better_is_taken_for_each_k() -> None:
     op, args = ops.MatMul(), boxes((1, 3), (3, 1))
     (low, high), (left, right) = op.facets(args)[:2], op.facets(args)[2:]
-    below, above = op.support(args)
+    below, above = op.tight_slopes(args)
 
     def bound(slopes: tuple[torch.Tensor, ...], side: int) -> torch.Tensor:
         line = op.linearised(slopes).image(*args)

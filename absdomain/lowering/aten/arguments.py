@@ -74,9 +74,8 @@ def expanded(call: Call, x: Activation) -> Activation:
 
 def along(call: Call, x: Activation, axis: int, made: Callable[[Tensor], Tensor]) -> Activation:
     """A linear map along one axis: `made` gives what it makes of the unit vectors, each a channel of (1, n, n)."""
-    like = call.node.meta["val"]
     units = torch.eye(call.shape_of(x)[axis - 1], dtype=torch.float64).unsqueeze(0)
-    return call.apply(ops.Along(made(units)[0].t().contiguous().to(like.dtype).to(like.device), axis), x)
+    return call.apply(ops.Along(made(units)[0].t().contiguous().to(call.node.meta["val"].device), axis), x)
 
 
 def shaped(call: Call, x: Activation, shape: Shape) -> Activation:

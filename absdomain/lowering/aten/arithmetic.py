@@ -6,8 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from absdomain import ops
+from absdomain.kinds.live import Live
 from absdomain.lowering.aten.arguments import constant, expanded, expression
 from absdomain.lowering.table import Activation, Call, Mask, Value, lowers
 
@@ -27,6 +29,48 @@ def _rsub(call: Call, x: Value, y: Value, alpha: float = 1) -> Activation:
     return total(call, y, scaled(call, x, -alpha))
 
 
+@lowers("aten.lerp.Scalar", "aten.lerp.Tensor")
+def _lerp(call: Call, x: Value, y: Value, weight: Value) -> Activation:
+    """(1 - w) x + w y, which for constant w no relaxation loses anything of."""
+    if isinstance(weight, Activation):
+        return total(call, x, _times(call, weight, _difference(call, y, x)))
+    rest = 1.0 - weight if isinstance(weight, float | int) else expression(call, lambda w: 1 - w, weight)
+    return total(call, _times(call, x, rest), _times(call, y, weight))
+
+
+def _difference(call: Call, x: Value, y: Value) -> Value:
+    if isinstance(x, Activation) or isinstance(y, Activation):
+        return total(call, x, scaled(call, y, -1))
+    one, two = constant(call, x), constant(call, y)
+    return Live(lambda: _present(one) - _present(two))
+
+
+def _present(value: Live | Tensor) -> Tensor:
+    return value.read() if isinstance(value, Live) else value
+
+
+@lowers("aten.addcmul.default")
+def _addcmul(call: Call, x: Value, y: Value, z: Value, *, value: float = 1) -> Activation:
+    """x + value y z."""
+    return total(call, x, scaled(call, _times(call, y, z), value))
+
+
+@lowers("aten.addcdiv.default")
+def _addcdiv(call: Call, x: Value, y: Value, z: Value, *, value: float = 1) -> Activation:
+    """x + value y / z."""
+    fixed = not (isinstance(y, Activation) or isinstance(z, Activation))
+    quotient = Live(lambda: _present(y) / _present(z)) if fixed else _div(call, y, z)
+    return total(call, x, scaled(call, quotient, value))
+
+
+def _times(call: Call, x: Value, y: Value) -> Value:
+    """x y, of activations or constants."""
+    if isinstance(x, Activation) or isinstance(y, Activation):
+        return _mul(call, x, y)
+    one, two = constant(call, x), constant(call, y)
+    return Live(lambda: _present(one) * _present(two))
+
+
 @lowers("aten.neg.default")
 def _neg(call: Call, x: Value) -> Value:
     return scaled(call, x, -1)
@@ -41,7 +85,7 @@ def _mul(call: Call, x: Value, y: Value) -> Activation:
     return call.apply(ops.Scale(constant(call, factor), None), expanded(call, x))
 
 
-@lowers("aten.div.Tensor", "aten.div.Scalar")
+@lowers("aten.div.Tensor", "aten.div.Scalar", "aten.true_divide.Tensor")
 def _div(call: Call, x: Value, y: Value) -> Activation:
     if isinstance(y, Activation):
         return _mul(call, x, call.apply(ops.Reciprocal(), y))
@@ -80,7 +124,7 @@ def _reciprocal(call: Call, x: Value) -> Value:
     return _pow(call, x, -1)
 
 
-@lowers("aten.maximum.default")
+@lowers("aten.maximum.default", "aten.max.other", "aten.fmax.default")
 def _maximum(call: Call, x: Value, y: Value) -> Activation:
     """max over a new axis, which interval bounds keep exact; with a constant c, relu(x - c) + c."""
     if isinstance(x, Activation) and isinstance(y, Activation):
@@ -91,7 +135,7 @@ def _maximum(call: Call, x: Value, y: Value) -> Activation:
     return total(call, call.apply(ops.ReLU(), total(call, x, scaled(call, level, -1))), level)
 
 
-@lowers("aten.minimum.default")
+@lowers("aten.minimum.default", "aten.min.other", "aten.fmin.default")
 def _minimum(call: Call, x: Value, y: Value) -> Value:
     return scaled(call, _maximum(call, scaled(call, x, -1), scaled(call, y, -1)), -1)
 

@@ -127,7 +127,9 @@ def _cut(rank: int, axis: int = 0, start: Any = None, end: Any = None, step: int
 
 
 def _tiled(rank: int, repeats: Any) -> Iterable[int]:
-    return [axis for axis, count in enumerate(repeats) if count != 1] if len(repeats) == rank else range(rank)
+    """Fewer numbers than axes are those of the last axes."""
+    first = rank - len(repeats)
+    return [first + axis for axis, count in enumerate(repeats) if count != 1] if first >= 0 else range(rank)
 
 
 # Operations that only move entries, with the axes along which each does so: (rank, *arguments) -> axes.
@@ -139,6 +141,9 @@ _MOVES: dict[str, Callable[..., Iterable[int]]] = {
     "aten.flip.default": lambda rank, axes: axes,
     "aten.roll.default": lambda rank, shifts, axes=(): axes or range(rank),
     "aten.index_select.default": lambda rank, axis, index: (axis,),
+    "aten.gather.default": lambda rank, axis, index, **_: (axis,),
+    "aten.take_along_dim.default": lambda rank, index, axis=None: range(rank) if axis is None else (axis,),
+    "aten.unfold.default": lambda rank, axis, size, step: (axis,),
     "aten.chunk.default": lambda rank, chunks, axis=0: (axis,),
     "aten.split.Tensor": lambda rank, size, axis=0: (axis,),
     "aten.split_with_sizes.default": lambda rank, sizes, axis=0: (axis,),

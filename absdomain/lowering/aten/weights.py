@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
+
+import torch
 
 from absdomain import ops
 from absdomain.kinds.live import Live
 from absdomain.lowering.aten.arguments import active, constants, expression, repeated
+from absdomain.lowering.aten.arithmetic import scaled, total
 from absdomain.lowering.table import Activation, Call, Value, lowers
 
 
@@ -20,9 +24,30 @@ def linear(call: Call, x: Value, weight: Value, bias: Value = None) -> Activatio
 
 @lowers("aten.addmm.default")
 def _addmm(call: Call, bias: Value, x: Value, weight: Value, *, beta: float = 1, alpha: float = 1) -> Activation:
-    if (beta, alpha) != (1, 1):
-        call.unsupported(f"has beta {beta} and alpha {alpha}", "scale the weights in the module")
-    return linear(call, x, expression(call, lambda w: w.t(), weight), bias)
+    """beta bias + alpha x W."""
+    turned = expression(call, lambda w: w.t() if alpha == 1 else alpha * w.t(), weight)
+    if beta == 1 and isinstance(bias, Live) and bias.read().dim() == 1:
+        return linear(call, x, turned, bias)
+    return total(call, linear(call, x, turned), scaled(call, bias, beta))
+
+
+@lowers("aten.bilinear.default")
+def _bilinear(call: Call, x: Value, y: Value, weight: Value, bias: Value = None) -> Activation:
+    """x^T W_k y + b_k; of a constant side with W the matrix of the other."""
+    (weight, bias), rest = constants(call, weight, bias), len(call.shape) - 1
+    if isinstance(x, Activation) and isinstance(y, Activation):
+        outputs, left, right = weight.read().shape
+        rows = linear(call, x, expression(call, lambda w: w.permute(0, 2, 1).reshape(outputs * right, left), weight))
+        parts = call.apply(ops.Reshape((*call.shape, right)), rows)
+        index = torch.arange(prod(call.shape_of(y))).view(*call.shape[:-1], 1, right).expand(*call.shape, right)
+        each = call.apply(ops.Product(), parts, call.apply(ops.Gather(index.contiguous()), y))
+        y = call.apply(ops.Sum((rest + 2,)), each)
+        return y if bias is None else call.apply(ops.Scale(None, bias), y)
+    fixed, equation = (y, "kij,j->ki") if isinstance(x, Activation) else (x, "kij,i->kj")
+    if fixed.read().numel() != fixed.read().shape[-1]:
+        call.unsupported("has a constant side that differs from place to place", "use x @ W for each place")
+    matrix = Live(lambda: torch.einsum(equation, weight.read(), fixed.read().flatten()))
+    return linear(call, x if isinstance(x, Activation) else y, matrix, bias)
 
 
 @lowers(
