@@ -17,6 +17,7 @@ from absdomain.trainers.method import Setup
 from absdomain.trainers.objective import Objective, Step, averaged, clean_error
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.schedules import START, Moment
+from absdomain.trainers.times import Steps
 
 
 class Adversarial(Objective):
@@ -76,13 +77,20 @@ MNIST = Recipe(
     epochs=100,
     batch=100,
     lr=1e-3,
-    milestones=(25.0, 41.7),
+    milestones=(Steps(15e3), Steps(25e3)),
     kappa_start=0.0,
     kappa_end=0.0,
 )
 CIFAR10 = MNIST.on(
-    "cifar10", eps=8 / 255, epochs=350, batch=50, milestones=(60.0, 90.0), flip=True, crop=4, normalise=True
+    "cifar10",
+    eps=8 / 255,
+    epochs=350,
+    batch=50,
+    milestones=(Steps(60e3), Steps(90e3)),
+    flip=True,
+    crop=4,
+    normalise=True,
 )
 DIGITS = MNIST.on("digits", eps=0.1, epochs=30, batch=64, lr=2e-3, validation=144, milestones=(15.0, 25.0))
 # 240 epochs of batch 50 with the same steps of decay; a mirrored digit is no digit.
-SVHN = CIFAR10.on("svhn", eps=0.01, epochs=240, milestones=(41.0, 61.5), flip=False)
+SVHN = CIFAR10.on("svhn", eps=0.01, epochs=240, flip=False)

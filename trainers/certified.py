@@ -237,7 +237,7 @@ MNIST = Recipe(
     kappa_start=1.0,
     kappa_end=0.5,
 )
-FASHION = MNIST.on("fashion-mnist", eps=0.1)
+FASHION = MNIST.on("fashion-mnist", eps=0.1, lr=1e-3)
 CIFAR10 = MNIST.on(
     "cifar10",
     eps=8 / 255,

@@ -15,13 +15,14 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
-from absdomain.data import canonical
+from absdomain.data import canonical, counts
 from absdomain.domain import AnyDomain, parse
 from absdomain.registry import find
 from absdomain.trainers import options
 from absdomain.trainers.objective import Objective
 from absdomain.trainers.options import RecipeError
 from absdomain.trainers.recipe import Recipe
+from absdomain.trainers.times import Time, in_proportion
 
 S = TypeVar("S")
 
@@ -73,9 +74,9 @@ class Method(Generic[S]):
         """The method with other settings, each checked by name and type."""
         return replace(self, settings=options.changed(self.settings, self.name, given)) if given else self
 
-    def stretched(self, scale: float) -> Method[S]:
-        """The method whose phases, those of its settings that are in epochs, are `scale` times as long."""
-        return self if self.settings is None else replace(self, settings=options.stretched(self.settings, scale))
+    def retimed(self, change: Callable[[Time], Time]) -> Method[S]:
+        """The method whose phases, those of its settings that are times, are changed."""
+        return self if self.settings is None else replace(self, settings=options.retimed(self.settings, change))
 
     def template(self, data: str) -> Recipe:
         """The method's own recipe for a data set."""
@@ -84,9 +85,10 @@ class Method(Generic[S]):
     def recipe(self, **given: Any) -> Recipe:
         """The method's recipe for given["data"] with the given options.
 
-        With another number of epochs, the phases that are not given themselves shrink or stretch in proportion. Options
-        of this method, and of given["trainer"], join those that the recipe has. RecipeError with no eps for a data set
-        that has no recipe: a radius does not carry over. DataError for a data set that is none.
+        With another number of steps, the phases that are not given themselves shrink or stretch in proportion, as
+        `revised` says. Options of this method, and of given["trainer"], join those that the recipe has. RecipeError
+        with no eps for a data set that has no recipe: a radius does not carry over. DataError for a data set that is
+        none.
         """
         first = self.recipes[0]
         data = canonical(given.get("data", first.data))
@@ -110,18 +112,33 @@ def read(text: str) -> Method[Any]:
 
 
 def lasting(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe of so many epochs whose phases, those of the method's settings too, have the same proportions.
-
-    The method is looked up in the registry, so that its own module cannot call this while it is being imported.
-    """
+    """The recipe of so many epochs whose phases, those of the method's settings too, have the same proportions."""
     if epochs == recipe.epochs:
         return recipe
     scale = epochs / recipe.epochs
-    return options.stretched(recipe, scale, epochs=epochs, trainer=str(read(recipe.trainer).stretched(scale)))
+    return _retimed(recipe, lambda time: time * scale, epochs=epochs)
+
+
+def _retimed(recipe: Recipe, change: Callable[[Time], Time], **given: Any) -> Recipe:
+    """The recipe with other times, those of its method's settings too, and the given fields.
+
+    The method is looked up in the registry, so that its own module cannot call this while it is being imported.
+    """
+    return options.retimed(recipe, change, trainer=str(read(recipe.trainer).retimed(change)), **given)
+
+
+def _resized(recipe: Recipe, wanted: Recipe) -> Recipe:
+    """The recipe for steps of wanted's images and batch: phases in steps keep their share of the training's steps."""
+    every = counts(recipe.data)["train"]
+    factor = (wanted.images or every) / (recipe.images or every) * recipe.batch / wanted.batch
+    return recipe if factor == 1 else _retimed(recipe, lambda time: in_proportion(time, factor))
 
 
 def revised(template: Recipe, **given: Any) -> Recipe:
     """The template with the given fields; the phases that are not given themselves stretch with given["epochs"].
+
+    Those in steps also with the steps of an epoch, where given["batch"] or given["images"] changes them: all phases
+    keep their shares of the training. Images that are held out change nothing.
 
     The options in given["trainer"] join the template's, or for another method those of its own recipe for the data.
     A training radius that is given is the one to certify, too, unless another is given.
@@ -132,7 +149,8 @@ def revised(template: Recipe, **given: Any) -> Recipe:
     method, chosen = _parsed(text)
     if _parsed(template.trainer)[0].name != method.name:
         template = replace(template, trainer=lasting(method.template(template.data), template.epochs).trainer)
-    recipe = lasting(template, given.get("epochs", template.epochs)).with_fields(**given)
+    longer = lasting(template, given.get("epochs", template.epochs))
+    recipe = _resized(longer, longer.with_fields(**given)).with_fields(**given)
     return replace(recipe, trainer=str(read(recipe.trainer).with_options(**chosen)))
 
 

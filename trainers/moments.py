@@ -22,9 +22,11 @@ class Moments(nn.Module):
     norm: Tensor  # (2,)
     count: Tensor  # (), t: gradients seen
 
-    def __init__(self, size: int, like: Tensor, *, beta1: float = 0.9, beta2: float = 0.99) -> None:
+    def __init__(
+        self, size: int, like: Tensor, *, beta1: float = 0.9, beta2: float = 0.99, long_step: bool = False
+    ) -> None:
         super().__init__()
-        self.beta1, self.beta2 = beta1, beta2
+        self.beta1, self.beta2, self.long_step = beta1, beta2, long_step
         device = like.device
         self.register_buffer("mean", torch.zeros(2, size, dtype=like.dtype, device=device))
         self.register_buffer("norm", torch.zeros(2, dtype=torch.float64, device=device))
@@ -33,7 +35,8 @@ class Moments(nn.Module):
     def weights(self, *, second_first: bool) -> tuple[Tensor, Tensor, bool]:
         """(k_1, k_2, whether the moments oppose each other); a half each before any gradient was seen.
 
-        `second_first`: the second loss comes first where they do. A moment of length 0 opposes nothing.
+        `second_first`: the second loss comes first where they do. A moment of length 0 opposes nothing. `long_step`
+        is that of `directions.weights`.
         """
         seen = int(self.count)
         if not seen:
@@ -43,7 +46,7 @@ class Moments(nn.Module):
         v1, v2 = self.lengths
         products = gram([m1], [m2])
         opposed = bool((products.cross <= 0) & (v1 > 0) & (v2 > 0))
-        return *weights(products, v1, v2, second_first=second_first), opposed
+        return *weights(products, v1, v2, second_first=second_first, long_step=self.long_step), opposed
 
     @property
     def lengths(self) -> Tensor:

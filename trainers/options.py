@@ -1,8 +1,8 @@
 """Typed fields of frozen dataclasses: how their values are read, checked, written and stretched in time.
 
 A recipe and the settings of a method are such dataclasses. A field may be a bool, int, float, str, an Enum, any of
-these or None, a tuple of one of them, `Epochs`, or `Annotated[..., Named(table)]` for functions and for dataclasses
-that have options of their own.
+these or None, a tuple of one of them, `Epochs` (a time), or `Annotated[..., Named(table)]` for functions and for
+dataclasses that have options of their own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from absdomain.trainers import times
+from absdomain.trainers.times import Steps, Time
+
 
 class RecipeError(ValueError):
     """A field of a recipe has a value that cannot be trained; the text has the field, the value and the remedy."""
@@ -22,10 +25,10 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class Phase:
-    """Marks a field that is measured in epochs."""
+    """Marks a field that is a time."""
 
 
-Epochs = Annotated[float, Phase()]  # a time in epochs, which stretches with the training
+Epochs = Annotated[Time, Phase()]  # a time in epochs, or `Steps`, which stretches with the training
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +53,19 @@ def hints(kind: type) -> dict[str, Any]:
 
 
 def typed(name: str, hint: Any, value: Any) -> Any:
-    """The value as the hinted type; an int serves as a float, a list as a tuple, and no bool as a number."""
+    """The value as the hinted type; an int serves as a float, a list as a tuple, and no bool as a number.
+
+    A time may be written as text: "60", or "2000 steps".
+    """
     base, mark = _split(hint)
     origin, parts = get_origin(base), get_args(base)
     if mark is not None:
         if any(entry in (value, type(value)) for entry in mark.table.values()):
             return value
+    elif base == Time:
+        time = times.read(value) if isinstance(value, str) else value
+        if time is not None:
+            return time if isinstance(time, Steps) else _entry(name, float, time, hint, value)
     elif origin is tuple and isinstance(value, list | tuple):
         return tuple(_entry(name, parts[0], entry, hint, value) for entry in value)
     elif origin in (Union, types.UnionType):
@@ -75,15 +85,15 @@ def changed(old: D, owner: str, given: Mapping[str, Any]) -> D:
     return replace(old, **{name: typed(name, known[name], value) for name, value in given.items()})  # type: ignore[type-var]
 
 
-def stretched(old: D, scale: float, **given: Any) -> D:
-    """A copy whose fields in epochs, in nested settings too, are `scale` times as long; with the given fields."""
+def retimed(old: D, change: Callable[[Time], Time], **given: Any) -> D:
+    """A copy whose times, those of nested settings too, are changed; with the given fields."""
     new: dict[str, Any] = {}
     for name, hint in hints(type(old)).items():
         value = getattr(old, name)
-        if _in_epochs(hint) and value is not None:
-            new[name] = tuple(v * scale for v in value) if isinstance(value, tuple) else value * scale
+        if _is_time(hint) and value is not None:
+            new[name] = tuple(map(change, value)) if isinstance(value, tuple) else change(value)
         elif is_dataclass(value):
-            new[name] = stretched(value, scale)
+            new[name] = retimed(value, change)
     return replace(old, **new | given)  # type: ignore[type-var]
 
 
@@ -146,7 +156,9 @@ def _text(hint: Any, value: Any) -> str:
             return word
         if type(value) is entry:
             return word + written(value, entry())
-    return value.name.lower() if isinstance(value, Enum) else repr(value)
+    if isinstance(value, Enum):
+        return value.name.lower()
+    return repr(str(value)) if isinstance(value, Steps) else repr(value)
 
 
 class _Source(str):
@@ -171,10 +183,10 @@ def _split(hint: Any) -> tuple[Any, Named | None]:
     return base, next((mark for mark in marks if isinstance(mark, Named)), None)
 
 
-def _in_epochs(hint: Any) -> bool:
+def _is_time(hint: Any) -> bool:
     if get_origin(hint) is Annotated:
         return any(isinstance(mark, Phase) for mark in get_args(hint)[1:])
-    return any(_in_epochs(part) for part in get_args(hint))
+    return any(_is_time(part) for part in get_args(hint))
 
 
 def _check_names(known: Mapping[str, Any], owner: str, given: Mapping[str, Any]) -> None:
@@ -199,6 +211,8 @@ def _spelt(hint: Any) -> str:
     base, mark = _split(hint)
     if mark is not None:
         return " or ".join(mark.table)
+    if base == Time:
+        return "number of epochs or of steps"
     if get_origin(base) is tuple:
         return f"tuple[{_spelt(get_args(base)[0])}, ...]"
     if get_args(base):

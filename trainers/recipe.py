@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 
+from absdomain.trainers import times
 from absdomain.trainers.options import Epochs, RecipeError, changed, refused
 from absdomain.trainers.schedules import Moment, Schedule, StepDecay
+from absdomain.trainers.times import Steps
 
 
 class Values(NamedTuple):
@@ -24,7 +26,7 @@ class Values(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One training run: data, network, method and every number. Phases are measured in epochs, radii in pixels.
+    """One training run: data, network, method and every number. Phases are in epochs or in `Steps`, radii in pixels.
 
     `warmup` natural epochs (kappa 1) come first. Then eps goes from `eps_start` to `eps`, and kappa from kappa_start to
     kappa_end, in `ramp` epochs: at every step, or with `stair` in stairs of so many epochs, the first of which has the
@@ -75,8 +77,15 @@ class Recipe:
         for name, allowed, remedy in RULES:
             if not allowed(getattr(self, name)):
                 raise self.refuse(name, remedy)
-        if self.warmup + self.ramp > self.epochs * (1 + 1e-9):  # a stretched sum is rounded
-            raise self.refuse("ramp", f"warmup {self.warmup:g} and ramp must end within the {self.epochs} epochs")
+        if times.exceeds(self.warmup + self.ramp, float(self.epochs)):
+            raise self.refuse("ramp", f"warmup {self.warmup} and ramp must end within the {self.epochs} epochs")
+
+    def check(self, steps_per_epoch: int) -> None:
+        """RecipeError unless warm-up and ramp end within a training whose epochs have so many steps."""
+        need, steps = times.at(self.warmup + self.ramp, steps_per_epoch), self.epochs * steps_per_epoch
+        if need > steps:
+            remedy = f"warmup and ramp end after {need} steps and this training has {steps}; give more epochs"
+            raise self.refuse("ramp", f"{remedy}, or both in epochs")
 
     def refuse(self, name: str, remedy: str) -> RecipeError:
         """The error for a field whose value cannot be used."""
@@ -92,7 +101,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return asdict(self) | {"milestones": list(self.milestones)}
+        return {name: _plain(value) for name, value in vars(self).items()}
 
     @staticmethod
     def from_json(content: str | dict[str, Any]) -> Recipe:
@@ -120,7 +129,7 @@ class Recipe:
         now, start, end = Moment(step, steps_per_epoch), self.warmup, self.warmup + self.ramp
         natural = now.step < now.at(start)
         if self.stair:
-            now, end = now.held(self.stair, start), max(start, end - self.stair)
+            now, end = now.held(self.stair, start), end + -float(self.stair)
         eps = 0.0 if natural else now.ramp(self.eps_start, self.eps, start, end, smooth=self.smooth)
         kappa = now.ramp(self.kappa_start, self.kappa_end, start, end, smooth=self.smooth) if eps > 0 else 1.0
         if self.beta_end is None or self.eps == 0:
@@ -129,11 +138,18 @@ class Recipe:
 
     def learning_rate(self, steps_per_epoch: int) -> Schedule:
         """lr * decay^(milestones passed)."""
-        return StepDecay(self.lr, tuple(round(m * steps_per_epoch) for m in self.milestones), self.decay)
+        return StepDecay(self.lr, tuple(times.at(time, steps_per_epoch) for time in self.milestones), self.decay)
 
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 OPTIMISERS = ("adam", "sgd")
+
+
+def _plain(value: Any) -> Any:
+    """A field in JSON's types: a time in steps as its text."""
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, Steps) else value
 
 
 def _number(low: float, high: float = math.inf) -> Callable[[float], bool]:
@@ -146,8 +162,8 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("eps_eval", lambda value: value is None or _number(0)(value), "give a radius >= 0, or null for that of training"),
     ("epochs", _number(1), "train for at least 1 epoch"),
     ("batch", _number(1), "give at least 1 image per step"),
-    ("warmup", _number(0), "give a number of epochs >= 0"),
-    ("ramp", _number(0), "give a number of epochs >= 0"),
+    ("warmup", times.is_time, 'give a number of epochs >= 0, or "2000 steps"'),
+    ("ramp", times.is_time, 'give a number of epochs >= 0, or "2000 steps"'),
     ("stair", _number(0), "give a number of epochs, or 0 for a change at every step"),
     ("kappa_start", _number(0, 1), "kappa is a weight in [0, 1]"),
     ("kappa_end", _number(0, 1), "kappa is a weight in [0, 1]"),
@@ -156,7 +172,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("lr", lambda value: math.isfinite(value) and value > 0, "give a learning rate > 0"),
     ("momentum", lambda value: 0 <= value < 1, "give a momentum in [0, 1)"),
     ("weight_decay", _number(0), "give a decay >= 0"),
-    ("milestones", lambda value: all(map(_number(0), value)), "give epochs >= 0"),
+    ("milestones", lambda value: all(map(times.is_time, value)), 'give epochs >= 0, or "2000 steps"'),
     ("decay", lambda value: 0 < value <= 1, "give a factor in (0, 1]"),
     (
         "gradient_norm",

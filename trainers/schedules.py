@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from absdomain.trainers import times
+from absdomain.trainers.times import Time
+
 
 class Schedule(Protocol):
     """v(step): a float for every step >= 0."""
@@ -75,16 +78,16 @@ class Moment:
         """step / per_epoch: epochs done before this step."""
         return self.step / self.per_epoch
 
-    def at(self, epoch: float) -> int:
-        """The step at which so many epochs are done."""
-        return round(epoch * self.per_epoch)
+    def at(self, time: Time) -> int:
+        """The step at which so many epochs, or `Steps`, are done."""
+        return times.at(time, self.per_epoch)
 
-    def held(self, epochs: int, since: float) -> Moment:
-        """The moment at which the present stair began, of stairs of `epochs` epochs from epoch `since` on."""
+    def held(self, epochs: int, since: Time) -> Moment:
+        """The moment at which the present stair began, of stairs of `epochs` epochs from the time `since` on."""
         return Moment(self.step - (self.step - self.at(since)) % (epochs * self.per_epoch), self.per_epoch)
 
-    def ramp(self, start: float, end: float, first: float, last: float, *, smooth: bool = False) -> float:
-        """The present value of a ramp from start to end between the epochs `first` and `last`, linear or smooth."""
+    def ramp(self, start: float, end: float, first: Time, last: Time, *, smooth: bool = False) -> float:
+        """The present value of a ramp from start to end between the times `first` and `last`, linear or smooth."""
         return (SmoothRamp if smooth else LinearRamp)(start, end, self.at(first), self.at(last))(self.step)
 
 

@@ -1,12 +1,13 @@
 """Labelled images, where their files come from, and their normalisation inside a network."""
 
 from absdomain.data.files import DataError
-from absdomain.data.images import Images, canonical, load, names, statistics
+from absdomain.data.images import Images, canonical, counts, load, names, statistics
 
 __all__ = [
     "DataError",
     "Images",
     "canonical",
+    "counts",
     "load",
     "names",
     "statistics",

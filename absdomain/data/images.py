@@ -23,7 +23,7 @@ from torch import Tensor
 
 from absdomain.data.files import Blob, DataError, Shelf, shelf
 
-__all__ = ["DataError", "Images", "canonical", "load", "names", "statistics"]
+__all__ = ["DataError", "Images", "canonical", "counts", "load", "names", "statistics"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +119,11 @@ def canonical(name: str) -> str:
     if name.lower() not in SOURCES:
         raise DataError(f"unknown data set {name!r}; there are {', '.join(SOURCES)}")
     return name.lower()
+
+
+def counts(name: str) -> dict[str, int]:
+    """{ split -> the number of images of the public files }."""
+    return _source(name).counts
 
 
 def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

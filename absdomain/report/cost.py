@@ -58,7 +58,7 @@ def steps(recipe: Recipe, images: Images) -> Steps:
     plain = Natural(copied(network))
     method = read(recipe.trainer).build(network, x[:1], images.classes, recipe)
     per_epoch = -(-len(images) // recipe.batch)
-    step = round((recipe.warmup + recipe.ramp / 2) * per_epoch)
+    step = Moment(0, per_epoch).at(recipe.warmup + recipe.ramp * 0.5)
     now = {**recipe.at(step, per_epoch)._asdict(), "at": Moment(step, per_epoch)}
     method.set(**now)
     with torch.no_grad():

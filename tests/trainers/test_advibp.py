@@ -14,7 +14,7 @@ from absdomain.region import L1, L2, Interval, Region
 from absdomain.trainers import Moment, RecipeError, read
 from absdomain.trainers.attacks import Fgsm
 from absdomain.trainers.losses import robust_cross_entropy
-from absdomain.trainers.methods.advibp import AdvIBP, Settings, Watched, Weighing
+from absdomain.trainers.methods.advibp import AdvIBP, Growing, Settings, Watched, Weighing
 from absdomain.trainers.moments import Moments
 
 
@@ -31,9 +31,9 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def made(network: nn.Module, domain: str = "box", **given: object) -> AdvIBP:
-    settings = replace(Settings(), **given)  # type: ignore[arg-type]
+    settings = replace(Settings(), **{"ramp": Growing.JOINT} | given)  # type: ignore[arg-type]
     example = torch.rand(1, 1, 2, 3, dtype=torch.float64)
-    return AdvIBP(network, example, parse(domain), classes=4, settings=settings, eps_end=0.1, ramp_end=100.0)
+    return AdvIBP(network, example, parse(domain), classes=4, settings=settings, eps_end=0.1, warmup=50.0, ramp=50.0)
 
 
 def gradients(loss: Tensor, network: nn.Module) -> list[Tensor]:
@@ -290,15 +290,15 @@ def test_a_mixture_gives_way_as_eps_grows(network: nn.Module, batch: tuple[Tenso
 
 
 def test_the_phases(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
-    """Natural, adversarial, joint; c_t stays until the hold is over, and falls to 0."""
+    """Natural, adversarial on a radius that grows, joint; c_t stays until the hold is over, and falls to 0."""
     objective, (x, y) = made(network, natural=10.0, hold=10.0, decay=50.0, fosc=0.5), batch
     clean = functional.cross_entropy(network(x), y).item()
     seen = {}
-    for epoch, eps in ((0, 0.0), (9, 0.0), (10, 0.0), (49, 0.0), (60, 0.01), (110, 0.1), (135, 0.1), (160, 0.1)):
+    for epoch, eps in ((0, 0.0), (10, 0.0), (30, 0.0), (49, 0.0), (60, 0.01), (110, 0.1), (135, 0.1), (160, 0.1)):
         objective.set(eps=eps, kappa=1.0 if eps == 0 else 0.0, at=Moment(2 * epoch, 2))
         metrics = objective(x, y).metrics
         seen[epoch] = (objective.reach.item(), objective.threshold.item(), sorted(metrics)[0] if metrics else "")
-    assert [round(reach, 9) for reach, _, _ in seen.values()] == [0, 0, 0.1, 0.1, 0.01, 0.1, 0.1, 0.1]
+    assert [round(reach, 9) for reach, _, _ in seen.values()] == [0, 0, 0.05, 0.0975, 0.01, 0.1, 0.1, 0.1]
     assert [round(limit, 9) for _, limit, _ in seen.values()] == [0.5] * 6 + [0.25, 0.0]
     assert [name for _, _, name in seen.values()] == ["clean_error"] * 2 + ["train_attack_error"] * 2 + ["fosc"] * 4
     objective.set(eps=0.0, kappa=1.0, at=Moment())
@@ -307,8 +307,43 @@ def test_the_phases(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     assert objective(x, y).loss.item() > clean
 
 
+def test_what_is_trained_while_eps_grows(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    """The bound alone; or both losses, the threshold in proportion to eps as FOSC is, or constant as in the paper."""
+    limits = {}
+    for way in Growing:
+        objective = made(network, ramp=way, fosc=0.5)
+        objective.set(eps=0.025, kappa=0.0, at=Moment(70, 1))
+        limits[way] = objective.threshold.item()
+        assert objective.joint == (way is not Growing.ALONE)
+        objective.set(eps=0.1, kappa=0.0, at=Moment(100, 1))
+        assert objective.joint
+        assert objective.threshold.item() == 0.5
+    assert limits == {Growing.ALONE: 0.5, Growing.SCALED: pytest.approx(0.125), Growing.JOINT: 0.5}
+
+
+def test_the_step_of_the_released_code_where_gradients_agree() -> None:
+    """v_k in the place of |m_k|^2 / v_k: (v_1 + v_2 + <m_1, m_2> (1 / v_1 + 1 / v_2)) / (2 |b|^2), its formula."""
+    seen = torch.tensor([[[3.0, 4.0], [4.0, 3.0]], [[3.0, -4.0], [4.0, -2.0]]], dtype=torch.float64)
+    found = []
+    for long_step in (False, True):
+        moments = Moments(2, seen[0, 0], long_step=long_step)
+        for g1, g2 in seen:
+            moments.see(g1, g2)
+        k1, k2, opposed = moments.weights(second_first=False)
+        assert not opposed
+        found.append((k1.item(), k2.item()))
+    m1, m2 = moments.mean / (1 - 0.9**2)
+    v1, v2 = moments.lengths
+    assert m1.norm() < 0.9 * v1  # gradients that turn
+    bisector = m1 / v1 + m2 / v2
+    length = (v1 + v2 + (m1 @ m2) * (1 / v1 + 1 / v2)) / (2 * bisector @ bisector)
+    assert found[1] == pytest.approx(((length / v1).item(), (length / v2).item()))
+    assert found[1][0] / found[0][0] == pytest.approx(found[1][1] / found[0][1])
+    assert found[1][0] > 1.4 * found[0][0]
+
+
 def test_the_phases_of_the_released_code(network: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
-    objective, (x, y) = made(network, ramp_alone=True, strength=0.0), batch
+    objective, (x, y) = made(network, ramp=Growing.ALONE, strength=0.0), batch
     objective.set(eps=0.0, kappa=1.0, at=Moment(20, 1))
     assert objective(x, y).loss.item() == pytest.approx(functional.cross_entropy(network(x), y).item())
     objective.set(eps=0.05, kappa=0.0, at=Moment(60, 1))

@@ -202,6 +202,6 @@ def test_a_data_set_is_known_by_its_name_in_any_case() -> None:
 
 
 def test_a_natural_phase_longer_than_the_warm_up_is_refused(network: nn.Module) -> None:
-    with pytest.raises(RecipeError, match=r"natural: 10\.0 cannot be used; the warm-up has 3 epochs"):
+    with pytest.raises(RecipeError, match=r"natural: 10\.0 cannot be used; the warm-up is 3.0; give at most that"):
         built(network, "advibp", warmup=3.0)
     assert isinstance(built(network, "advibp(natural=3)", warmup=3.0), AdvIBP)

@@ -226,6 +226,9 @@ def test_the_pair_resumes_and_both_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("given", "reason"), [
     ({"epochs": 3}, "epochs: 3 cannot be used; each epoch trains one of the two networks"),
     ({"domain": "box"}, "domain: 'box' cannot be used; it keeps no relation to the input"),
+    ({"domain": "mix(crown-ibp, box)"}, "domain: .* cannot be used; it keeps no relation to the input"),
+    ({"domain": "box.guided(by=deeppoly)"}, "domain: .* cannot be used; it keeps no relation to the input"),
+    ({"domain": "symbolic_gap"}, "domain: .* cannot be used; it keeps no relation to the input"),
     ({"l1": 0.1}, "l1: 0.1 cannot be used"),
     ({"trainer": "robustra(rate=1.5)"}, "rate: 1.5 cannot be used; give a share of the breakpoints"),
     ({"trainer": "robustra(looked_at=-1)"}, "looked_at: -1 cannot be used"),

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from absdomain import Linf, parse, to_graph
 from absdomain.data.normalise import Normalise
 from absdomain.linear import Bounds
-from absdomain.trainers import Certified, RecipeError, read
+from absdomain.registry import find
+from absdomain.trainers import Certified, Recipe, RecipeError, read
 from absdomain.trainers.certified import Settings
+from absdomain.trainers.run.folder import build_network
 from absdomain.trainers.stabilise import balance, ibp, regulariser, tightness
 
 
@@ -115,3 +117,27 @@ def test_what_cannot_be_used_is_said() -> None:
         Settings(regularise=-1.0)
     text = "certified(initialisation=ibp, regularise=0.5)"
     assert str(read(text)) == text
+
+
+@pytest.mark.parametrize(("preset", "starts"), [
+    ("cifar10-2-255-robustra-small", True),
+    ("cifar10-8-255-robustra-resnet", True),
+    ("cifar10-8-255-wong-kolter-small", True),
+    ("cifar10-2-255-wong-kolter-large", False),
+    ("mnist-0.1-robustra-small", False),
+])  # fmt: skip
+def test_networks_for_cifar10_start_as_in_the_public_code(preset: str, starts: bool) -> None:
+    """Kernels from N(0, 2 / (k k out)), zero biases, in both networks of a pair; the others start as PyTorch draws."""
+    recipe: Recipe = find("presets", preset)  # type: ignore[assignment]
+    shape = (3, 32, 32) if recipe.data == "cifar10" else (1, 28, 28)
+    torch.manual_seed(0)
+    network = build_network(recipe, shape, 10)
+    objective = read(recipe.trainer).build(network, torch.rand(1, *shape), 10, recipe)
+    for model in objective.models.values():
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d):
+                deviation = (2 / (layer.kernel_size[0] ** 2 * layer.out_channels)) ** 0.5
+                as_said = abs(layer.weight.std().item() / deviation - 1) < 0.15
+                assert (as_said and not layer.bias.any()) == starts  # type: ignore[union-attr]
+            if isinstance(layer, nn.Linear):
+                assert layer.bias.any()

@@ -2,12 +2,13 @@
 
 Fan and Li 2021, "Adversarial Training and Provable Robustness: A Tale of Two Objectives", algorithms 1 and 2 (line 13
 as `directions` reads it); with a mixture of CROWN-IBP and IBP for a domain it is their AdvCROWN-IBP. The paper is
-followed where its released code does otherwise; of that code's ways these are options: `moments=first` (inner products
-and norms of the first trainable tensor's gradient alone), `ramp_alone=True` (while eps grows, the bound's loss alone,
-and moments from then on), `strength=0` (its adversarial warm-up, whose attack has no radius), `always_square=True`
-(L^2 / 2 is added wherever the gradients oppose each other), `present_first=True` (the first step's own gradients are
-its moments, and count again as those before the second), `times_length=True` (a factor v_1 on both weights after the
-ramp, where the gradients agree; Adam hardly notices). Not offered: the freezing of layers that follows there.
+followed where its released code does otherwise, but for the ramp; of that code's ways these are options: `ramp=alone`,
+the default (while eps grows, the bound's loss alone, and moments from then on), `moments=first` (inner products and
+norms of the first trainable tensor's gradient alone), `strength=0` (its adversarial warm-up, whose attack has no
+radius), `always_square=True` (L^2 / 2 is added wherever the gradients oppose each other), `present_first=True` (the
+first step's own gradients are its moments, and count again as those before the second), `long_step=True` (where the
+gradients agree, v stands for |m|^2 / v, which makes that step a few times longer), `times_length=True` (a factor v_1 on
+both weights after the ramp, where the gradients agree). Not offered: the freezing of layers that follows there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from absdomain.trainers.objective import Objective, Step, clean_error
 from absdomain.trainers.options import Epochs, refused
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.schedules import START, Moment
+from absdomain.trainers.times import Time, exceeds, is_time
 
 
 class Weighing(Enum):
@@ -51,14 +53,26 @@ class Watched(Enum):
     FIRST = 2
 
 
+class Growing(Enum):
+    """What is trained while eps grows.
+
+    FOSC is proportional to eps. Below a constant c_t, as the paper has it, the attack comes first wherever gradients
+    oppose each other, so that the bound, which grows with eps, is hardly trained.
+    """
+
+    ALONE = 1  # the bound's loss, as in the released code
+    SCALED = 2  # both losses, c_t in proportion to eps
+    JOINT = 3  # both losses, c_t constant: the paper's way
+
+
 @dataclass(frozen=True)
 class Settings:
     """AdvIBP's own numbers; times are in epochs, FOSC is a mean over the batch of each sample's own.
 
-    The recipe's warm-up begins with `natural` epochs of cross-entropy, the rest of it is adversarial, with the
-    `strength` of the training radius. The threshold c_t stays `fosc` until `hold` epochs after the ramp, then falls to
-    0 in `decay` epochs. The released code's FOSC is that of the batch's mean loss: 1e-4 there is 0.0256 here, with
-    batches of 256.
+    The recipe's warm-up begins with `natural` epochs of cross-entropy, the rest of it is adversarial, on a radius that
+    grows to the `strength` of the training radius. The threshold c_t is `fosc` until `hold` epochs after the ramp, then
+    falls to 0 in `decay` epochs. The released code's FOSC is that of the batch's mean loss: 1e-4 there is 0.0256 here,
+    with batches of 256.
     """
 
     weights: Weighing = Weighing.ADAPTIVE
@@ -73,7 +87,8 @@ class Settings:
     attack: AttackRule = Fgsm()
     loss: BoundLoss = robust_cross_entropy
     elision: bool = True
-    ramp_alone: bool = False
+    ramp: Growing = Growing.ALONE
+    long_step: bool = False
     always_square: bool = False
     present_first: bool = False
     times_length: bool = False
@@ -84,9 +99,12 @@ class Settings:
                 raise refused(name, getattr(self, name), "give a decay in [0, 1)")
         if self.loss is hinge:
             raise refused("loss", "hinge", "where it is negative its square pulls the wrong way; take another")
-        for name in ("natural", "fosc", "hold", "decay", "strength"):
+        for name in ("fosc", "strength"):
             if not getattr(self, name) >= 0:
                 raise refused(name, getattr(self, name), "give a number >= 0")
+        for name in ("natural", "hold", "decay"):
+            if not is_time(getattr(self, name)):
+                raise refused(name, str(getattr(self, name)), 'give a number of epochs >= 0, or "2000 steps"')
 
 
 USUAL = Settings()
@@ -102,7 +120,8 @@ class AdvIBP(Certified):
     pass at x.
 
     While eps is 0 the loss is CE(f(x), y), and from epoch settings.natural on CE(f(x'), y). `eps_end` is the training
-    radius, `ramp_end` the epoch at which eps reaches it. With an eps from the start, no warm-up takes place.
+    radius, which eps reaches in a `ramp` after the `warmup`; radii grow along a line, or as `smooth` says. With an eps
+    from the start, no warm-up takes place.
     """
 
     threshold: Tensor  # (), c_t
@@ -121,31 +140,34 @@ class AdvIBP(Certified):
         l1: float = 0.0,
         settings: Settings = USUAL,
         eps_end: float = 0.0,
-        ramp_end: float = 0.0,
+        warmup: Time = 0.0,
+        ramp: Time = 0.0,
+        smooth: bool = False,
         seed: int = 0,
     ) -> None:
         usual = certified.Settings(settings.loss, settings.elision)
         super().__init__(
             network, example, domain, classes=classes, clip=clip, l1=l1, settings=usual, eps_end=eps_end, seed=seed
         )
-        self.own, self.ramp_end = settings, ramp_end
+        self.own, self.warmup, self.ramp_end, self.smooth = settings, warmup, warmup + ramp, smooth
         self.trained = [p for p in network.parameters() if p.requires_grad]
         self.watched = self.trained if settings.moments is Watched.ALL else self.trained[:1]
         size, like = sum(p.numel() for p in self.watched), self.trained[0]
-        self.moments = Moments(size, like, beta1=settings.beta1, beta2=settings.beta2)
+        self.moments = Moments(size, like, beta1=settings.beta1, beta2=settings.beta2, long_step=settings.long_step)
         for name in ("threshold", "reach"):
             self.register_buffer(name, torch.zeros_like(self.eps), persistent=False)
 
     def set(self, *, eps: float, kappa: float, beta: float = 0.0, at: Moment = START) -> None:
         super().set(eps=eps, kappa=1.0 if eps == 0 else 0.0, beta=beta, at=at)
         own, begin = self.own, self.ramp_end + self.own.hold
-        natural = eps == 0 and at.step < at.at(own.natural)
-        reach = eps if eps > 0 else 0.0 if natural else own.strength * self.eps_end
+        warm = at.ramp(0.0, own.strength * self.eps_end, own.natural, self.warmup, smooth=self.smooth)
+        reach = eps if eps > 0 else warm
+        share = min(eps / self.eps_end, 1.0) if own.ramp is Growing.SCALED and self.eps_end > 0 else 1.0
         self.domain = weighed(self.domain, self.beta, beta)
-        self.threshold.fill_(at.ramp(own.fosc, 0.0, begin, begin + own.decay))
+        self.threshold.fill_(share * at.ramp(own.fosc, 0.0, begin, begin + own.decay))
         self.reach.fill_(reach)
         self.adversarial = reach > 0
-        self.joint = eps > 0 and not (own.ramp_alone and eps < self.eps_end)
+        self.joint = eps > 0 and not (own.ramp is Growing.ALONE and eps < self.eps_end)
 
     def forward(self, x: Tensor, y: Tensor) -> Step:
         if not self.adversarial:
@@ -219,8 +241,8 @@ def with_gradients(value: Tensor, parameters: Sequence[Tensor], gradients: Seque
 def objective(setup: Setup[Settings]) -> Objective:
     """AdvIBP on the recipe's domain, with its warm-up and ramp."""
     recipe, natural = weighable(setup).recipe, setup.settings.natural
-    if natural > recipe.warmup * (1 + 1e-9) and recipe.warmup > 0:  # a stretched warm-up is rounded
-        raise refused("natural", natural, f"the warm-up has {recipe.warmup:g} epochs; give at most that many")
+    if exceeds(natural, recipe.warmup) and recipe.warmup != 0:
+        raise refused("natural", natural, f"the warm-up is {recipe.warmup}; give at most that")
     return AdvIBP(
         setup.network,
         setup.example,
@@ -230,7 +252,9 @@ def objective(setup: Setup[Settings]) -> Objective:
         l1=recipe.l1,
         settings=setup.settings,
         eps_end=recipe.eps,
-        ramp_end=recipe.warmup + recipe.ramp,
+        warmup=recipe.warmup,
+        ramp=recipe.ramp,
+        smooth=recipe.smooth,
         seed=recipe.seed,
     )
 

@@ -37,6 +37,7 @@ from absdomain.trainers.objective import Objective, Step, averaged, clean_error,
 from absdomain.trainers.options import refused
 from absdomain.trainers.pairs import partner, transfer_error
 from absdomain.trainers.schedules import START, Moment
+from absdomain.trainers.stabilise import Initialisation, as_built
 
 
 class ReferenceWeights(Enum):
@@ -54,6 +55,7 @@ class Settings:
     """
 
     loss: BoundLoss = robust_cross_entropy
+    initialisation: Initialisation = as_built
     rate: float = 0.5  # the median
     threshold: float | None = None
     reference: ReferenceWeights = ReferenceWeights.CURRENT
@@ -113,7 +115,8 @@ class Robustra(Certified):
         pair: Settings,
         seed: int = 0,
     ) -> None:
-        given = certified.Settings(loss=pair.loss)
+        given = certified.Settings(loss=pair.loss, initialisation=pair.initialisation)
+        pair.initialisation(partner)
         super().__init__(network, example, domain, classes=classes, clip=clip, settings=given, seed=seed)
         self.pair, self.partner, self.turn = pair, partner, 0
         self.first, self.second = Side("", network, self.batchnorms), Side.of("partner_", partner, example)
@@ -255,7 +258,7 @@ MNIST = replace(
 )
 CIFAR10 = replace(
     WK_CIFAR10,
-    trainer="robustra",
+    trainer="robustra(initialisation=fan_out)",
     domain="dual",
     eps_start=0.01 * 0.225,  # 0.01 of images divided by .225
     lr=1e-3,

@@ -17,6 +17,7 @@ from absdomain.trainers.certified import Certified, Settings, worst_margins
 from absdomain.trainers.kappa import Adaptive
 from absdomain.trainers.method import Method
 from absdomain.trainers.objective import Step
+from absdomain.trainers.times import Steps
 
 
 class SingleProp(Certified):
@@ -37,8 +38,7 @@ class SingleProp(Certified):
 
 
 # 100 epochs of batch 100; the radius stays 0 for 2000 steps and grows for 10,000, the learning rate falls to a tenth
-# after 15,000 and 25,000. Of 60,000 images 5000 are held out, so that an epoch has 550 steps. The paper's ball is not
-# clipped in training.
+# after 15,000 and 25,000. The paper's ball is not clipped in training.
 MNIST = CERTIFIED.on(
     "mnist",
     trainer="singleprop",
@@ -47,13 +47,13 @@ MNIST = CERTIFIED.on(
     clip=False,
     batch=100,
     lr=1e-3,
-    warmup=2000 / 550,
-    ramp=10000 / 550,
-    milestones=(15000 / 550, 25000 / 550),
+    warmup=Steps(2e3),
+    ramp=Steps(10e3),
+    milestones=(Steps(15e3), Steps(25e3)),
     decay=0.1,
 )
-# 350 epochs of batch 50, 45,000 images: 900 steps an epoch; 5000 without a radius, 50,000 of ramp, decay after 60,000
-# and 90,000. The released code does not augment here.
+# 350 epochs of batch 50; 5000 steps without a radius, 50,000 of ramp, decay after 60,000 and 90,000. The released code
+# does not augment here.
 CIFAR10 = MNIST.on(
     "cifar10",
     domain="symbolic_gap(slopes=parallel)",
@@ -61,9 +61,9 @@ CIFAR10 = MNIST.on(
     epochs=350,
     batch=50,
     lr=5e-4,
-    warmup=5000 / 900,
-    ramp=50000 / 900,
-    milestones=(60000 / 900, 90000 / 900),
+    warmup=Steps(5e3),
+    ramp=Steps(50e3),
+    milestones=(Steps(60e3), Steps(90e3)),
     normalise=True,
 )
 DIGITS = MNIST.on(

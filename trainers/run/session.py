@@ -162,6 +162,7 @@ def start(folder: Path, recipe: Recipe, full: Images, device: torch.device, worl
     torch.manual_seed(recipe.seed)
     network = build_network(recipe, full.shape, full.classes).to(device)
     images, held_out = split(recipe, full)
+    recipe.check(math.ceil(len(images) / recipe.batch))
     example = images[:1][0].to(device, recipe.torch_dtype)
     if len(images) % recipe.batch == 1 and any(isinstance(part, nn.BatchNorm1d) for part in network.modules()):
         raise recipe.refuse("batch", f"of {len(images)} images one would be left, of which a batch norm sees no spread")
