@@ -11,27 +11,40 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from absdomain.linear import Rows
 from absdomain.region import Draws, Linf, Region
+from absdomain.spec import Spec
 
-Network = Callable[[Tensor], Tensor]  # (B, *shape) -> logits (B, classes)
-Loss = Callable[[Tensor, Tensor], Tensor]  # logits (B, classes), labels (B,) -> (B,); attacks ascend it
+Network = Callable[[Tensor], Tensor]  # (B, *shape) -> logits (B, classes), or any outputs
+Goal = Tensor | Spec  # what is to hold of the outputs: the label's class (B,) is the largest, or the spec
+Loss = Callable[[Tensor, Any], Tensor]  # outputs and goal -> (B,); attacks ascend it
 
 
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """min over j != y of z_y - z_j, shape (B,); NaN where any logit is NaN."""
+def margin(logits: Tensor, labels: Goal) -> Tensor:
+    """min over j != y of z_y - z_j, shape (B,); of a spec min over its groups of max over their rows of C z + d.
+
+    NaN where any logit is NaN.
+    """
+    if isinstance(labels, Spec):
+        return labels.worst(labels.rows(logits))
     own = labels.unsqueeze(1)
     rivals = logits.scatter(1, own, -torch.inf)
     return logits.gather(1, own).squeeze(1) - rivals.amax(1)
 
 
-def margin_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """max over j != y of z_j - z_y, shape (B,): the untargeted objective of Gowal et al., section 4."""
+def margin_loss(logits: Tensor, labels: Goal) -> Tensor:
+    """max over j != y of z_j - z_y, shape (B,): the untargeted objective of Gowal et al., section 4; or of a spec."""
     return -margin(logits, labels)
+
+
+def chosen(goal: Goal, rows: Tensor) -> Goal:
+    """The goal of the samples at these places, (R,)."""
+    return goal.select(rows) if isinstance(goal, Spec) else goal[rows]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -100,7 +113,7 @@ def fgsm(
 def pgd(
     model: Network,
     region: Region,
-    labels: Tensor,
+    labels: Goal,
     *,
     steps: int = 40,
     restarts: int = 1,
@@ -113,8 +126,9 @@ def pgd(
 
     rate_t falls from `rate` (a fraction of the region's size) to 0 along a cosine. The centre is always tried, so the
     margins returned are never above the nominal ones. A sample whose margin is below `goal` is left alone from
-    then on: `goal=-inf` looks for the worst point instead of any misclassified one. The same generator state gives the
-    same result. Madry et al. 2018; the objective is that of Gowal et al., section 4.
+    then on: `goal=-inf` looks for the worst point instead of any misclassified one. A spec may stand in the place of
+    labels. The same generator state gives the same result. Madry et al. 2018; the objective is that of Gowal et al.,
+    section 4.
     """
     if steps < 0 or restarts < 1:
         raise ValueError(f"pgd needs steps >= 0 and restarts >= 1, not steps={steps}, restarts={restarts}")
@@ -126,7 +140,7 @@ def pgd(
             if not len(rows):
                 return best
             tried = points[rows]
-            margins, slopes = _probe(model, tried, labels[rows], loss)
+            margins, slopes = _probe(model, tried, chosen(labels, rows), loss)
             best = best.improved(rows, tried, margins)
             gradient = torch.zeros_like(points).index_copy(0, rows, slopes)
             pace = rate * (1 + math.cos(math.pi * step / max(steps, 1))) / 2
@@ -200,7 +214,7 @@ class Pgd:
     restarts: int = 2
     rate: float = 0.5
 
-    def __call__(self, model: Network, region: Region, labels: Tensor, *, generator: Draws = None) -> Attacked:
+    def __call__(self, model: Network, region: Region, labels: Goal, *, generator: Draws = None) -> Attacked:
         return pgd(model, region, labels, steps=self.steps, restarts=self.restarts, rate=self.rate, generator=generator)
 
 
@@ -220,12 +234,12 @@ def rounded_towards(points: Tensor, anchor: Tensor, dtype: torch.dtype) -> Tenso
     return torch.where(outside, torch.nextafter(near, anchor.to(dtype)), near)
 
 
-def _evaluated(model: Network, points: Tensor, labels: Tensor) -> Attacked:
+def _evaluated(model: Network, points: Tensor, labels: Goal) -> Attacked:
     with torch.no_grad():
         return Attacked(points, margin(model(points), labels))
 
 
-def _probe(model: Network, points: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+def _probe(model: Network, points: Tensor, labels: Goal, loss: Loss) -> tuple[Tensor, Tensor]:
     """The margins (B,) at the points, and the gradient of each sample's loss, (B, *shape)."""
     with torch.enable_grad():
         x = points.detach().requires_grad_()

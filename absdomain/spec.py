@@ -73,6 +73,20 @@ class Spec:
         any_of = torch.zeros(len(proved), len(names), dtype=torch.int64, device=proved.device)
         return (any_of.scatter_add(1, index.expand(len(proved), -1), proved.long()) > 0).all(-1)
 
+    def rows(self, z: Tensor) -> Tensor:
+        """C z + d at outputs z (B, *shape), (B, K), in the spec's dtype."""
+        flat = z.flatten(1).to(self.C.dtype)
+        return (self.C @ flat.unsqueeze(2)).squeeze(2) + self.d
+
+    def worst(self, rows: Tensor) -> Tensor:
+        """min over the groups of max over their rows, (B,) of (B, K); NaN where any row is."""
+        if self.groups is None:
+            return rows.amin(1)
+        names, index = self.groups.to(rows.device).unique(return_inverse=True)
+        best = rows.new_full((len(rows), len(names)), -torch.inf)
+        least = best.scatter_reduce(1, index.expand_as(rows), rows, "amax").amin(1)
+        return torch.where(rows.isnan().any(1), torch.nan, least)
+
     def weakest(self, lower: Tensor) -> Tensor:
         """The row on which the property hangs, (B,): of the group whose greatest bound is least, that greatest one.
 

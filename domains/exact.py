@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 import torch
+from torch import Tensor
 
 from absdomain.domain import Decision, Traits
 from absdomain.domains.program.activation import Unevaluated
@@ -25,8 +26,9 @@ class Exact(Programmed):
     bound is the better of what is proved and of the relaxation's (Gowal et al. 2018, section 5). An entry whose chord
     is off by no more than 1e-6 of max(1, |y|) is bounded by its chord: beside smaller numbers a binary is not reliable.
 
-    `decide`, which certification asks, stops at the sign of the minimum and at the first entry below zero, and gives
-    the point. UnsupportedOp: an op without pieces that its boxes do not settle, or a region that is no polyhedron.
+    `decide`, which certification asks, stops at the sign of the minimum and, unless entries have groups, at the first
+    one below zero, and gives the point. UnsupportedOp: an op without pieces that its boxes do not settle, or a region
+    that is no polyhedron.
     """
 
     lemma = "exact"
@@ -44,11 +46,11 @@ class Exact(Programmed):
     def solve(self, e: Unevaluated, sample: int) -> Minima:
         return Search(e, sample, self.timeout).minima
 
-    def decide(self, e: Unevaluated) -> Decision:
+    def decide(self, e: Unevaluated, groups: Tensor | None = None) -> Decision:
         like = e.region.centre
         lower, points, expired = like.new_zeros(len(like), prod(e.shape)), e.region.project(like), []
         for sample in range(len(like)):
-            bounds, worst = Search(e, sample, self.timeout).decision()
+            bounds, worst = Search(e, sample, self.timeout).decision(groups)
             lower[sample] = torch.from_numpy(bounds).to(like)
             if worst.point is not None:
                 points[sample] = worst.point

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from absdomain.linear import Bounds, Ends, Rows
 from absdomain.ops import Dense
 from absdomain.region import Region
 from absdomain.spec import Spec
+from absdomain.values import moved
 
 _CAUTION = 8.0  # times the slack: whoever asks has an allowance of its own, which may be some times as large
 
@@ -41,7 +43,8 @@ class Branching(Domain[Recorded]):
     """gamma(e) of the domain `by`, whose `decide` splits the question until all parts are proved or a point is found.
 
     Bounds are those of `by`. `decide`, which certification asks, gives lower bounds that are positive where the search
-    has proved all rows of the element positive, within `timeout` seconds for each sample.
+    has proved all entries of the element positive, or one of each group, within `timeout` seconds for each sample. It
+    searches in float64, whatever the dtype, for more than that dtype's rounding.
     """
 
     lemma = "branching"
@@ -76,23 +79,34 @@ class Branching(Domain[Recorded]):
     def planes(self, e: Recorded) -> tuple[Rows, Tensor] | None:
         return self.by.planes(e.inner)
 
-    def decide(self, e: Recorded) -> Decision:
+    def decide(self, e: Recorded, groups: Tensor | None = None) -> Decision:
         like = e.region.centre
-        known = self.by.decide(e.inner).lower.flatten(1)
+        known = self.by.decide(e.inner, groups).lower.flatten(1)
         rows = known.shape[1]
-        spec = Spec(torch.eye(rows).unsqueeze(0).to(like), torch.zeros(1, rows).to(like))
+        spec = Spec(torch.eye(rows).unsqueeze(0).to(like), torch.zeros(1, rows).to(like), groups)
         lower, points, expired = known.clone(), e.region.project(like), []
         for sample in range(len(like)):
             graph, index = graph_of(e, sample), torch.tensor([sample])
-            one = Question(graph, graph, e.region.select(index), spec)
-            asked = target(one, self.by, _CAUTION)
+            one, caution = _in_float64(Question(graph, graph, e.region.select(index), spec), self.by)
+            asked = target(one, self.by, caution)
             outcome = settled(one, asked, self.by, Limits(seconds=self.timeout), _found)
-            if outcome.verdict is Verdict.UNSAT:
-                lower[sample] = torch.maximum(known[sample], asked.slack[:rows])
+            if outcome.verdict is Verdict.UNSAT:  # of each group some row, at any point
+                lower[sample] = torch.maximum(known[sample], asked.slack[:rows].to(like))
             if outcome.point is not None:
                 points[sample] = outcome.point
             expired.append(outcome.verdict is Verdict.TIMEOUT)
         return Decision(lower.view(-1, *e.shape), points, torch.tensor(expired, device=like.device))
+
+
+def _in_float64(question: Question, by: AnyDomain) -> tuple[Question, float]:
+    """A sample's question in float64, and by how much its slack there is multiplied to be that of its own dtype."""
+    like = question.region.centre.to(torch.float64)
+    if question.region.centre.dtype == like.dtype:
+        return question, _CAUTION
+    graph, region = moved(question.frozen, like), moved(question.region, like)
+    wide = Question(graph, graph, region, question.spec)
+    own, exact = question.ask(by).slack.to(like), wide.ask(by).slack
+    return wide, _CAUTION * float((own / exact).nan_to_num(torch.inf).clamp(min=1).max())
 
 
 def _found(point: Tensor) -> Tensor:
@@ -111,12 +125,18 @@ def graph_of(e: Recorded, sample: int) -> Graph:
     for each in _ordered(e):
         args = tuple(places[id(arg)] for arg in each.args)
         places[id(each)] = len(nodes)
-        op = _of_sample(each.op, sample) if isinstance(each.op, Dense) else each.op
-        nodes.append(Node(f"node {len(nodes)}", op, args, each.shape))
+        nodes.append(Node(f"node {len(nodes)}", _of_sample(each.op, sample), args, each.shape))
     return Graph.of(nodes)
 
 
-def _of_sample(op: Dense, sample: int) -> Dense:
+@singledispatch
+def _of_sample(op: Op | None, sample: int) -> Op | None:
+    """An op as this sample has it: the same one, but for rows of a specification."""
+    return op
+
+
+@_of_sample.register
+def _(op: Dense, sample: int) -> Dense:
     """A specification's rows (B, K, n), fused or not, are those of each sample."""
     weight, bias = op.weight, op.bias
     weight = weight[sample : sample + 1] if weight.dim() > 2 and len(weight) > 1 else weight
@@ -134,5 +154,3 @@ def _ordered(e: Recorded) -> Iterator[Recorded]:
             seen.add(id(each))
             pending.append((each, True))
             pending += [(arg, False) for arg in reversed(each.args)]
-
-

@@ -51,5 +51,5 @@ class Known(Domain[Any]):
     def planes(self, e: Any) -> tuple[Rows, Tensor] | None:
         return self.inner.planes(e)
 
-    def decide(self, e: Any) -> Decision:
-        return self.inner.decide(e)
+    def decide(self, e: Any, groups: Tensor | None = None) -> Decision:
+        return self.inner.decide(e, groups)

@@ -1,4 +1,4 @@
-"""radius: the largest ball around an image that is proved, and the smallest that holds another class."""
+"""radius: the largest ball around an image that is proved, and the smallest that holds a counterexample."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from math import inf, isfinite, nextafter
 import torch
 from torch import Tensor, nn
 
-from absdomain.attack import margin
 from absdomain.branching.decide import Replay, decide, within
 from absdomain.branching.outcome import Limits, Outcome, Verdict
+from absdomain.certification.asked import Asked, Holding, by_class, holding
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph, freeze
 from absdomain.properties.query import dtype_of
 from absdomain.region import Linf, Region
 from absdomain.runtime.modes import check_module, copied
-from absdomain.spec import margins
 from absdomain.values import moved
 
 Balls = Callable[[Tensor, float], Region]  # an image (1, *shape) and eps -> its ball, which holds those of smaller eps
@@ -25,12 +24,12 @@ Balls = Callable[[Tensor, float], Region]  # an image (1, *shape) and eps -> its
 
 @dataclass(frozen=True, eq=False)
 class Radius:
-    """The class is the label's for all x of the ball of radius `proved`; that of radius `falsified` has the witness."""
+    """What is asked holds for all x of the ball of radius `proved`; that of radius `falsified` has the witness."""
 
     index: int
-    label: int
+    label: int | None  # None: a spec was asked
     proved: float  # 0: none is proved
-    falsified: float  # inf: none is falsified up to the largest that was asked; 0: the image itself is misclassified
+    falsified: float  # inf: none is falsified up to the largest that was asked; 0: the image itself breaks it
     seconds: float = 0.0
     branches: int = 0
     reason: str = ""  # why the two are farther apart than the tolerance, or ""
@@ -45,8 +44,9 @@ class Radius:
 def radius(
     model: nn.Module | Graph,
     images: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
+    spec: Holding | None = None,
     largest: float = 1.0,
     tolerance: float = 1e-3,
     clip: tuple[float, float] | None = (0.0, 1.0),
@@ -56,29 +56,28 @@ def radius(
 ) -> Iterator[Radius]:
     """For each image x, the largest eps with z_y - z_j > 0 on all of its ball, and the smallest without; an iterator.
 
-    images (N, *shape), labels (N,) int64; the model is a module, or a graph, whose output is logits. Balls are
+    images (N, *shape), labels (N,) int64; the model is a module, or a graph, whose output is logits. In the place of
+    labels `spec` may say what is to hold, as in `certify`. Balls are
     { x' : |x' - x|_inf <= eps } within `clip`, or those that `region` makes: they must grow with eps. Bisection on
     `decide` between 0 and `largest`, until both are within `tolerance` of each other or `timeout` seconds of an image
     are over; an eps that is not decided is left out from both sides. A module is bounded in float64, and a witness is
     one in the module's own dtype. Errors: ValueError for wrong shapes and numbers; those of `decide`.
     """
-    if not len(images) or labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-        raise ValueError(
-            f"radius: images are (N, *shape), labels (N,) int64; got {tuple(images.shape)}, {tuple(labels.shape)} "
-            f"{labels.dtype}"
-        )
+    if (labels is None) == (spec is None):
+        raise ValueError("radius: give either labels or spec, what is to hold of the outputs")
+    if not len(images) or (labels is not None and (labels.shape != images.shape[:1] or labels.dtype != torch.int64)):
+        told = "" if labels is None else f", {tuple(labels.shape)} {labels.dtype}"
+        raise ValueError(f"radius: images are (N, *shape), labels (N,) int64; got {tuple(images.shape)}{told}")
     if not (0 < tolerance < largest < inf) or not timeout > 0:
         raise ValueError(f"radius: needs 0 < tolerance < largest and a timeout; got {tolerance}, {largest}, {timeout}")
     balls = region or (lambda x, eps: Linf(x, eps, clip=clip))
     subject = _opened(model, images)
-    classes = subject.graph.output.shape
-    if len(classes) != 1 or not bool(((labels >= 0) & (labels < classes[0])).all()):
-        raise ValueError(f"radius: the labels must be classes of the output, of shape {classes}; got {labels.tolist()}")
+    goals = _goals(subject.graph, images, labels, spec)
 
     def each(index: int) -> Radius:
-        one = images[index : index + 1].to(torch.float64)
-        asked = _Asked(subject, one, labels[index : index + 1], balls, domain, Limits(seconds=timeout))
-        return _searched(asked, Radius(index, int(labels[index]), 0.0, inf), largest, tolerance, shrinks=region is None)
+        one, goal = images[index : index + 1].to(torch.float64), goals.select(torch.tensor([index]))
+        asked = _Asked(subject, one, goal, balls, domain, Limits(seconds=timeout))
+        return _searched(asked, Radius(index, goal.label(0), 0.0, inf), largest, tolerance, shrinks=region is None)
 
     return (each(index) for index in range(len(images)))
 
@@ -105,38 +104,46 @@ def _opened(model: nn.Module | Graph, images: Tensor) -> _Subject:
     return _Subject(to_graph(exact, images[:1].to(torch.float64)), given, own)
 
 
+def _goals(graph: Graph, images: Tensor, labels: Tensor | None, spec: Holding | None) -> Asked:
+    """What is asked at all images, in float64."""
+    if labels is None:
+        return holding(spec, graph, len(images), torch.zeros((), dtype=torch.float64))
+    classes = graph.output.shape
+    if len(classes) != 1 or not bool(((labels >= 0) & (labels < classes[0])).all()):
+        raise ValueError(f"radius: the labels must be classes of the output, of shape {classes}; got {labels.tolist()}")
+    return by_class(graph, labels, classes[0])
+
+
 @dataclass(frozen=True, eq=False)
 class _Asked:
     """One image's question for any eps."""
 
     subject: _Subject
     image: Tensor  # (1, *shape)
-    label: Tensor  # (1,)
+    goal: Asked
     balls: Balls
     domain: AnyDomain | str | None
     limits: Limits
 
-    def misclassified(self, x: Tensor) -> bool:
-        """Whether the network, in its own dtype, has another class at x (1, *shape) of that dtype."""
+    def broken(self, x: Tensor) -> bool:
+        """Whether the network, in its own dtype, breaks it at x (1, *shape) of that dtype."""
         with torch.no_grad():
-            found = margin(self.subject.run(x), self.label)
-        return bool(found.isfinite().all() and (found <= 0).all())
+            return bool(self.goal.broken(x, self.goal.network(self.subject.run)(x), strict=True))
 
     def __call__(self, eps: float) -> Outcome:
         """What `decide` says of the ball; it has half of the time that is left."""
         ball = self.balls(self.image, eps)
         left = self.limits.seconds - self.limits.spent
         limits = Limits(seconds=left / 2)
-        spec = margins(self.label, self.subject.graph.output.shape[0])
         (found,) = decide(
-            self.subject.graph, ball, spec, domain=self.domain, limits=limits, replay=self._replay(ball)
+            self.goal.graph, ball, self.goal.spec, domain=self.domain, limits=limits, replay=self._replay(ball)
         )  # fmt: skip
         return found
 
     def _replay(self, ball: Region) -> Replay:
         def confirmed(point: Tensor) -> Tensor | None:
             near = within(ball, point, self.subject.own)
-            return near if near is not None and self.misclassified(near.unsqueeze(0)) else None
+            return near if near is not None and self.broken(near.unsqueeze(0)) else None
 
         return confirmed
 
@@ -144,7 +151,7 @@ class _Asked:
 def _searched(asked: _Asked, known: Radius, largest: float, tolerance: float, *, shrinks: bool) -> Radius:
     """Bisection between what is proved and what is falsified, and on both sides of what is not decided."""
     spent = asked.limits
-    if asked.misclassified(asked.image.to(asked.subject.own)):
+    if asked.broken(asked.image.to(asked.subject.own)):
         return replace(known, falsified=0.0, seconds=spent.spent, witness=asked.image[0].to(asked.subject.own))
     open_from, open_to = inf, -inf  # eps that were not decided
     eps = largest

@@ -84,7 +84,7 @@ def verify(
     if isinstance(graphs, Graph):
         graphs = {n.name: graphs for n in given.networks if n.equal_to is None}
         runs = dict.fromkeys(graphs, runs[""])
-    dtype = next((run.dtype for run in runs.values()), torch.float64)
+    dtype = _dtype(runs)
     some = queries(given, graphs, torch.float64, boxes=dtype)
     branches, worst = 0, inf
     for query in some:
@@ -106,6 +106,18 @@ def verify(
                 example = found[-1] if outcome.verdict is Verdict.SAT else {}
                 return Answer(outcome.verdict, limits.spent, branches, outcome.bound, outcome.reason, example)
     return Answer(Verdict.UNSAT, limits.spent, branches, worst)
+
+
+def _dtype(runs: Mapping[str, Runnable]) -> torch.dtype:
+    """The networks' own. Errors: ValueError for several, since a point of one type need not be one of another."""
+    found = {name: run.dtype for name, run in runs.items()}
+    if len(set(found.values())) > 1:
+        told = ", ".join(f"{name} of {str(dtype).removeprefix('torch.')}" for name, dtype in found.items())
+        raise ValueError(
+            f"verify: the networks' inputs differ in type: {told}; a counterexample is a point of one type, so export "
+            "them with the same"
+        )
+    return next(iter(found.values()), torch.float64)
 
 
 class _Own:

@@ -7,20 +7,24 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from absdomain.certification.asked import Asked, Holding, by_class, holding
 from absdomain.certification.verdict import Refused
 from absdomain.domain import AnyDomain
+from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.region import Linf, Region
 
 
-def check_data(images: Tensor, labels: Tensor) -> None:
-    """ValueError unless there are images (N, *shape), N > 0, of finite floats, and a label (N,) int64 for each."""
-    if not len(images) or labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"certify: images are (N, *shape), labels (N,); got {tuple(images.shape)}, {tuple(labels.shape)}"
-        )
-    if not images.is_floating_point() or labels.dtype != torch.int64:
-        raise ValueError(f"certify: images are floats and labels int64; got {images.dtype} and {labels.dtype}")
+def check_data(images: Tensor, labels: Tensor | None, spec: object = None) -> None:
+    """ValueError unless there are images (N, *shape), N > 0, of finite floats, and a label (N,) int64 X"""
+    if (labels is None) == (spec is None):
+        raise ValueError("certify: give either labels or spec, what is to hold of the outputs")
+    if not len(images) or (labels is not None and labels.shape != images.shape[:1]):
+        told = "" if labels is None else f", {tuple(labels.shape)}"
+        raise ValueError(f"certify: images are (N, *shape), labels (N,); got {tuple(images.shape)}{told}")
+    if not images.is_floating_point() or (labels is not None and labels.dtype != torch.int64):
+        told = "" if labels is None else f" and {labels.dtype}"
+        raise ValueError(f"certify: images are floats and labels int64; got {images.dtype}{told}")
     if not bool(images.isfinite().all()):
         index = int((~images.isfinite()).flatten(1).any(1).nonzero()[0])
         raise ValueError(f"certify: image {index} has a pixel that is NaN or infinite")
@@ -46,16 +50,31 @@ def check_sound(name: str, guarantee: Guarantee) -> None:
         )
 
 
-def classes_of(exact: nn.Module, example: Tensor, labels: Tensor) -> int:
-    """How many classes the model tells apart; ValueError for a model without logits, or a label that is no class."""
+def asked_of(graph: Graph, outputs: Tensor, images: Tensor, labels: Tensor | None, spec: Holding | None) -> Asked:
+    """What is asked of the graph's value at all images, whose first one has these outputs."""
+    if labels is None:
+        return holding(spec, graph, len(images), images)
+    return by_class(graph, labels.to(images.device), _classes(outputs, labels))
+
+
+def outputs_of(exact: nn.Module, example: Tensor) -> Tensor:
+    """Of one image; ValueError for a model that does not take it, or gives something else than one tensor."""
     try:
         with torch.no_grad():
-            logits = exact(example)
+            outputs = exact(example)
     except RuntimeError as reason:
         raise ValueError(
             f"certify: the model does not take images of {tuple(example.shape[1:])} in {example.dtype}: {reason}; "
             "where it casts them, as x.float() does, write x.to(self.weight.dtype), or certify with dtype=torch.float32"
         ) from reason
+    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (1,):
+        told = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(f"certify: the model must give one tensor (B, *shape); of one image it gives {told}")
+    return outputs
+
+
+def _classes(logits: Tensor, labels: Tensor) -> int:
+    """How many classes the model tells apart; ValueError for a model without logits, or a label that is no class."""
     if logits.dim() != 2 or logits.shape[1] < 2:
         raise ValueError(f"certify: the model must give logits (B, classes >= 2); it gives {tuple(logits.shape)}")
     classes = int(logits.shape[1])

@@ -1,4 +1,4 @@
-"""for all x in the region of an image: z_y(x) - z_j(x) > 0 for every j != y. One verdict per image, as a generator.
+"""for all x in the region of an image: z_y(x) - z_j(x) > 0 for every j != y, or a spec. One verdict per image.
 
 Each batch is evaluated, then attacked, then bounded by the domains from cheap to dear, each on what is still undecided.
 Domains promise their bounds in real arithmetic. Here they are computed in float64, and a bound counts only where it is
@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from absdomain.attack import Pgd
 from absdomain.certification.arguments import (
+    asked_of,
     check_data,
     check_domains,
     check_numbers,
     check_sound,
-    classes_of,
+    outputs_of,
     region_of,
 )
+from absdomain.certification.asked import Holding
 from absdomain.certification.fingerprint import configuration
 from absdomain.certification.journal import Journals
 from absdomain.certification.judge import Attack, Judge
@@ -36,7 +38,6 @@ from absdomain.region import Region
 from absdomain.runtime.modes import check_module, copied
 from absdomain.runtime.precision import own_dtype
 from absdomain.runtime.processes import ALONE, World
-from absdomain.spec import margins
 
 # from cheap to dear; for networks that were trained with interval bounds, the zero slope proves most
 CASCADE = ("box", "box & deeppoly(slopes=zero)", "box & deeppoly")
@@ -45,8 +46,9 @@ CASCADE = ("box", "box & deeppoly(slopes=zero)", "box & deeppoly")
 def certify(
     model: nn.Module,
     images: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
+    spec: Holding | None = None,
     eps: float | Tensor | None = None,
     clip: tuple[float, float] | None = (0.0, 1.0),
     region: Callable[[Tensor], Region] | None = None,
@@ -66,6 +68,11 @@ def certify(
     images (N, *shape) and labels (N,) int64; the model maps (B, *shape) to logits (B, classes). It is copied and used
     in evaluation mode: neither its mode nor its dtype nor its gradients change.
 
+    In the place of labels, `spec` is what is to hold on the region, of outputs of any shape: a `Spec` of the flat
+    outputs, for all images or for each; a formula of `variables(to_graph(model, images[:1]))`, or a list with one for
+    each image; or a property, whose unsafe set is not to be reached. A counterexample to a formula breaks it exactly as
+    it is written, at the outputs of the given module.
+
     The region is { x : |x - x_i| <= eps, clip[0] <= x <= clip[1] }, in the units of `images`; eps is a number, one for
     each image (N,), or a tensor that broadcasts to `images`. Or it is whatever `region` makes of all images, such as
     `lambda x: L2(x, 0.5)`: it is asked once, in `dtype`, and samples are selected from it (`Region.select`).
@@ -76,7 +83,7 @@ def certify(
     An image is verified if all lower bounds, computed in `dtype`, are above what rounding may have added to each
     (`absdomain.rounding`), or above `margin` where that is given. With `strict=False` they may be equal to
     `margin`, by default 0, as in papers that count ties. A witness lies in the region exactly, and the given module,
-    run again at it, misclassifies it. NaN and infinite bounds leave an image unknown.
+    run again at it, misclassifies it, or breaks the spec. NaN and infinite bounds leave an image unknown.
 
     `file` receives every verdict as a JSON line, on disk after each batch. The file of an interrupted run is
     continued, and its verdicts come first; a file of another configuration is refused. `summarise` gives the errors.
@@ -90,7 +97,7 @@ def certify(
     iterated it raises SoundnessError if a point contradicts a bound, which is a defect of a domain.
     """
     chosen = tuple(map(parse, CASCADE)) if domains is None else tuple(domains)
-    check_data(images, labels)
+    check_data(images, labels, spec)
     check_domains(chosen)
     check_module(model, "certify")
     original = copied(model).eval().requires_grad_(False)
@@ -100,12 +107,13 @@ def certify(
     whole = images.to(device, dtype)
     around = region_of(whole, eps, clip, region)
     check_sound(type(around).__name__, around.guarantee)
-    classes = classes_of(exact, whole[:1], labels)
-    given = to_graph(exact, whole[:1])
+    outputs = outputs_of(exact, whole[:1])
+    asked = asked_of(to_graph(exact, whole[:1]), outputs, whole, labels, spec)
     judge = Judge(
         original=original,
         exact=exact,
-        question=Question(given, freeze(given), around, margins(labels.to(device), classes)),
+        asked=asked,
+        question=Question(asked.graph, freeze(asked.graph), around, asked.spec),
         domains=chosen,
         every=every,
         attack=attack,
@@ -117,15 +125,13 @@ def certify(
     if file is None:
         if not world.alone:
             raise ValueError(f"certify: {world.size} processes tell each other their verdicts in a file; give `file`")
-        return _run(judge, images, labels, batch, None, world)
+        return _run(judge, images, batch, None, world)
     _check_batch(batch, world)
-    journal = Journals(Path(file), configuration(judge, images, labels), world)
-    return _run(judge, images, labels, batch, journal, world)
+    journal = Journals(Path(file), configuration(judge, images), world)
+    return _run(judge, images, batch, journal, world)
 
 
-def _run(
-    judge: Judge, images: Tensor, labels: Tensor, batch: int, journal: Journals | None, world: World
-) -> Iterator[Verdict]:
+def _run(judge: Judge, images: Tensor, batch: int, journal: Journals | None, world: World) -> Iterator[Verdict]:
     with nullcontext() if journal is None else closing(journal):
         done = {} if journal is None else journal.done
         seen = set(done)
@@ -134,9 +140,9 @@ def _run(
         batches = [part for part in torch.arange(len(images)).split(batch) if not done.keys() >= set(part.tolist())]
         for index in batches[world.rank :: world.size]:
             # A batch that is only partly known is judged again as a whole, so that all bits are those of one run.
-            here, own = images[index].to(device), labels[index].to(device)
+            here = images[index].to(device)
             with own_dtype(here):
-                verdicts = judge.verdicts(index.to(device), here, own)
+                verdicts = judge.verdicts(index.to(device), here)
             fresh = [verdict for verdict in verdicts if verdict.index not in done]
             if journal is not None:
                 journal.append(fresh)

@@ -19,8 +19,7 @@ class SoundnessError(AssertionError):
 class Evidence:
     """What concrete points of a batch's regions show: the images, an attack's points, and those that domains find."""
 
-    logits: Tensor  # (B, classes) at the images; like all margins, of the copy that is certified
-    nominal: Tensor  # (B,) margins at the images
+    nominal: Tensor  # (B,) margins at the images; like all margins, of the copy that is certified
     attacked: Tensor | None  # (B,) margins at the attack's points
     correct: Tensor  # (B,) the image has the property
     resisted: Tensor  # (B,) and so has the attack's point
@@ -53,7 +52,7 @@ Failure = tuple[Reason, str]
 
 @dataclass(frozen=True)
 class Claim:
-    """What a domain claims of one image: the least of its bounds of z_y - z_j, and why that is no proof."""
+    """What a domain claims of one image: its bound of the margin, and why that is no proof."""
 
     lower: float
     failure: Failure | None  # None: the bound is a proof
@@ -74,14 +73,17 @@ class Claims:
         return [row for row, claim in self.rows.items() if claim.failure is None]
 
 
-def check_agreement(claims: list[Claims], evidence: Evidence, indices: list[int], labels: Tensor) -> None:
+def check_agreement(
+    claims: list[Claims], evidence: Evidence, indices: list[int], labels: list[int | None]
+) -> None:  # fmt: skip
     """SoundnessError if a point that anyone found has a margin below a bound of any domain."""
     least = evidence.least.tolist()
     for each in claims:
         for row, claim in each.rows.items():
             if least[row] < claim.lower - claim.slack:
+                label = "" if labels[row] is None else f", label {labels[row]}"
                 raise SoundnessError(
-                    f"image {indices[row]}, label {int(labels[row])}: {each.domain} claims that every margin over "
+                    f"image {indices[row]}{label}: {each.domain} claims that every margin over "
                     f"the region is at least {claim.lower:.9g}, but {_source(row, evidence)} shows a point of the "
                     f"region with {least[row]:.9g}: a defect of that domain, of an operation of this network, or of "
                     "absdomain; please report it"
@@ -110,7 +112,7 @@ def failure(finite: bool, lower: float, enough: float, node: str | None, expired
     return Reason.ROUNDING, f"lower bound {lower:.3g} is not above the allowance {enough:.3g}"
 
 
-def verdict(row: int, index: int, label: int, evidence: Evidence, claims: list[Claims]) -> Verdict:
+def verdict(row: int, index: int, label: int | None, evidence: Evidence, claims: list[Claims]) -> Verdict:
     """What points and bounds together say of the image in this row of its batch."""
     asked = {each.domain: each.rows[row] for each in claims if row in each.rows}
     proofs = tuple(domain for domain, claim in asked.items() if claim.failure is None)

@@ -12,7 +12,7 @@ from absdomain.region import Region
 from absdomain.values import digest
 
 
-def configuration(judge: Judge, images: Tensor, labels: Tensor) -> dict[str, Any]:
+def configuration(judge: Judge, images: Tensor) -> dict[str, Any]:
     """All that determines the verdicts on these images: the region, the domains, the attack, the network, the data."""
     return {
         "region": _described(judge.question.region),
@@ -25,7 +25,7 @@ def configuration(judge: Judge, images: Tensor, labels: Tensor) -> dict[str, Any
         "strict": judge.strict,
         "model": digest(repr(judge.original), dict(judge.original.state_dict())),
         "graph": digest(judge.question.frozen),  # what is certified, whatever the module's class and attributes
-        "data": digest(images, labels),
+        **judge.asked.told(images),
         "samples": len(images),
     }
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from absdomain.attack import Attacked, Network, inside, margin, rounded_towards
+from absdomain.attack import Attacked, Goal, Network, inside, rounded_towards
+from absdomain.certification.asked import Asked
 from absdomain.certification.evidence import Claim, Claims, Evidence, SoundnessError, check_agreement, failure, verdict
 from absdomain.certification.question import Answer, Question
 from absdomain.certification.verdict import Reason, Refused, Verdict
@@ -23,10 +24,11 @@ from absdomain.values import moved
 class Attack(Protocol):
     """Anything that looks for a misclassified point of a region, as `Pgd` does; its text names it in results.
 
-    `certify` gives it a generator for each sample, for `Region.sample`.
+    `certify` gives it a generator for each sample, for `Region.sample`, and in the place of labels a `Spec` of the
+    network's values where that is what is asked (`absdomain.attack.margin` takes either).
     """
 
-    def __call__(self, model: Network, region: Region, labels: Tensor, *, generator: Draws = None) -> Attacked: ...
+    def __call__(self, model: Network, region: Region, labels: Goal, *, generator: Draws = None) -> Attacked: ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,6 +37,7 @@ class Judge:
 
     original: nn.Module  # the given module: a copy in evaluation mode
     exact: nn.Module  # the same in the certification's dtype
+    asked: Asked  # of all images
     question: Question  # of all images, in the certification's dtype
     domains: tuple[AnyDomain, ...]
     every: bool
@@ -44,26 +47,27 @@ class Judge:
     strict: bool
     own: torch.dtype  # the given module's
 
-    def verdicts(self, index: Tensor, images: Tensor, labels: Tensor) -> list[Verdict]:
-        """The verdicts of images (B, *shape) with labels (B,); `index` (B,) has their places in the whole set."""
+    def verdicts(self, index: Tensor, images: Tensor) -> list[Verdict]:
+        """The verdicts of images (B, *shape); `index` (B,) has their places in the whole set."""
         indices = index.tolist()
-        question = self.question.select(index)
-        evidence = self.observe(indices, question, images, labels)
+        question, asked = self.question.select(index), self.asked.select(index)
+        labels = [asked.label(row) for row in range(len(indices))]
+        evidence = self.observe(indices, question, images, asked)
         claims: list[Claims] = []
         undecided = torch.ones_like(evidence.falsified) if self.every else ~evidence.falsified
         for domain in self.domains:
             rows = undecided.nonzero().squeeze(1)
             if not len(rows):
                 break
-            claimed, evidence = self.ask(domain, rows, question.select(rows), labels[rows], evidence)
+            claimed, evidence = self.ask(domain, rows, question.select(rows), asked.select(rows), evidence)
             claims.append(claimed)
             check_agreement(claims, evidence, indices, labels)
             if not self.every:
                 undecided[claimed.proved] = False
                 undecided &= ~evidence.falsified
-        return [verdict(row, index, int(labels[row]), evidence, claims) for row, index in enumerate(indices)]
+        return [verdict(row, index, labels[row], evidence, claims) for row, index in enumerate(indices)]
 
-    def observe(self, indices: list[int], question: Question, images: Tensor, labels: Tensor) -> Evidence:
+    def observe(self, indices: list[int], question: Question, images: Tensor, asked: Asked) -> Evidence:
         """What the images and the attack's points show.
 
         A point is rounded to the given module's dtype, inside the region, before both modules are run at it.
@@ -72,28 +76,29 @@ class Judge:
         wide, narrow = images.to(dtype), images.to(self.own)
         for row in (~inside(region, wide)).nonzero().flatten().tolist():
             raise ValueError(f"certify: image {indices[row]} lies outside its own region; is it clipped to its pixels?")
-        logits = _run(self.exact, wide)
-        self._check_graph(question, wide, logits)
-        nominal = margin(logits, labels)
+        exact, original = asked.network(self.exact), asked.network(self.original)
+        values = _run(exact, wide)
+        self._check_graph(question, wide, values)
+        nominal = asked.margins(values)
         correct, points, attacked = self._has(nominal), narrow, None
         if self.attack is not None:
             draws = [torch.Generator(images.device).manual_seed(_mixed(self.seed, index)) for index in indices]
-            found = self.attack(self.original, moved(region, narrow), labels, generator=draws)
+            found = self.attack(original, moved(region, narrow), asked.goal, generator=draws)
             tried = rounded_towards(region.project(found.points.detach().to(dtype)), wide, self.own)
             usable = correct & inside(region, tried.to(dtype))
             points = torch.where(usable.view(-1, *[1] * (images.dim() - 1)), tried, narrow)
             held = inside(region, points.to(dtype))  # an image rounded to the module's dtype may lie outside
-            attacked = torch.where(held, margin(_run(self.exact, points.to(dtype)), labels), nominal)
+            attacked = torch.where(held, asked.margins(_run(exact, points.to(dtype))), nominal)
         resisted = correct if attacked is None else correct & self._has(attacked)
-        again = margin(_run(self.original, points), labels)
-        confirmed = ~self._has(again) & again.isfinite() & inside(region, points.to(dtype))
+        confirmed = asked.broken(points, _run(original, points), strict=self.strict)
+        confirmed &= inside(region, points.to(dtype))
         violated = nominal if attacked is None else attacked
         falsified = ~resisted & confirmed & violated.isfinite() & ~self._has(violated)
         none = torch.full_like(nominal, torch.inf)
-        return Evidence(logits, nominal, attacked, correct, resisted, falsified, points, none, {})
+        return Evidence(nominal, attacked, correct, resisted, falsified, points, none, {})
 
     def ask(
-        self, domain: AnyDomain, rows: Tensor, question: Question, labels: Tensor, evidence: Evidence
+        self, domain: AnyDomain, rows: Tensor, question: Question, asked: Asked, evidence: Evidence
     ) -> tuple[Claims, Evidence]:
         """What the domain claims of the samples `rows`, and the evidence, to which it may add points that it found."""
         try:
@@ -105,7 +110,7 @@ class Judge:
         if answer.guarantee is not Guarantee.SOUND:
             raise Refused(f"certify refuses {domain} over {type(region).__name__}: {answer.guarantee.name}, not SOUND")
         if answer.decision.points is not None:
-            evidence = evidence.with_found(str(domain), rows, *self._tried(answer.decision.points, region, labels))
+            evidence = evidence.with_found(str(domain), rows, *self._tried(answer.decision.points, region, asked))
         return Claims(str(domain), self._claims(domain, answer, rows, question, evidence)), evidence
 
     def _claims(
@@ -135,26 +140,26 @@ class Judge:
             return torch.full_like(slack, self.margin)
         return slack if self.strict else torch.zeros_like(slack)
 
-    def _tried(self, points: Tensor, region: Region, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(points that a domain found, their margins, whether both modules misclassify them).
+    def _tried(self, points: Tensor, region: Region, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
+        """(points that a domain found, their margins, whether both modules break what is asked there).
 
         The points are rounded to the given module's dtype, inside their regions.
         """
         dtype, anchor = region.centre.dtype, region.project(region.centre)
         tried = rounded_towards(region.project(points.to(dtype)), anchor, self.own)
         held = inside(region, tried.to(dtype))
-        here = margin(_run(self.exact, tried.to(dtype)), labels)
-        again = margin(_run(self.original, tried), labels)
-        errs = ~self._has(here) & here.isfinite() & ~self._has(again) & again.isfinite()
+        here = asked.margins(_run(asked.network(self.exact), tried.to(dtype)))
+        again = asked.broken(tried, _run(asked.network(self.original), tried), strict=self.strict)
+        errs = ~self._has(here) & here.isfinite() & again
         return tried, torch.where(held & here.isfinite(), here, torch.inf), held & errs
 
-    def _check_graph(self, question: Question, wide: Tensor, logits: Tensor) -> None:
+    def _check_graph(self, question: Question, wide: Tensor, values: Tensor) -> None:
         """SoundnessError if the frozen graph, which is certified, differs from the module at an image by too much.
 
         A NaN is no difference: it makes the image unknown.
         """
         with torch.no_grad():
-            drift = (question.frozen(wide) - logits).abs().amax(1)
+            drift = (question.frozen(wide) - values).abs().flatten(1).amax(1)
         if bool((drift > question.drift).any()):
             raise SoundnessError(
                 f"the graph that is certified differs from the module by {drift.nan_to_num().max():.3g} at an image; "
@@ -185,6 +190,6 @@ def _mixed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0])
 
 
-def _run(module: nn.Module, points: Tensor) -> Tensor:
+def _run(module: Network, points: Tensor) -> Tensor:
     with torch.no_grad():
         return module(points)

@@ -96,7 +96,7 @@ class Question:
                 rounded.append(stepped(graph, step, sized, within))
                 for place in step.dead:
                     elements[place] = None
-            decision = domain.decide(elements[-1])
+            decision = domain.decide(elements[-1], self.spec.groups)
             slack = rounded[-1].error + self.evaluation_error(boxes)
         guarantee = min(domain.guarantee, region.guarantee)
         names = [node.name for node in graph.nodes]

@@ -40,6 +40,8 @@ class Reason(StrEnum):
 class Verdict:
     """What is known of image `index`: for all x in its region, min over j != y of z_y(x) - z_j(x) > 0, or not.
 
+    Where a spec is asked, it is min over its groups of max over their rows of C f(x) + d that is meant, and what breaks
+    it where this speaks of misclassified points.
     `nominal` and `attacked` are that minimum at the image and at the worst point tried; `lower` has, for each
     domain that was asked, its lower bound over the region, and `verified_by` the domains whose bound is a proof.
     A domain that looks for the minimum may find the witness; then `by` names it. `expired` are the domains whose time
@@ -47,7 +49,7 @@ class Verdict:
     """
 
     index: int
-    label: int
+    label: int | None  # None: a spec was asked
     status: Status
     by: str | None  # what decided: "nominal", "attack", or the text of a domain
     nominal: float

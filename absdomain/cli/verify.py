@@ -37,48 +37,58 @@ class Deciding(TyperCommand):
             raise
 
 
+Net = Annotated[
+    Path | None,
+    typer.Argument(metavar="NET", help="An ONNX file; with --network the property.", show_default=False),
+]
+Unsafe = Annotated[
+    Path | None, typer.Argument(metavar="PROPERTY", help="A VNN-LIB file, gzipped or not.", show_default=False)
+]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FILE", help="The ONNX file of a network that the property names.", show_default=False),
+]
+Timeout = Annotated[
+    float | None, typer.Option(min=0, help="Seconds; of instances, instead of their own.", show_default=False)
+]
+Memory = Annotated[float | None, typer.Option(min=0, help="GiB that may be held.", show_default=False)]
+Domain = Annotated[
+    str | None,
+    typer.Option(help="Bounds the whole and parts of the input; by default one that suits.", show_default=False),
+]
+Written = Annotated[
+    Path | None, typer.Option(help="Write the verdict and a counterexample to this file.", show_default=False)
+]
+Instances = Annotated[
+    Path | None,
+    typer.Option(help="A CSV file of rows onnx,vnnlib,timeout.", rich_help_panel=BENCHMARK, show_default=False),
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for its results.", rich_help_panel=BENCHMARK, show_default=False)
+]
+Others = Annotated[
+    Path | None,
+    typer.Option(
+        help="A CSV file of other tools' times: tool,onnx,vnnlib,seconds,verdict.",
+        rich_help_panel=BENCHMARK,
+        show_default=False,
+    ),
+]
+
+
 def verify(
     ctx: typer.Context,
-    first: Annotated[
-        Path | None,
-        typer.Argument(metavar="NET", help="An ONNX file; with --network the property.", show_default=False),
-    ] = None,
-    second: Annotated[
-        Path | None, typer.Argument(metavar="PROPERTY", help="A VNN-LIB file, gzipped or not.", show_default=False)
-    ] = None,
-    network: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE", help="The ONNX file of a network that the property names.", show_default=False
-        ),
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(min=0, help="Seconds; of instances, instead of their own.", show_default=False)
-    ] = None,
-    memory: Annotated[float | None, typer.Option(min=0, help="GiB that may be held.", show_default=False)] = None,
-    domain: Annotated[
-        str | None,
-        typer.Option(help="Bounds the whole and parts of the input; by default one that suits.", show_default=False),
-    ] = None,
-    result: Annotated[
-        Path | None, typer.Option(help="Write the verdict and a counterexample to this file.", show_default=False)
-    ] = None,
+    first: Net = None,
+    second: Unsafe = None,
+    network: Networks = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    domain: Domain = None,
+    result: Written = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    instances: Annotated[
-        Path | None,
-        typer.Option(help="A CSV file of rows onnx,vnnlib,timeout.", rich_help_panel=BENCHMARK, show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for its results.", rich_help_panel=BENCHMARK, show_default=False)
-    ] = None,
-    others: Annotated[
-        Path | None,
-        typer.Option(
-            help="A CSV file of other tools' times: tool,onnx,vnnlib,seconds,verdict.",
-            rich_help_panel=BENCHMARK,
-            show_default=False,
-        ),
-    ] = None,
+    instances: Instances = None,
+    out: Out = None,
+    others: Others = None,
     threads: option.Threads = None,
 ) -> None:
     """Whether a network can do what a VNN-LIB property calls unsafe: sat, with a counterexample, or unsat, proved.

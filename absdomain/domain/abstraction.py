@@ -84,10 +84,12 @@ class Abstraction(ABC, Generic[E]):
         """
         return None
 
-    def decide(self, e: E) -> Decision:
+    def decide(self, e: E, groups: Tensor | None = None) -> Decision:
         """Lower bounds of e, or less where the signs are known with less: all that certification needs.
 
-        A domain that looks for the least values of e gives the points at which it found them.
+        With groups (K,), the name of the group of each flat entry, it is asked whether each group has a positive entry:
+        the greatest bound of a group is one of the greatest of its entries. Without, each entry is a group. A domain
+        that looks for the least values of e gives the points at which it found them.
         """
         return Decision(self.bounds(e, ends=Ends.LOWER).lower)
 

@@ -123,8 +123,8 @@ class Guided(Combinator):
     def planes(self, e: Elements) -> tuple[Rows, Tensor] | None:
         return self.inner.planes(e[0])
 
-    def decide(self, e: Elements) -> Decision:
-        return self.inner.decide(e[0])
+    def decide(self, e: Elements, groups: Tensor | None = None) -> Decision:
+        return self.inner.decide(e[0], groups)
 
     def _carried(self, e: Elements, domain: AnyDomain) -> Any | None:
         return e if self == domain else self.by._carried(e[1], domain)
@@ -187,8 +187,8 @@ class Meet(Combinator):
         found = (part.planes(own) for part, own in zip(self.parts, e, strict=True))
         return next((planes for planes in found if planes is not None), None)
 
-    def decide(self, e: Elements) -> Decision:
-        found = [part.decide(own) for part, own in zip(self.parts, e, strict=True)]
+    def decide(self, e: Elements, groups: Tensor | None = None) -> Decision:
+        found = [part.decide(own, groups) for part, own in zip(self.parts, e, strict=True)]
         points = next((f.points for f in found if f.points is not None), None)
         limited = [f.expired for f in found if f.expired is not None]
         expired = torch.stack(limited).any(0) if limited else None

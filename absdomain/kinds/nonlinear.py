@@ -93,7 +93,8 @@ class Nonlinear(Op):
         ranges = self.slope_range(boxes)
         if ranges is None:
             return tuple(torch.full_like(b.lower, torch.inf) for b in boxes)
-        return tuple(torch.maximum(r.lower.abs(), r.upper.abs()).nan_to_num(nan=torch.inf) for r in ranges)
+        sizes = (torch.maximum(r.lower.abs(), r.upper.abs()) for r in ranges)
+        return tuple(size.masked_fill(size.isnan(), torch.inf) for size in sizes)
 
     def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
         """How far f(x), as `__call__` computes it, may be from f(x) at floats x of the boxes, in units of the roundoff.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from operator import eq, le, lt, ne
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from absdomain.errors import PropertyError
 from absdomain.properties.polynomial import Polynomial, Values, Variable
@@ -125,56 +125,56 @@ class Comparison(Formula):
         return f(self)
 
 
-@final
 @dataclass(frozen=True, slots=True)
-class And(Formula):
-    """All of the parts; none of them is an And. Without parts it is true."""
+class Joined(Formula):
+    """Formulas under `and` or under `or`; none of the parts is of the same kind."""
+
+    word: ClassVar[str]  # in VNN-LIB
+    empty: ClassVar[str]  # the same without parts
+    decides: ClassVar[Callable[[Iterable[bool]], bool]]  # of the parts' truth
 
     parts: tuple[Formula, ...]
     levels: int = field(default=1, compare=False, repr=False)
 
     @property
+    @final
     def depth(self) -> int:
         return self.levels
 
+    @final
     def holds(self, values: Values) -> bool:
-        return all(part.holds(values) for part in self.parts)
+        return type(self).decides(part.holds(values) for part in self.parts)
+
+    @final
+    def comparisons(self) -> Iterator[Comparison]:
+        for part in self.parts:
+            yield from part.comparisons()
+
+    @final
+    def mapped(self, f: Callable[[Comparison], Comparison]) -> Formula:
+        return _joined(type(self), [part.mapped(f) for part in self.parts])
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class And(Joined):
+    """All of the parts; none of them is an And. Without parts it is true."""
+
+    word, empty, decides = "and", "(<= 0 0)", all
 
     def __invert__(self) -> Formula:
         return disjunction([~part for part in self.parts])
 
-    def comparisons(self) -> Iterator[Comparison]:
-        for part in self.parts:
-            yield from part.comparisons()
-
-    def mapped(self, f: Callable[[Comparison], Comparison]) -> Formula:
-        return conjunction([part.mapped(f) for part in self.parts])
-
 
 @final
 @dataclass(frozen=True, slots=True)
-class Or(Formula):
+class Or(Joined):
     """One of the parts at least; none of them is an Or. Without parts it is false."""
 
-    parts: tuple[Formula, ...]
-    levels: int = field(default=1, compare=False, repr=False)
-
-    @property
-    def depth(self) -> int:
-        return self.levels
-
-    def holds(self, values: Values) -> bool:
-        return any(part.holds(values) for part in self.parts)
+    word, empty, decides = "or", "(< 0 0)", any
 
     def __invert__(self) -> Formula:
         return conjunction([~part for part in self.parts])
-
-    def comparisons(self) -> Iterator[Comparison]:
-        for part in self.parts:
-            yield from part.comparisons()
-
-    def mapped(self, f: Callable[[Comparison], Comparison]) -> Formula:
-        return disjunction([part.mapped(f) for part in self.parts])
 
 
 def conjunction(parts: Iterable[Formula]) -> Formula:
@@ -187,7 +187,7 @@ def disjunction(parts: Iterable[Formula]) -> Formula:
     return _joined(Or, parts)
 
 
-def _joined(kind: type[And] | type[Or], parts: Iterable[Formula]) -> Formula:
+def _joined(kind: type[Joined], parts: Iterable[Formula]) -> Formula:
     flat: list[Formula] = []
     for part in parts:
         flat.extend(part.parts if isinstance(part, kind) else (part,))
@@ -204,9 +204,6 @@ def printed(formula: Formula, name: Namer = flat_name) -> str:
     match formula:
         case Comparison(term, relation):
             return comparison(term.decimal(), relation.value, name)
-        case And(parts) if parts:
-            return joined("and", [printed(part, name) for part in parts])
-        case Or(parts) if parts:
-            return joined("or", [printed(part, name) for part in parts])
-        case _:  # a formula without parts
-            return "(<= 0 0)" if isinstance(formula, And) else "(< 0 0)"
+        case Joined(parts):
+            return joined(formula.word, [printed(part, name) for part in parts]) if parts else formula.empty
+    raise TypeError(f"{type(formula).__name__} is no formula of And, Or and Comparison")

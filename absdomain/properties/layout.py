@@ -9,6 +9,7 @@ from math import prod
 
 import networkx
 import torch
+from torch import Tensor
 
 from absdomain.errors import PropertyError
 from absdomain.graph import Graph
@@ -34,6 +35,16 @@ class Layout:
     starts: Mapping[str, int]  # of declared tensors in the graph's flat value, of those that are read
     joint: int | None  # where the argument begins in it, if it is read
     positions: Mapping[str, tuple[int, ...]]
+
+    def inputs_of(self, x: Tensor) -> dict[str, Tensor]:
+        """Declared inputs by name at an argument x of the graph."""
+        flat = x.detach().flatten()
+        return {name: flat[torch.tensor(at, device=x.device)] for name, at in self.positions.items()}
+
+    def named(self, x: Tensor, z: Tensor, given: Property) -> dict[str, Tensor]:
+        """Declared tensors by name at an argument x of the graph, where its value is z, or begins with it."""
+        value = z.detach().flatten()
+        return self.inputs_of(x) | {name: value[at : at + given.tensors[name].size] for name, at in self.starts.items()}
 
     def column(self, v: Variable) -> int:
         """The place of an entry in the graph's flat value."""

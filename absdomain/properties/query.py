@@ -63,8 +63,7 @@ class Query:
 
     def tensors(self, x: Tensor) -> dict[str, Tensor]:
         """What the networks' inputs are at a point of the region, (*input shape) or (1, *input shape), by name."""
-        flat = x.detach().flatten()
-        return {name: flat[torch.tensor(at, device=x.device)] for name, at in self.layout.positions.items()}
+        return self.layout.inputs_of(x)
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
         """Inputs, and the values of the tensors of which the property speaks as this graph computes them, by name."""
@@ -74,9 +73,8 @@ class Query:
                 "the values that another program computed there"
             )
         with torch.no_grad():
-            z = self.layout.graph(x.reshape(1, *self.graph.input.shape)).flatten()
-        own = {name: z[at : at + self.given.tensors[name].size] for name, at in self.layout.starts.items()}
-        return {**self.tensors(x), **own}
+            z = self.layout.graph(x.reshape(1, *self.graph.input.shape))
+        return self.layout.named(x, z, self.given)
 
     def unsafe(self, x: Tensor, values: Mapping[str, Any] | None = None) -> bool:
         """Whether the point is in the unsafe set as written: exact arithmetic, strict where it is strict, no tolerance.

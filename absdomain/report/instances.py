@@ -29,7 +29,10 @@ _USUAL = ("onnx", "vnnlib", "timeout", "expected")
 
 @dataclass(frozen=True)
 class Instance:
-    """A row: the files as they are written there, and found; seconds; the verdict that is expected, or ""."""
+    """A row: the files as they are written there, and found; seconds; the verdict that is expected, or "".
+
+    Several networks are one cell, NAME=FILE;NAME=FILE, by the names that the property declares.
+    """
 
     onnx: str
     vnnlib: str
@@ -40,7 +43,19 @@ class Instance:
     @property
     def asked(self) -> Asked:
         """The question, of files beside the CSV file; where only a gzipped one is there, of that."""
-        return Asked(_found(self.folder / self.onnx), _found(self.folder / self.vnnlib))
+        found = {name: _found(self.folder / file) for name, file in self.networks.items()}
+        return Asked(found.get("", found), _found(self.folder / self.vnnlib))
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """{ name: file } as they are written; one without a name is "". Errors: ValueError for neither."""
+        parts = [part.partition("=") for part in self.onnx.split(";")]
+        if (len(parts) == 1 and not parts[0][1]) or (self.folder / self.onnx).exists():
+            return {"": self.onnx}
+        named = {name.strip(): file.strip() for name, _, file in parts}
+        if len(named) < len(parts) or not all(named) or not all(named.values()):
+            raise ValueError(f"{self.onnx}: several networks are NAME=FILE;NAME=FILE, each name once")
+        return named
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,12 @@ def _instance(file: Path, number: int, cells: dict[str, str]) -> Instance:
         told = ",".join(cells.values())
         raise ValueError(f"{file}:{number}: a row is onnx,vnnlib,timeout, that one in seconds; got {told}")
     expected = cells.get("expected", "").lower()
-    return Instance(cells["onnx"], cells["vnnlib"], seconds, expected if expected in DECIDED else "", file.parent)
+    found = Instance(cells["onnx"], cells["vnnlib"], seconds, expected if expected in DECIDED else "", file.parent)
+    try:
+        _ = found.networks
+    except ValueError as error:
+        raise ValueError(f"{file}:{number}: {error}") from None
+    return found
 
 
 def _seconds(text: str) -> float | None:
@@ -139,4 +159,4 @@ def _fingerprint(rows: Sequence[Instance]) -> str:
 
 
 def _files(one: Instance) -> list[Path]:
-    return [_found(one.folder / one.onnx), _found(one.folder / one.vnnlib)]
+    return [_found(one.folder / file) for file in (*one.networks.values(), one.vnnlib)]

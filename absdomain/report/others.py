@@ -48,4 +48,5 @@ def read(file: Path, rows: Sequence[Instance]) -> list[Other]:
 
 
 def _names(onnx: str, vnnlib: str) -> tuple[str, str]:
-    return PurePosixPath(onnx).name.removesuffix(".gz"), PurePosixPath(vnnlib).name.removesuffix(".gz")
+    networks, unsafe = ([PurePosixPath(part).name.removesuffix(".gz") for part in t.split(";")] for t in (onnx, vnnlib))
+    return ";".join(networks), ";".join(unsafe)

@@ -76,8 +76,9 @@ class Standing:
 
 
 def _group(one: Instance) -> str:
-    first = PurePosixPath(one.onnx).parts[0]
-    return first if "/" in one.onnx and first not in ("/", ".", "..", "onnx") else one.folder.resolve().name
+    file = next(iter(one.networks.values()))
+    first = PurePosixPath(file).parts[0]
+    return first if "/" in file and first not in ("/", ".", "..", "onnx") else one.folder.resolve().name
 
 
 def line(one: Result, rows: Sequence[Instance], done: int) -> str:

@@ -224,12 +224,12 @@ def _draw_missed(
     """The first images that a domain breaks and the attack does not, with the margin around them."""
     missed = [v for v in verdicts if v.witness is not None and v.by not in ("nominal", "attack")]
     for verdict in missed[:DRAWN] if check.attack is not None else ():
+        assert verdict.label is not None and verdict.witness is not None
         image = images[verdict.index : verdict.index + 1]
         label = torch.tensor([verdict.label], device=image.device)
         generator = torch.Generator(image.device).manual_seed(check.seed)
         region = Linf(image, check.eps, clip=check.region)
         attacked = Pgd(max(check.steps, 20), check.restarts)(model, region, label, generator=generator).points[0]
-        assert verdict.witness is not None
         found = landscape(model, image[0], verdict.label, attacked, verdict.witness.to(image))
         title = f"{subject.name}, test image {verdict.index}, eps {check.eps:g}"
         output.write(f"landscape-{verdict.index}.png", plots.encoded(plots.landscape(found, title)))

@@ -91,7 +91,8 @@ def radii_table(radii: Sequence[Radius], title: str) -> Table:
         column.justify = "right"
     for one in radii:
         near = "" if isinf(one.falsified) else f"{one.falsified:.4f}"
-        table.add_row(str(one.index), str(one.label), f"{one.proved:.4f}", near, f"{one.seconds:.2f}", one.reason)
+        label = "" if one.label is None else str(one.label)
+        table.add_row(str(one.index), label, f"{one.proved:.4f}", near, f"{one.seconds:.2f}", one.reason)
     proved, falsified = (median(getattr(one, name) for one in radii) for name in ("proved", "falsified"))
     table.caption = f"median: proved {proved:.4f}, falsified {falsified:.4f}"
     return table

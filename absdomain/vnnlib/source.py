@@ -11,6 +11,7 @@ from pathlib import Path
 from absdomain.errors import PropertyError
 
 LARGEST = 1 << 28  # bytes of text: a small file may unpack to more than any memory
+_BEGINNING = 100  # bytes that tell a text from other files
 _MEMBERS = 100  # of a gzipped file, one after another
 # comments; parentheses; indices (X[0,3] is one token); strings; words; a lone quotation mark or bracket
 _TOKEN = re.compile(r';[^\n]*|[()]|[^\s()\[\]";]*\[[^\[\]()";]*\]|"(?:[^"\\]|\\.)*"|[^\s()\[\]";]+|["\[\]]', re.DOTALL)
@@ -30,6 +31,10 @@ class Source:
         Bytes that are no UTF-8 may stand in comments; elsewhere what they become is no word that is known.
         """
         data = _unpacked(str(path), Path(path).read_bytes())
+        if any(byte < 32 and byte not in b"\t\n\r\f" for byte in data[:_BEGINNING]):
+            raise PropertyError(
+                "it is no text, as an ONNX file is none; the network is given first, then this", str(path)
+            )
         return Source(str(path), data.decode("utf-8-sig", errors="replace"))
 
     @cached_property

@@ -67,20 +67,22 @@ class Search:
             return found.bound
         return max(found.bound, float(self.relaxed.minima(np.array([entry]), sign)[0]))
 
-    def decision(self) -> tuple[Array, Found]:
+    def decision(self, groups: Tensor | None = None) -> tuple[Array, Found]:
         """Bounds of all entries good enough for their signs, and the least point met; over at the first below zero.
 
-        Entries that the relaxation proves are not searched; the others are, from the least bound up.
+        Entries that the relaxation proves are not searched; the others are, from the least bound up. With groups, of
+        which one entry suffices, those of a group that has a positive bound are not searched, and all others are.
         """
         bounds = self.relaxed.minima(np.arange(len(self.exact.k)), 1.0)
+        names = np.arange(len(bounds)) if groups is None else groups.cpu().numpy()
         worst = Found(-inf)
         for entry in bounds.argsort().tolist():
-            if bounds[entry] > 0:
-                break
+            if bounds[names == names[entry]].max() > 0:
+                continue
             found = self._decided(entry)
             bounds[entry] = max(bounds[entry], found.bound)
             worst = min(worst, found, key=lambda f: f.value)
-            if found.value < 0 or found.expired:
+            if (found.value < 0 and groups is None) or found.expired:
                 return bounds, replace(worst, expired=found.expired and found.value >= 0)
         return bounds, worst
 

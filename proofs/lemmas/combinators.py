@@ -44,7 +44,7 @@ class Part(AnyDomain):
         assert e[0] == self.name
         return super().bounds(self.value, where)
 
-    def decide(self, e: Any) -> Decision:
+    def decide(self, e: Any, groups: Tensor | None = None) -> Decision:
         assert e[0] == self.name and self.found is not None
         return self.found
 

@@ -63,3 +63,14 @@ def test_a_graph_in_float32_is_verified() -> None:
         answer = verify(graph, unsafe(given.between(0, 1) & (out[0] >= limit), graph))
         assert str(answer.verdict) == verdict
         assert all(tensor.dtype == torch.float32 for tensor in answer.counterexample.values())
+
+
+def test_networks_of_several_types_are_refused() -> None:
+    graphs = {}
+    for name, dtype in (("f", torch.float32), ("g", torch.float64)):
+        model, x, _ = question(dtype)
+        graphs[name] = to_graph(model, x)
+    (x, out), (other, more) = (variables(graph, network=name) for name, graph in graphs.items())
+    asked = unsafe(x.between(0, 1) & other.between(0, 1) & (out[0] >= more[0] + 1), graphs)
+    with pytest.raises(ValueError, match="f of float32, g of float64; a counterexample is a point of one type"):
+        verify(graphs, asked)

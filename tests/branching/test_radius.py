@@ -96,3 +96,15 @@ def test_the_time_of_an_image_is_kept() -> None:
 def test_wrong_questions_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="radius: "):
         absdomain.radius(linear([[1.0, 0.0], [0.0, 1.0]]), **{"images": X, "labels": Y, **change})
+
+
+def test_radii_of_a_formula() -> None:
+    """|x_0 - x_1| <= 0.5 is broken at 0.05 from (0.6, 0.2), and 0.225 from (0.5, 0.45)."""
+    graph = absdomain.to_graph(linear([[1.0, 0.0], [0.0, 1.0]]), X)
+    _, out = absdomain.variables(graph)
+    found = list(absdomain.radius(graph, X, spec=abs(out[0] - out[1]) <= 0.5))
+    for one, exact in zip(found, (0.05, 0.225, 0.0), strict=True):
+        assert one.label is None
+        assert one.proved <= exact + 1e-7 and exact - 1e-7 <= one.falsified <= exact + 1e-3
+    with pytest.raises(ValueError, match="either labels or spec"):
+        absdomain.radius(graph, X)

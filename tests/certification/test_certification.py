@@ -256,7 +256,7 @@ def test_a_domain_without_a_rule_is_a_reason_and_the_others_go_on(
 class Liar(Box):
     """A domain whose lower bounds are too high."""
 
-    def decide(self, e: Any) -> Decision:
+    def decide(self, e: Any, groups: Tensor | None = None) -> Decision:
         return Decision(super().decide(e).lower + 10)
 
 

@@ -149,7 +149,7 @@ def test_a_point_that_a_domain_finds_is_held_against_every_bound(images: Tensor,
     class Liar(Box):
         """Claims that every property holds."""
 
-        def decide(self, e: Any) -> Decision:
+        def decide(self, e: Any, groups: Tensor | None = None) -> Decision:
             return Decision(torch.full_like(self.bounds(e).lower, 1e-3))  # below every image's own margin
 
     for order in ([Liar(), Exact()], [Exact(), Liar()]):
@@ -162,7 +162,7 @@ def test_a_point_outside_the_region_or_well_classified_is_no_witness(images: Ten
     class Dreamer(Box):
         """Finds points far away, which lie outside until they are projected, and then prove nothing."""
 
-        def decide(self, e: Any) -> Decision:
+        def decide(self, e: Any, groups: Tensor | None = None) -> Decision:
             return Decision(self.bounds(e).lower, 1 - images)
 
     verdicts = list(certify(net(), images, labels, eps=0.0, domains=[Dreamer()], attack=None, batch=8))

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from absdomain import Guarantee
@@ -248,7 +248,7 @@ class Guess(Box):
 class Liar(Box):
     """A domain whose lower bounds are too high."""
 
-    def decide(self, e: Any) -> Decision:
+    def decide(self, e: Any, groups: Tensor | None = None) -> Decision:
         return Decision(super().decide(e).lower + 100)
 
 

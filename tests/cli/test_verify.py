@@ -21,15 +21,7 @@ from absdomain.cli.verify import EXITS
 from absdomain.properties.decimals import exact
 from absdomain.vnnlib import read_property
 from tests.cli.test_cli import call
-from tests.cli.written import SAT, UNSAT, network, unsafe
-
-TWO = """(vnnlib-version <2.0>)
-(declare-network f (declare-input A float32 [1,2]) (declare-output B float32 [1,1]))
-(declare-network g (declare-input C float32 [1,2]) (declare-output D float32 [1,1]))
-(assert (and (>= A[0,0] 0) (<= A[0,0] 1) (>= A[0,1] 0) (<= A[0,1] 1)))
-(assert (and (== A[0,0] C[0,0]) (== A[0,1] C[0,1])))
-(assert (>= D[0,0] (+ B[0,0] LIMIT)))
-"""
+from tests.cli.written import SAT, TWO, UNSAT, network, unsafe
 
 
 @pytest.fixture(autouse=True)

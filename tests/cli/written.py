@@ -14,6 +14,14 @@ BOX = "".join(
 ) + "(declare-const Y_0 Real)\n"  # fmt: skip
 SAT, UNSAT = "(assert (>= Y_0 0.5))\n", "(assert (>= Y_0 1.5))\n"
 
+TWO = """(vnnlib-version <2.0>)
+(declare-network f (declare-input A float32 [1,2]) (declare-output B float32 [1,1]))
+(declare-network g (declare-input C float32 [1,2]) (declare-output D float32 [1,1]))
+(assert (and (>= A[0,0] 0) (<= A[0,0] 1) (>= A[0,1] 0) (<= A[0,1] 1)))
+(assert (and (== A[0,0] C[0,0]) (== A[0,1] C[0,1])))
+(assert (>= D[0,0] (+ B[0,0] LIMIT)))
+"""
+
 
 def network(path: Path, *, slope: float = 1.0) -> Path:
     """The file of y = slope (relu(x_0 - x_1) + relu(x_1 - x_0))."""

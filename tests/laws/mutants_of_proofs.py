@@ -26,24 +26,26 @@ from tests.laws.mutants_of_parts import ends_alone
 
 def optimist(shipped: Any) -> Any:
     """Lower bounds a twentieth of the range too high."""
-    return lambda self, e: Decision(self.bounds(e).lower + 0.05 * self.bounds(e).width)
+    return lambda self, e, groups=None: Decision(self.bounds(e).lower + 0.05 * self.bounds(e).width)
 
 
 def pessimist(shipped: Any) -> Any:
-    return lambda self, e: Decision(self.bounds(e).lower - 1e3)
+    return lambda self, e, groups=None: Decision(self.bounds(e).lower - 1e3)
 
 
 def points_outside(shipped: Any) -> Any:
-    return lambda self, e: Decision(self.bounds(e).lower, e.region.box().upper + 1e-9)
+    return lambda self, e, groups=None: Decision(self.bounds(e).lower, e.region.box().upper + 1e-9)
 
 
 def always_late(shipped: Any) -> Any:
-    return lambda self, e: Decision(self.bounds(e).lower, expired=torch.ones(()))
+    return lambda self, e, groups=None: Decision(self.bounds(e).lower, expired=torch.ones(()))
 
 
 def worst_part(shipped: Any) -> Any:
-    def decide(self: Meet, e: Any) -> Decision:
-        return Decision(torch.stack([p.decide(own).lower for p, own in zip(self.parts, e, strict=True)]).amin(0))
+    def decide(self: Meet, e: Any, groups: Tensor | None = None) -> Decision:
+        return Decision(
+            torch.stack([p.decide(own, groups).lower for p, own in zip(self.parts, e, strict=True)]).amin(0)
+        )
 
     return decide
 

@@ -23,7 +23,7 @@ from absdomain.report.instances import RESULTS, Instance, Result, read, run
 from absdomain.report.standing import Count, Standing, line
 from absdomain.runtime.writing import WriteError
 from tests.cli.test_cli import call
-from tests.cli.written import BOX, SAT, UNSAT, network, unsafe
+from tests.cli.written import BOX, SAT, TWO, UNSAT, network, unsafe
 
 WAY = Way(threads=1)
 ROWS = "net.onnx,sat.vnnlib,20,sat\nnet.onnx,unsat.vnnlib,20,unsat\nnet.onnx,third.vnnlib,20,unsat?\n"
@@ -47,6 +47,23 @@ def test_rows_with_and_without_a_header(bench: Path, head: str) -> None:
     assert [(one.onnx, one.timeout, one.expected) for one in rows] == [
         ("net.onnx", 20, "sat"), ("net.onnx", 20, "unsat"), ("net.onnx", 20, ""),
     ]  # fmt: skip
+
+
+def test_a_row_of_several_networks(bench: Path) -> None:
+    network(bench / "g.onnx", slope=2.0)
+    (bench / "two.vnnlib").write_text(TWO.replace("LIMIT", "1.5"))
+    (bench / "instances.csv").write_text("f=net.onnx; g=g.onnx,two.vnnlib,20,unsat\n")
+    rows = read(bench / "instances.csv")
+    (found,) = run(rows, bench / "out", WAY)
+    assert (found.answer.verdict, found.right(rows)) == ("unsat", True), found.answer.reason
+    assert list(Standing.of(rows, [found]).groups) == [bench.name]
+    for cell in ("f=a.onnx;b.onnx", "f=a.onnx;f=b.onnx", "f=;g=b.onnx"):
+        (bench / "instances.csv").write_text(f"{cell},two.vnnlib,20\n")
+        with pytest.raises(ValueError, match=r"csv:1: .*NAME=FILE"):
+            read(bench / "instances.csv")
+    (bench / "a=b.onnx").write_bytes((bench / "net.onnx").read_bytes())
+    (bench / "instances.csv").write_text("a=b.onnx,sat.vnnlib,20\n")
+    assert read(bench / "instances.csv")[0].networks == {"": "a=b.onnx"}
 
 
 def test_columns_are_found_by_their_names(bench: Path) -> None:

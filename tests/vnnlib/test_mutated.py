@@ -14,6 +14,7 @@ import pytest
 from absdomain import PropertyError, read_property
 from absdomain.properties import Normal, normal
 from absdomain.vnnlib import parse_property
+from tests.held import peak
 from tests.vnnlib.test_read import ONE, TWO
 
 DATA = Path(os.environ.get("ABSDOMAIN_DATA", "no folder")) / "vnnlib"
@@ -78,7 +79,7 @@ CHANGES: list[Change] = [cut, flip, insert, delete, repeat, swap]
 
 def outcome(text: str) -> str:
     """How many cases, or that it is an error, which has a place in the text; anything else is the test's failure."""
-    start = time.process_time()
+    start, held = time.process_time(), peak()
     caught: PropertyError | None = None
     cases = 0
     try:
@@ -88,6 +89,7 @@ def outcome(text: str) -> str:
     except PropertyError as error:
         caught = error
     assert time.process_time() - start < 20, text[:1000]
+    assert peak() - held < 1, text[:1000]  # GiB
     if caught is None:
         return f"{cases} cases"
     assert caught.message

@@ -91,6 +91,7 @@ def test_files_may_be_gzipped(tmp_path: Path) -> None:
         (b"\x1f\x8b" + b"nonsense" * 9, "begins as a gzipped one"),
         (gzip.compress(ONE.encode()) + b"more", "begins as a gzipped one"),
         (b"(assert \xff", "no number"),
+        (b"\x08\x08\x12\x07pytorch", "no text, as an ONNX file is none"),
         (b"", "empty"),
         (b"; nothing\n", "empty"),
     ],

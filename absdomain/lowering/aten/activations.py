@@ -11,6 +11,7 @@ import torch
 
 from absdomain import ops
 from absdomain.kinds import Elementwise, Op
+from absdomain.lowering.activations import affine, celu, clamp, elu, gelu
 from absdomain.lowering.aten.arguments import expression
 from absdomain.lowering.table import Activation, Call, Value, lowers
 
@@ -43,9 +44,7 @@ def _clamp(call: Call, x: Value, low: float | None = None, high: float | None = 
     if call.target == "aten.hardtanh.default":  # its own defaults are not written down
         low, high = -1.0 if low is None else low, 1.0 if high is None else high
     low, high = -torch.inf if low is None else float(low), torch.inf if high is None else float(high)
-    if not low < high:
-        call.unsupported(f"clamps to [{low}, {high}]", "give it a lower end below the upper one")
-    return call.apply(ops.ReLU() if (low, high) == (0, torch.inf) else ops.Clamp(low, high), x)
+    return clamp(call, x, low, high)
 
 
 @lowers("aten.clamp_max.default")
@@ -60,7 +59,7 @@ def _relu6(call: Call, x: Value) -> Activation:
 
 @lowers("aten.hardsigmoid.default")
 def _hardsigmoid(call: Call, x: Value) -> Activation:
-    return _clamp(call, _affine(call, x, 1 / 6, 0.5), 0.0, 1.0)
+    return _clamp(call, affine(call, x, 1 / 6, 0.5), 0.0, 1.0)
 
 
 @lowers("aten.leaky_relu.default")
@@ -87,17 +86,17 @@ def _prelu(call: Call, x: Value, slope: Value) -> Activation:
 
 @lowers("aten.exp2.default")
 def _exp2(call: Call, x: Value) -> Activation:
-    return call.apply(ops.Exp(), _affine(call, x, log(2)))
+    return call.apply(ops.Exp(), affine(call, x, log(2)))
 
 
 @lowers("aten.log2.default", "aten.log10.default")
 def _log_by(call: Call, x: Value) -> Activation:
-    return _affine(call, call.apply(ops.Log(), x), 1 / log(2 if "2" in call.target else 10))
+    return affine(call, call.apply(ops.Log(), x), 1 / log(2 if "2" in call.target else 10))
 
 
 @lowers("aten.gelu.default")
 def _gelu(call: Call, x: Value, *, approximate: str = "none") -> Activation:
-    return call.apply(ops.GELUTanh() if approximate == "tanh" else ops.GELU(), x)
+    return gelu(call, x, approximate)
 
 
 @lowers("aten.softplus.default")
@@ -110,36 +109,34 @@ def _softplus(call: Call, x: Value, beta: float = 1.0, threshold: float = 20.0) 
 @lowers("aten.log_sigmoid.default")
 def _log_sigmoid(call: Call, x: Value) -> Activation:
     """-log(1 + exp(-x)); at the threshold 40 the drop is 4e-18."""
-    return _affine(call, call.apply(ops.Softplus(threshold=40.0), _affine(call, x, -1.0)), -1.0)
+    return affine(call, call.apply(ops.Softplus(threshold=40.0), affine(call, x, -1.0)), -1.0)
 
 
 @lowers("aten.elu.default")
 def _elu(call: Call, x: Value, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Activation:
-    if input_scale != 1 or not (alpha > 0 and scale > 0):
-        call.unsupported(f"has alpha {alpha}, scale {scale} and input_scale {input_scale}", "use positive ones, and 1")
-    return call.apply(ops.ELU(float(alpha), float(scale)), x)
+    if input_scale != 1:
+        call.unsupported(f"has input_scale {input_scale}", "use 1")
+    return elu(call, x, alpha, scale)
 
 
 @lowers("aten.selu.default")
 def _selu(call: Call, x: Value) -> Activation:
-    return call.apply(ops.ELU(1.6732632423543772848170429916717, 1.0507009873554804934193349852946), x)
+    return elu(call, x, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
 
 
 @lowers("aten.celu.default")
 def _celu(call: Call, x: Value, alpha: float = 1.0) -> Activation:
-    if not alpha > 0:
-        call.unsupported(f"has alpha {alpha}", "use a positive one")
-    return _affine(call, call.apply(ops.ELU(), _affine(call, x, 1 / alpha)), float(alpha))
+    return celu(call, x, alpha)
 
 
 @lowers("aten.expm1.default")
 def _expm1(call: Call, x: Value) -> Activation:
-    return _affine(call, call.apply(ops.Exp(), x), 1.0, -1.0)
+    return affine(call, call.apply(ops.Exp(), x), 1.0, -1.0)
 
 
 @lowers("aten.log1p.default")
 def _log1p(call: Call, x: Value) -> Activation:
-    return call.apply(ops.Log(), _affine(call, x, 1.0, 1.0))
+    return call.apply(ops.Log(), affine(call, x, 1.0, 1.0))
 
 
 @cache
@@ -161,9 +158,3 @@ def _formulas() -> dict[str, Elementwise]:
 @lowers("aten.mish.default", "aten.erf.default", "aten.atan.default")
 def _by_formula(call: Call, x: Value) -> Activation:
     return call.apply(_formulas()[call.target], x)
-
-
-def _affine(call: Call, x: Activation, w: float, b: float | None = None) -> Activation:
-    """w x + b."""
-    numbers: list[Any] = [None if v is None else torch.tensor(v, dtype=torch.float64) for v in (w, b)]
-    return call.apply(ops.Scale(*numbers), x)

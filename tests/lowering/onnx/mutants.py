@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import numpy
-from onnx import ModelProto, helper
+from onnx import ModelProto, helper, numpy_helper
 
 from tests.lowering.onnx.written import model, normal
 
@@ -108,6 +108,37 @@ def _wrong(rng: Random, made: ModelProto) -> None:
         del nodes[rng.randrange(len(nodes))]
     else:
         made.opset_import[0].version = rng.randint(0, 30)
+
+
+def rewritten(rng: Random, seed: ModelProto) -> ModelProto:
+    """A file of the same meaning: other names inside, weights written otherwise, in another order, with idle ones."""
+    made = ModelProto()
+    made.CopyFrom(seed)
+    graph = made.graph
+    kept = {value.name for value in (*graph.input, *graph.output)} | {""}
+    names = {name: f"v{rng.getrandbits(40)}" for one in graph.node for name in (*one.input, *one.output)}
+
+    def renamed(name: str) -> str:
+        return name if name in kept else names.setdefault(name, name)
+
+    for one in graph.node:
+        one.name, one.doc_string = f"n{rng.getrandbits(40)}", "idle"
+        inputs, outputs = ([renamed(name) for name in side] for side in (one.input, one.output))
+        del one.input[:], one.output[:]
+        one.input.extend(inputs)
+        one.output.extend(outputs)
+    tensors = []
+    for tensor in graph.initializer:
+        written = numpy_helper.to_array(tensor)
+        again = helper.make_tensor(renamed(tensor.name), tensor.data_type, tensor.dims, written.flatten().tolist())
+        tensors.append(again if rng.random() < 0.5 else numpy_helper.from_array(written, again.name))
+    rng.shuffle(tensors)
+    tensors.append(numpy_helper.from_array(numpy.zeros(3, "float32"), "idle"))
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(tensors)
+    made.producer_name, graph.name = "somebody", "else"
+    helper.set_model_props(made, {"idle": "yes"})
+    return made
 
 
 def _damaged(rng: Random, data: bytearray) -> None:

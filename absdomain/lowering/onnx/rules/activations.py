@@ -9,6 +9,7 @@ import torch
 
 from absdomain import ops
 from absdomain.kinds import Elementwise, Op
+from absdomain.lowering.activations import affine, celu, clamp, elu, gelu
 from absdomain.lowering.onnx.table import Activation, Call, Value, lowers
 
 # Those that are one op, whatever the attributes.
@@ -70,9 +71,7 @@ def clamped(call: Call, x: Activation, low: float, high: float) -> Activation:
     low, high = -torch.inf if low <= -biggest else low, torch.inf if high >= biggest else high
     if (low, high) == (-torch.inf, torch.inf):
         return x
-    if not low < high:
-        call.unsupported(f"clips to [{low}, {high}]", "give it a lower end below the upper one")
-    return call.apply(ops.ReLU() if (low, high) == (0, torch.inf) else ops.Clamp(low, high), x)
+    return clamp(call, x, low, high)
 
 
 @lowers("HardSigmoid")
@@ -83,7 +82,7 @@ def _hard_sigmoid(call: Call, x: Activation) -> Activation:
 
 @lowers("Elu")
 def _elu(call: Call, x: Activation) -> Activation:
-    return _exponential(call, x, call.attribute("alpha", 1.0), 1.0)
+    return elu(call, x, call.attribute("alpha", 1.0), 1.0)
 
 
 @lowers("Selu")
@@ -92,26 +91,17 @@ def _selu(call: Call, x: Activation) -> Activation:
         call.attribute("alpha", 1.67326319217681884765625),
         call.attribute("gamma", 1.05070102214813232421875),
     )
-    return _exponential(call, x, alpha, gamma)
-
-
-def _exponential(call: Call, x: Activation, alpha: float, scale: float) -> Activation:
-    if not (alpha > 0 and scale > 0):
-        call.unsupported(f"has alpha {alpha} and gamma {scale}", "use positive ones")
-    return call.apply(ops.ELU(float(alpha), float(scale)), x)
+    return elu(call, x, alpha, gamma)
 
 
 @lowers("Celu")
 def _celu(call: Call, x: Activation) -> Activation:
-    alpha = call.attribute("alpha", 1.0)
-    if not alpha > 0:
-        call.unsupported(f"has alpha {alpha}", "use a positive one")
-    return affine(call, call.apply(ops.ELU(), affine(call, x, 1 / alpha)), alpha)
+    return celu(call, x, call.attribute("alpha", 1.0))
 
 
 @lowers("Gelu")
 def _gelu(call: Call, x: Activation) -> Activation:
-    return call.apply(ops.GELUTanh() if call.attribute("approximate", "none") == "tanh" else ops.GELU(), x)
+    return gelu(call, x, call.attribute("approximate", "none"))
 
 
 @lowers("Softplus")
@@ -148,9 +138,3 @@ def _formulas() -> dict[str, Elementwise]:
 @lowers("Mish", "Erf", "Atan", "Softsign")
 def _by_formula(call: Call, x: Activation) -> Activation:
     return call.apply(_formulas()[call.operator], x)
-
-
-def affine(call: Call, x: Activation, w: float, b: float | None = None) -> Activation:
-    """w x + b."""
-    factor, offset = (None if v is None else torch.tensor(float(v), dtype=torch.float64) for v in (w, b))
-    return call.apply(ops.Scale(factor, offset), x)

@@ -10,7 +10,7 @@ import torch
 
 from absdomain import ops
 from absdomain.kinds import Shape
-from absdomain.lowering.onnx.rules.activations import affine
+from absdomain.lowering.activations import affine
 from absdomain.lowering.onnx.table import Activation, Array, Call, Value, lowers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 
 from absdomain import ops
-from absdomain.lowering.onnx.rules.activations import affine
+from absdomain.lowering.activations import affine
 from absdomain.lowering.onnx.rules.arithmetic import negated, product, summed
 from absdomain.lowering.onnx.rules.layout import rearranged
 from absdomain.lowering.onnx.table import Activation, Call, Value, lowers

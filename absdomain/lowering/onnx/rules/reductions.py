@@ -7,7 +7,7 @@ from math import prod
 import torch
 
 from absdomain import ops
-from absdomain.lowering.onnx.rules.activations import affine
+from absdomain.lowering.activations import affine
 from absdomain.lowering.onnx.table import Activation, Call, Value, lowers
 
 

@@ -10,7 +10,7 @@ import torch
 
 from absdomain import ops
 from absdomain.kinds import Shape
-from absdomain.lowering.onnx.rules.activations import affine
+from absdomain.lowering.activations import affine
 from absdomain.lowering.onnx.rules.arithmetic import product, summed
 from absdomain.lowering.onnx.rules.windows import cut, padding
 from absdomain.lowering.onnx.table import Activation, Array, Call, Value, lowers
@@ -108,17 +108,12 @@ def _inserted(call: Call, x: Value, shape: Shape) -> Value:
 
 @lowers("Conv")
 def _conv(call: Call, x: Value, weight: Value, bias: Value = None) -> Activation:
-    x, w = call.active(x), call.constant(weight, "a weight")
-    axes = w.ndim - 2
-    _one_sample(call, x, axes)
-    if not 1 <= axes <= 3:
-        call.unsupported(f"has {axes} spatial axes", "use one to three")
-    stride, dilation = (tuple(call.attribute(name, (1,) * axes)) for name in ("strides", "dilations"))
+    x, w, stride, dilation = _windows(call, x, weight)
     before, after = padding(call, x.shape[2:], w.shape[2:], stride, dilation)
     held = x.name
     if before != after:
         held = call.raw(ops.Pad(tuple(p for pair in zip(before[::-1], after[::-1], strict=True) for p in pair)), held)
-        before = (0,) * axes
+        before = (0,) * len(stride)
     b = None if bias is None else call.tensor(call.constant(bias, "an offset"))
     op = ops.Conv(call.tensor(w), b, stride, before, dilation, call.attribute("group", 1))
     return call.known(call.raw(op, held), call.shape)
@@ -127,12 +122,8 @@ def _conv(call: Call, x: Value, weight: Value, bias: Value = None) -> Activation
 @lowers("ConvTranspose")
 def _conv_transpose(call: Call, x: Value, weight: Value, bias: Value = None) -> Activation:
     """The whole transposed convolution, of which the padding is cut off."""
-    x, w = call.active(x), call.constant(weight, "a weight")
-    axes = w.ndim - 2
-    _one_sample(call, x, axes)
-    if not 1 <= axes <= 3:
-        call.unsupported(f"has {axes} spatial axes", "use one to three")
-    stride, dilation = (tuple(call.attribute(name, (1,) * axes)) for name in ("strides", "dilations"))
+    x, w, stride, dilation = _windows(call, x, weight)
+    axes = len(stride)
     more = tuple(call.attribute("output_padding", (0,) * axes))
     whole = tuple(
         (n - 1) * s + d * (k - 1) + 1 + m
@@ -153,9 +144,16 @@ def _conv_transpose(call: Call, x: Value, weight: Value, bias: Value = None) -> 
     return call.known(call.raw(ops.Gather(index.contiguous()), full), call.shape)
 
 
-def _one_sample(call: Call, x: Activation, axes: int) -> None:
+def _windows(call: Call, x: Value, weight: Value) -> tuple[Activation, Array, Shape, Shape]:
+    """What a convolution reads, its weight, and the strides and dilations of its spatial axes."""
+    x, w = call.active(x), call.constant(weight, "a weight")
+    axes = w.ndim - 2
     if len(x.shape) != axes + 2 or x.shape[0] != 1:
         call.unsupported(f"is applied to {x.shape}", "keep the first axis for the batch, of one sample")
+    if not 1 <= axes <= 3:
+        call.unsupported(f"has {axes} spatial axes", "use one to three")
+    stride, dilation = (tuple(call.attribute(name, (1,) * axes)) for name in ("strides", "dilations"))
+    return x, w, stride, dilation
 
 
 @lowers("BatchNormalization")
