@@ -20,7 +20,7 @@ THEMES = (
     "piecewise", "steps", "elementwise", "smooth", "gates", "matmul", "softmax", "slope_range", "affine", "windows",
     "regions", "substitution",
     "domains", "ascent", "combinators", "zonotope",
-    "branching", "composition", "losses", "crown", "duality", "robustra", "singleprop", "advibp",
+    "branching", "rounding", "composition", "losses", "crown", "duality", "robustra", "singleprop", "advibp",
 )  # fmt: skip
 
 SYMBOLS = "shipped code on symbols, certificates"

@@ -51,13 +51,16 @@ def decide(
     replay: Replay | None = None,
     batch: int = _BATCH,
     record: Record = UNRECORDED,
+    executed: torch.dtype | None = None,
 ) -> list[Outcome]:
     """For each sample of the region, whether the spec holds of graph(x) at all of its x: bounds, then a search.
 
     `unsat`: proved, in real arithmetic on the numbers of the graph, whatever its dtype. `sat`: with a point that
     `replay` confirms, by default the graph in its own dtype, at a point of that. `domain` bounds the region and the
     parts of its input; where many entries vary, it is activations that are split, with the slopes and multipliers of
-    `climb`. All samples share the limits. `record` is told of each sample how it was proved.
+    `climb`. All samples share the limits. `record` is told of each sample how it was proved. With `executed`, `unsat`
+    is of the graph as machines evaluate it in that dtype (`absdomain.rounding.executed`), and so in real arithmetic,
+    too.
     """
     limits = limits or Limits()
     domain = suited(graph, region) if domain is None else parse(domain) if isinstance(domain, str) else domain
@@ -71,6 +74,7 @@ def decide(
         for i in range(len(region.centre)):
             one = question.select(torch.tensor([i]))
             confirm = replay or _own(graph, one, own)
+            one = one if executed is None else one.executed(executed, domain)
             outcomes.append(settled(one, target(one, domain), domain, limits, confirm, batch, record))
         return outcomes
 

@@ -68,15 +68,17 @@ def verify(
     batch: int = 512,
     watch: Watch = unwatched,
     records: Records | None = None,
+    executed: torch.dtype | None = None,
 ) -> Answer:
     """Whether the unsafe set of a property is empty (`unsat`, proved) or holds a point (`sat`, replayed).
 
     network: a graph or an ONNX file, or { name: one } where the property has several; asked: a property, or a VNN-LIB
     file. `unsat` is of the numbers in the files, in real arithmetic, and covers ends of boxes as programs in the
     network's dtype read them. `sat` is a point of that dtype, inside exactly, at which the network (run by onnxruntime
-    where it is a file) is unsafe without tolerance. timeout is in seconds, and begins here. `watch` is called with each
-    batch of a search: how many parts were bounded, how many are open, and the least bound of those.
-    `records` makes, for each box of a query, what is told how that box was proved.
+    where it is a file) is unsafe without tolerance. With `executed`, the networks' dtype, `unsat` is of every
+    evaluation in it, in any order of summation (`absdomain.rounding.executed`). timeout is in seconds, and begins here.
+    `watch` is called with each batch of a search: how many parts were bounded, how many are open, and the least bound
+    of those. `records` makes, for each box of a query, what is told how that box was proved.
     """
     limits = Limits(seconds=timeout, watch=watch)
     graphs, runs = _opened(network)
@@ -85,6 +87,8 @@ def verify(
         graphs = {n.name: graphs for n in given.networks if n.equal_to is None}
         runs = dict.fromkeys(graphs, runs[""])
     dtype = _dtype(runs)
+    if executed is not None and executed != dtype:
+        raise ValueError(f"verify: executed={executed} is not the dtype of the network's inputs, {dtype}; give that")
     some = queries(given, graphs, torch.float64, boxes=dtype)
     branches, worst = 0, inf
     for query in some:
@@ -100,6 +104,7 @@ def verify(
                 replay=_replay(query, box, given.in_floats(dtype), runs, dtype, found),
                 batch=batch,
                 record=UNRECORDED if records is None else records(query, box),
+                executed=executed,
             )
             branches, worst = branches + outcome.branches, min(worst, outcome.bound)
             if outcome.verdict is not Verdict.UNSAT:

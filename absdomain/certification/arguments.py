@@ -121,6 +121,17 @@ def _radius(eps: float | Tensor, images: Tensor) -> float | Tensor:
     return eps.view(-1, *[1] * (images.dim() - 1)) if each else eps
 
 
+def check_executed(executed: torch.dtype, own: torch.dtype, dtype: torch.dtype) -> None:
+    """ValueError unless the module is in the dtype of which verdicts are asked, and bounds are in float64."""
+    if executed != own:
+        raise ValueError(
+            f"certify: executed={executed} asks about the module in that dtype, but it is in {own}; convert it, as in "
+            f"model.to({executed})"
+        )
+    if dtype is not torch.float64:
+        raise ValueError(f"certify: roundings to {executed} are bounded in float64, not in {dtype}; leave dtype out")
+
+
 def check_numbers(margin: float | None, dtype: torch.dtype, device: torch.device) -> None:
     """ValueError for a margin below 0, and for arithmetic whose rounding is not allowed for."""
     if margin is not None and not margin >= 0:

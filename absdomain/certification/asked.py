@@ -154,7 +154,7 @@ class _Appended:
 def _rounding(spec: Spec, values: Tensor) -> Tensor:
     """How far computed rows C z + d may be from the real ones at these values z, (B, K)."""
     z = values.flatten(1).to(spec.C.dtype)
-    return rounding.asked(rounding.Rounded(Bounds(z, z), torch.zeros_like(z), z.new_zeros(len(z))), spec.C, spec.d)
+    return rounding.asked(rounding.Computed(Bounds(z, z), torch.zeros_like(z), z.new_zeros(len(z))), spec.C, spec.d)
 
 
 def by_class(graph: Graph, labels: Tensor, classes: int) -> Classes:

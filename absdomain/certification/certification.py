@@ -20,6 +20,7 @@ from absdomain.certification.arguments import (
     asked_of,
     check_data,
     check_domains,
+    check_executed,
     check_numbers,
     check_sound,
     outputs_of,
@@ -28,7 +29,7 @@ from absdomain.certification.arguments import (
 from absdomain.certification.asked import Holding
 from absdomain.certification.fingerprint import configuration
 from absdomain.certification.journal import Journals
-from absdomain.certification.judge import Attack, Judge
+from absdomain.certification.judge import Attack, Judge, Narrowed
 from absdomain.certification.question import Question
 from absdomain.certification.verdict import Verdict
 from absdomain.domain import AnyDomain, parse
@@ -58,6 +59,7 @@ def certify(
     seed: int = 0,
     batch: int = 100,
     dtype: torch.dtype = torch.float64,
+    executed: torch.dtype | None = None,
     margin: float | None = None,
     strict: bool = True,
     file: str | Path | None = None,
@@ -85,6 +87,11 @@ def certify(
     `margin`, by default 0, as in papers that count ties. A witness lies in the region exactly, and the given module,
     run again at it, misclassifies it, or breaks the spec. NaN and infinite bounds leave an image unknown.
 
+    With `executed`, the dtype of the module, a verdict is of the module as machines evaluate it in that dtype, whatever
+    the order of summation (`absdomain.rounding.executed`): verified, no image of that dtype in the region is
+    misclassified by any such evaluation; falsified, the one of this machine errs. Not of convolutions by transforms,
+    nor of products in a coarser type. The first domain bounds the sizes that are rounded.
+
     `file` receives every verdict as a JSON line, on disk after each batch. The file of an interrupted run is
     continued, and its verdicts come first; a file of another configuration is refused. `summarise` gives the errors.
 
@@ -109,18 +116,24 @@ def certify(
     check_sound(type(around).__name__, around.guarantee)
     outputs = outputs_of(exact, whole[:1])
     asked = asked_of(to_graph(exact, whole[:1]), outputs, whole, labels, spec)
+    own = next((p.dtype for p in original.parameters()), images.dtype)
+    question = Question(asked.graph, freeze(asked.graph), around, asked.spec)
+    if executed is not None:
+        check_executed(executed, own, dtype)
+        question = question.executed(executed, chosen[0], batch)
     judge = Judge(
         original=original,
-        exact=exact,
+        exact=exact if executed is None else Narrowed(original, executed),
         asked=asked,
-        question=Question(asked.graph, freeze(asked.graph), around, asked.spec),
+        question=question,
         domains=chosen,
         every=every,
         attack=attack,
         seed=seed,
         margin=margin,
         strict=strict,
-        own=next((p.dtype for p in original.parameters()), images.dtype),
+        own=own,
+        executed=executed,
     )
     if file is None:
         if not world.alone:

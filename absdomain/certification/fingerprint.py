@@ -27,6 +27,7 @@ def configuration(judge: Judge, images: Tensor) -> dict[str, Any]:
         "graph": digest(judge.question.frozen),  # what is certified, whatever the module's class and attributes
         **judge.asked.told(images),
         "samples": len(images),
+        **({} if judge.executed is None else {"executed": str(judge.executed)}),
     }
 
 

@@ -16,8 +16,10 @@ from absdomain.certification.question import Answer, Question
 from absdomain.certification.verdict import Reason, Refused, Verdict
 from absdomain.domain import AnyDomain
 from absdomain.guarantee import Guarantee
+from absdomain.linear import Bounds
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Draws, Region
+from absdomain.rounding import evaluated
 from absdomain.values import moved
 
 
@@ -36,7 +38,7 @@ class Judge:
     """A question about every image, and the means to decide it; `verdicts` does one batch."""
 
     original: nn.Module  # the given module: a copy in evaluation mode
-    exact: nn.Module  # the same in the certification's dtype
+    exact: nn.Module  # the same in the certification's dtype, or as it is executed
     asked: Asked  # of all images
     question: Question  # of all images, in the certification's dtype
     domains: tuple[AnyDomain, ...]
@@ -46,6 +48,7 @@ class Judge:
     margin: float | None
     strict: bool
     own: torch.dtype  # the given module's
+    executed: torch.dtype | None = None  # in which verdicts are of the module; None: in real arithmetic
 
     def verdicts(self, index: Tensor, images: Tensor) -> list[Verdict]:
         """The verdicts of images (B, *shape); `index` (B,) has their places in the whole set."""
@@ -154,12 +157,13 @@ class Judge:
         return tried, torch.where(held & here.isfinite(), here, torch.inf), held & errs
 
     def _check_graph(self, question: Question, wide: Tensor, values: Tensor) -> None:
-        """SoundnessError if the frozen graph, which is certified, differs from the module at an image by too much.
+        """SoundnessError if the frozen graph, which is certified, cannot give what the module does at an image.
 
         A NaN is no difference: it makes the image unknown.
         """
         with torch.no_grad():
-            drift = (question.frozen(wide) - values).abs().flatten(1).amax(1)
+            held = evaluated(question.frozen, Bounds(wide, wide))[-1].box  # of rounded results all that may be
+            drift = torch.maximum(held.lower - values, values - held.upper).flatten(1).amax(1)
         if bool((drift > question.drift).any()):
             raise SoundnessError(
                 f"the graph that is certified differs from the module by {drift.nan_to_num().max():.3g} at an image; "
@@ -188,6 +192,17 @@ def first_non_finite(domain: AnyDomain, question: Question) -> list[str]:
 def _mixed(seed: int, index: int) -> int:
     """A seed for each image, which does not depend on its batch."""
     return int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0])
+
+
+class Narrowed(nn.Module):
+    """x -> module(x rounded to a dtype), in the dtype of x: the module as a machine executes it."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.module, self.dtype = module, dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x.to(self.dtype)).to(x.dtype)
 
 
 def _run(module: Network, points: Tensor) -> Tensor:

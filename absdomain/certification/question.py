@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from absdomain.domain import Decision, Domain
-from absdomain.graph import Graph
+from absdomain.graph import Graph, freeze
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Nonlinear
 from absdomain.linear import Bounds
 from absdomain.linear.axes import flat
 from absdomain.region import Region
-from absdomain.rounding import Boxes, Rounded, asked, evaluated, source, stepped, widened
+from absdomain.rounding import Boxes, Computed, asked, evaluated, radii, source, stepped, widened, with_radii
 from absdomain.runtime.precision import own_dtype
 from absdomain.spec import Spec
 
@@ -32,7 +32,7 @@ class Answer:
     slack: Tensor  # (B, K), perhaps inf; never NaN
     guarantee: Guarantee
     boxes: Boxes  # over which nonlinear ops were relaxed
-    rounded: Mapping[str, Rounded]  # every node of `Question.whole`
+    rounded: Mapping[str, Computed]  # every node of `Question.whole`
 
     @cached_property
     def unbounded(self) -> str | None:
@@ -61,6 +61,19 @@ class Question:
         if len(index) == samples and torch.equal(index, torch.arange(samples, device=index.device)):
             return self
         return Question(self.given, self.frozen, self.region.select(index), self.spec.select(index))
+
+    def executed(self, dtype: torch.dtype, domain: Domain[object], batch: int = 100) -> Question:
+        """The same question of f as machines evaluate it in `dtype`; the domain bounds the sizes that are rounded.
+
+        One network for all samples: each result is off by what it may be off in any of them.
+        """
+        found = dict[str, Tensor]()
+        for index in torch.arange(len(self.region.centre), device=self.region.centre.device).split(batch):
+            part = self.select(index)
+            for name, radius in radii(self.given, part._box, dtype, part.ask(domain).boxes).items():
+                found[name] = torch.maximum(found[name], radius) if name in found else radius
+        graph = with_radii(self.given, found)
+        return replace(self, given=graph, frozen=freeze(graph))
 
     @cached_property
     def whole(self) -> Graph:

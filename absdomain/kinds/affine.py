@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from absdomain.kinds.op import Op, Shape, metas
 from absdomain.linear import Bounds, Rows
 from absdomain.linear.bounds import Endless
+
+COMPUTED = 4  # roundings of a weight that is made of stored ones, or stored in a finer type
 
 
 class Affine(Op):
@@ -61,6 +64,19 @@ class Affine(Op):
     def modulus(self, *rs: Tensor) -> Tensor:
         """|A| rs for rs >= 0: the radius of the image of a box of these radii."""
         return self.linear(self.magnitude, *rs)
+
+    def roundings(self, *shapes: Shape) -> int:
+        """How many roundings a term of an entry of A x + b meets in an evaluation, in any order of summation, at most.
+
+        Here its product, the sums, and a few of a weight that is itself computed; of arguments of these shapes. An op
+        that only moves entries says 0, and one without a weight counts its sums itself.
+        """
+        if self.weight is None:
+            terms = sum(map(prod, shapes))
+        else:
+            ones = [self.weight.new_ones(1, *shape) for shape in shapes]
+            terms = int(self.linear(torch.ones_like(self.weight), *ones).amax())
+        return terms + (self.offset is not None) + COMPUTED
 
     def image(self, *boxes: Bounds) -> Bounds:
         """[A c + b - |A| r, A c + b + |A| r], the interval hull over a product of boxes: exact for one op.

@@ -110,7 +110,8 @@ class Nonlinear(Op):
     def settled(self, boxes: tuple[Bounds, ...]) -> tuple[Tensor, ...] | None:
         """Per argument, where f is affine over its box (boolean, (B, *shape)): its slope is one; None: not known.
 
-        Law: there, the band of the chord has width 0, so that tighter boxes could not improve the relaxation.
+        Law: there, the band of the chord is as narrow as over a point, so that tighter boxes could not improve the
+        relaxation: of width 0, but for an op that gives several values.
         """
         ranges = self.slope_range(boxes)
         return None if ranges is None else tuple(r.width == 0 for r in ranges)  # not of infinite slopes

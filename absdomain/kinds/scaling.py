@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from absdomain.kinds.affine import Affine
+from absdomain.kinds.affine import COMPUTED, Affine
 from absdomain.kinds.op import Shape
 from absdomain.linear import Rows
 
@@ -23,6 +23,10 @@ class Scaling(Affine):
 
     def shape(self, *shapes: Shape) -> Shape:
         return shapes[0]
+
+    def roundings(self, *shapes: Shape) -> int:
+        """The product, the sum, and a few of a weight that is itself computed."""
+        return 2 + COMPUTED
 
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         return (self.linear(w, y),)

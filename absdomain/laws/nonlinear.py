@@ -191,7 +191,7 @@ class _Laws:
         check_pieces(op, boxes, xs, self.allowed(*op.facets(boxes)))
 
     def settled(self) -> None:
-        """Where an op says that it is settled, the chord's two lines meet."""
+        """Where an op says that it is settled, the chord's two lines are as near as over a point."""
         settled = self.op.settled(self.boxes)
         if settled is None:
             return
@@ -205,9 +205,10 @@ class _Laws:
         loose = (~torch.cat([at.flatten(1) for at in settled], 1)).to(torch.float64)
         read = self.op.linearised(tuple(torch.ones_like(b.lower) for b in self.boxes))
         touched = read(*self._split(loose)) > 0
-        width = torch.where(touched, 0.0, band.upper - band.lower)
-        law = "where an op is settled, the chord's band has width 0"
-        equal(width, torch.zeros_like(width), self.allowed(chord), law, self.at(chord))
+        single = self.op.band(chord, tuple(Bounds(b.lower, b.lower) for b in self.boxes))
+        width, least = (torch.where(touched, 0.0, b.upper - b.lower) for b in (band, single))
+        law = "where an op is settled, the chord's band is as narrow as over a point"
+        equal(width, least, self.allowed(chord), law, self.at(chord))
 
     def _split(self, flat: Tensor) -> list[Tensor]:
         sizes = [b.lower[0].numel() for b in self.boxes]

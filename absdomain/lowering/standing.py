@@ -13,11 +13,11 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from absdomain import rounding
 from absdomain.graph import Graph, Step
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.linear import Bounds
-from absdomain.rounding import Rounded
+from absdomain.rounding import Computed
+from absdomain.rounding import errors as rounding
 
 _ROUNDOFFS = 64  # of the largest entry: what passes without a look at how it was rounded
 _ORDERS = 4  # times the rounding of our way to compute it: other kernels have ways of their own
@@ -62,7 +62,7 @@ class Stand:
 
     def _allowed(self, args: Mapping[int, Tensor], place: int, like: Tensor) -> Tensor:
         """What rounding makes of an output; where that is not known, a part of its size."""
-        rounded = {a: Rounded(Bounds(v, v), torch.zeros_like(v), v.new_zeros(len(v))) for a, v in args.items()}
+        rounded = {a: Computed(Bounds(v, v), torch.zeros_like(v), v.new_zeros(len(v))) for a, v in args.items()}
         for step in self.steps:
             rounded[step.place] = _rounded(step, [rounded[a] for a in step.args])
         error = _ORDERS * rounded[place].error
@@ -108,7 +108,7 @@ def _unit(like: Tensor) -> float:
     return torch.finfo(like.dtype).eps / 2
 
 
-def _rounded(step: Step, args: Sequence[Rounded]) -> Rounded:
+def _rounded(step: Step, args: Sequence[Computed]) -> Computed:
     """The error of a step; in a sum of n terms about sqrt(n) roundings add up (Higham and Mary 2019)."""
     match step.op:
         case Affine() as op:

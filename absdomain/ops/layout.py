@@ -13,8 +13,16 @@ from absdomain.kinds import Affine, Shape
 from absdomain.linear import Rows
 
 
+class Moving(Affine):
+    """Every entry is an argument's, or 0."""
+
+    def roundings(self, *shapes: Shape) -> int:
+        """0: nothing is computed."""
+        return 0
+
+
 @dataclass(frozen=True, eq=False)
-class Reshape(Affine):
+class Reshape(Moving):
     """x laid out as `target`, batch left out: Flatten, View, Squeeze and their like."""
 
     target: Shape
@@ -31,7 +39,7 @@ class Reshape(Affine):
 
 
 @dataclass(frozen=True, eq=False)
-class Permute(Affine):
+class Permute(Moving):
     """x with its axes in the order `axes`; the batch, axis 0, stays."""
 
     axes: tuple[int, ...]
@@ -42,7 +50,7 @@ class Permute(Affine):
 
 
 @dataclass(frozen=True, eq=False)
-class Gather(Affine):
+class Gather(Moving):
     """y[i] = x[index[i]] on the flat activation: windows, slices, selections, expansions."""
 
     index: Tensor  # (*output shape), flat positions
@@ -65,6 +73,10 @@ class Scatter(Affine):
     index: Tensor  # (*input shape), flat positions
     target: Shape
 
+    def roundings(self, *shapes: Shape) -> int:
+        """The sums: one fewer than the entries that meet in a place."""
+        return int(self.index.flatten().bincount().amax()) - 1
+
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         flat = xs[0].new_zeros(len(xs[0]), prod(self.target))
         index = self.index.flatten().to(flat.device)
@@ -80,7 +92,7 @@ class Scatter(Affine):
 
 
 @dataclass(frozen=True, eq=False)
-class Pad(Affine):
+class Pad(Moving):
     """x with zeros around it; `amounts` in the order of torch.nn.functional.pad (last axis first), none negative."""
 
     amounts: tuple[int, ...]
@@ -98,7 +110,7 @@ class Pad(Affine):
 
 
 @dataclass(frozen=True, eq=False)
-class Concat(Affine):
+class Concat(Moving):
     """x_1, ..., x_n one after another along `axis`, which counts the batch and is not it."""
 
     axis: int

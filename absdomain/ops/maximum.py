@@ -38,6 +38,10 @@ class Max(Nonlinear):
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].amax(self.axis)
 
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        """0: one of the values is kept."""
+        return torch.zeros_like(self(boxes[0].lower))
+
     def linearised(self, slopes: Slopes) -> Linearised:
         return WeightedSum(slopes[0], self.axis)
 

@@ -27,6 +27,10 @@ class ReLU(PiecewiseLinear):
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].relu()
 
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        """0: a value is kept, or is 0."""
+        return torch.zeros_like(boxes[0].lower)
+
     def slope_range(self, boxes: tuple[Bounds, ...]) -> tuple[Bounds, ...] | None:
         """[0, 0] for a neuron that is never active, [1, 1] for one that always is, and [0, 1]."""
         (box,) = boxes
@@ -123,6 +127,10 @@ class Abs(PiecewiseLinear):
 
     def __call__(self, *xs: Tensor) -> Tensor:
         return xs[0].abs()
+
+    def forward_error(self, boxes: tuple[Bounds, ...]) -> Tensor:
+        """0: a sign is changed."""
+        return torch.zeros_like(boxes[0].lower)
 
     def tight_slopes(self, boxes: tuple[Bounds, ...]) -> tuple[Slopes, Slopes]:
         (box,) = boxes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Affine, Op
+from absdomain.kinds import Affine, Op, Shape
 from absdomain.kinds.live import derived, live
 from absdomain.kinds.scaling import Scaling
 
@@ -61,6 +61,10 @@ class BatchNorm(Scaling):
         """|shift| + |mean weight|: the two may cancel."""
         size = (self._channels(self.mean) * self.weight).abs()
         return size if self.shift is None else size + self._channels(self.shift).abs()
+
+    def roundings(self, *shapes: Shape) -> int:
+        """The sum, the root, the quotient and the product of which w is made, (x - mean) w + shift, and a few."""
+        return 12
 
     def _channels(self, v: Tensor) -> Tensor:
         return v.view(-1, *(1,) * self.axes)

@@ -20,6 +20,9 @@ class Add(Affine):
 
     local = True
 
+    def roundings(self, *shapes: Shape) -> int:
+        return len(shapes) - 1
+
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return sum(xs[1:], start=xs[0])
 
@@ -37,6 +40,10 @@ class Mean(Affine):
     axes: tuple[int, ...]
     keepdim: bool = False
 
+    def roundings(self, *shapes: Shape) -> int:
+        """The sums, and a division or a product with 1 / n."""
+        return prod(shapes[0]) // prod(self.shape(*shapes)) + 1
+
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return xs[0].mean(self.axes, self.keepdim)
 
@@ -50,6 +57,10 @@ class Sum(Affine):
 
     axes: tuple[int, ...]
     keepdim: bool = False
+
+    def roundings(self, *shapes: Shape) -> int:
+        """The sums, one fewer than terms."""
+        return prod(shapes[0]) // prod(self.shape(*shapes)) - 1
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return xs[0].sum(self.axes, self.keepdim)
@@ -79,6 +90,10 @@ class AvgPool(Affine):
     count_include_pad: bool = True
     divisor: int | None = None
     local = True
+
+    def roundings(self, *shapes: Shape) -> int:
+        """The sums, and a division or a product with 1 / n."""
+        return prod(self.kernel) + 1
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return F.avg_pool2d(

@@ -60,9 +60,9 @@ class OpConstraints:
         return flat(band.lower, 0), flat(band.upper, 0)
 
     def straight(self, low: Array, high: Array) -> Mask:
-        """The entries of y that the chord gives exactly: where its band has no width, or op is settled."""
+        """The entries of y that the chord gives exactly: where its band has no width, or an op of pieces is settled."""
         settled = self.op.settled(self.boxes)
-        if settled is None:
+        if settled is None or self.op.pieces(self.boxes) is None:
             return low == high
         unsettled = self.read(*(1.0 - s.to(b.lower) for s, b in zip(settled, self.boxes, strict=True)))
         return (low == high) | (unsettled == 0)

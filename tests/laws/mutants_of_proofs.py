@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absdomain import rounding
 from absdomain.certification.question import Question
 from absdomain.domain import Decision, Domain, Meet
 from absdomain.domains import Box
@@ -19,6 +18,7 @@ from absdomain.laws.examples import REGIONS
 from absdomain.linear import Bounds
 from absdomain.ops import GELU, Pow, Sigmoid, SiLU, Softplus
 from absdomain.region import L2, BoxRegion, Interval, Linf
+from absdomain.rounding import errors as rounding
 from absdomain.spec import Spec
 from tests.laws.mutant import Mutant, domain, op
 from tests.laws.mutants_of_parts import ends_alone

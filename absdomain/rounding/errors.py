@@ -31,7 +31,7 @@ Boxes = Mapping[str, tuple[Bounds, ...]]  # node -> boxes that hold the argument
 
 
 @dataclass(frozen=True, eq=False)
-class Rounded:
+class Computed:
     """An activation: interval bounds as computed, and how far from real arithmetic they and the values may be."""
 
     box: Bounds  # (B, *shape)
@@ -54,21 +54,21 @@ def widened(box: Bounds, error: Tensor) -> Bounds:
     )
 
 
-def source(box: Bounds) -> Rounded:
+def source(box: Bounds) -> Computed:
     """The input: its box is off by the rounding of centre and radius."""
-    return _rounded(box, _SUMS * _unit(box.lower) * _largest(box), _lost(box, prod(box.shape)))
+    return _computed(box, _SUMS * _unit(box.lower) * _largest(box), _lost(box, prod(box.shape)))
 
 
-def affine(op: Affine, args: Sequence[Rounded], terms: int) -> Rounded:
+def affine(op: Affine, args: Sequence[Computed], terms: int) -> Computed:
     """|A| e + gamma (|A| |x| + |b|) and what underflow costs, for sums of so many terms."""
     size = op.modulus(*(_largest(e.wide) for e in args))
     size = size if op.offset_size is None else size + op.offset_size
     error = op.modulus(*(e.error for e in args)) + _SUMS * _gamma(terms, size) * size
     box = op.image(*(e.box for e in args))
-    return _rounded(box, error, _lost(box, terms) + sum(e.lost for e in args))
+    return _computed(box, error, _lost(box, terms) + sum(e.lost for e in args))
 
 
-def nonlinear(op: Nonlinear, args: Sequence[Rounded], boxes: tuple[Bounds, ...], terms: int) -> Rounded:
+def nonlinear(op: Nonlinear, args: Sequence[Computed], boxes: tuple[Bounds, ...], terms: int) -> Computed:
     """sum_i |s_i| e_i + gamma (|f| + sum_i |s_i| |x_i|) + u forward_error, for slopes s within the boxes, which hold x.
 
     A relaxation is meant that is taken over these boxes. Over bounds that may miss x by e_i, a line may miss f by more.
@@ -79,26 +79,26 @@ def nonlinear(op: Nonlinear, args: Sequence[Rounded], boxes: tuple[Bounds, ...],
     size = _largest(image) + 2 * steep(*(_largest(box) for box in boxes))
     own = _SUMS * _gamma(terms, size) * size + 2 * _unit(size) * op.forward_error(boxes)
     lost = _lost(image, terms) + sum(_lost(box, terms) for box in boxes)  # a gate that underflows is missing from x
-    return _rounded(image, moved + own, lost + sum(e.lost for e in args))
+    return _computed(image, moved + own, lost + sum(e.lost for e in args))
 
 
-def _rounded(box: Bounds, error: Tensor, lost: Tensor) -> Rounded:
+def _computed(box: Bounds, error: Tensor, lost: Tensor) -> Computed:
     """With what underflow costs: in every product here, and in coefficients that fusing made of those before.
 
     Each is off by a smallest normal number (by less where subnormal ones are kept), times what it reads; later weights
     multiply that.
     """
     error = error + torch.finfo(lost.dtype).tiny * spread(lost, box.lower.dim() - 1)
-    return Rounded(box, _known(error.expand_as(box.lower)), lost)
+    return Computed(box, _known(error.expand_as(box.lower)), lost)
 
 
-def evaluated(graph: Graph, region: Bounds, known: Boxes | None = None) -> list[Rounded]:
+def evaluated(graph: Graph, region: Bounds, known: Boxes | None = None) -> list[Computed]:
     """The errors of every node of a graph over a box of inputs, (B, *shape) each.
 
     `known`: boxes of the arguments of nonlinear nodes that hold the real values, tighter than interval arithmetic's;
     what is computed of the graph lies within the error of them.
     """
-    found: list[Rounded] = [source(region)]
+    found: list[Computed] = [source(region)]
     for step in graph.schedule:
         args = [found[a] for a in step.args]
         found.append(stepped(graph, step, args, (known or {}).get(graph.nodes[step.place].name)))
@@ -120,19 +120,23 @@ def allowance(graph: Graph, region: Region, spec: Spec | None = None) -> Tensor:
         return asked(output, spec.C, spec.d).amax(1)
 
 
-def stepped(graph: Graph, step: Step, args: Sequence[Rounded], boxes: tuple[Bounds, ...] | None) -> Rounded:
+def stepped(graph: Graph, step: Step, args: Sequence[Computed], boxes: tuple[Bounds, ...] | None) -> Computed:
     """One step of a graph; `boxes` hold the real values of a nonlinear op's arguments (None: their own do)."""
     match step.op:
         case Affine() as op:
             return affine(op, args, _terms(graph, (*step.args, step.place)))
         case Nonlinear() as op:
-            # twice: a fused graph's real values are as far from these as an evaluation is
-            wide = [e.wide for e in args] if boxes is None else [
-                _meet(widened(b, 2 * e.error), e.wide) for b, e in zip(boxes, args, strict=True)
-            ]  # fmt: skip
             # bands of all entries on the way to the output may be added up, as zonotopes do with their symbols
-            return nonlinear(op, args, tuple(wide), _terms(graph, range(len(graph.nodes))))
+            return nonlinear(op, args, holding(args, boxes), _terms(graph, range(len(graph.nodes))))
     raise TypeError(f"{type(step.op).__name__} is neither Affine nor Nonlinear (absdomain.kinds); derive it from one")
+
+
+def holding(args: Sequence[Computed], boxes: tuple[Bounds, ...] | None) -> tuple[Bounds, ...]:
+    """Boxes of the real and the computed arguments; `boxes`, where they are given, hold the real ones."""
+    if boxes is None:
+        return tuple(e.wide for e in args)
+    # twice: a fused graph's real values are as far from these as an evaluation is
+    return tuple(_meet(widened(b, 2 * e.error), e.wide) for b, e in zip(boxes, args, strict=True))
 
 
 def _terms(graph: Graph, places: Iterable[int]) -> int:
@@ -140,7 +144,7 @@ def _terms(graph: Graph, places: Iterable[int]) -> int:
     return sum(prod(graph.nodes[place].shape) for place in places) + len(graph.schedule) + 2
 
 
-def asked(output: Rounded, C: Tensor, d: Tensor) -> Tensor:
+def asked(output: Computed, C: Tensor, d: Tensor) -> Tensor:
     """|C| e + gamma (|C| |z| + |d|), (B, K): the error of C z + d at an output z, with what underflow costs."""
     weights, error = C.abs(), flat(output.error, 1).unsqueeze(-1)
     size = (weights @ flat(_largest(output.wide), 1).unsqueeze(-1)).squeeze(-1) + d.abs()
