@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from absdomain.errors import InvalidFile, MissingExtra, PropertyError, UnsupportedOp
     from absdomain.lowering import onnx_to_graph, to_graph
     from absdomain.properties import Property, queries, specify, unsafe, variables
+    from absdomain.rounding import executed
     from absdomain.vnnlib import read_property
 
 # loaded at first use: the core imports no concrete domain, network or trainer, and `import absdomain` stays quick
@@ -39,7 +40,7 @@ _LAZY = {
     "InvalidFile": "errors", "MissingExtra": "errors", "PropertyError": "errors", "UnsupportedOp": "errors",
     "Property": "properties", "queries": "properties", "specify": "properties", "unsafe": "properties",
     "variables": "properties", "Answer": "branching", "Outcome": "branching", "Radius": "branching",
-    "decide": "branching", "radius": "branching", "verify": "branching",
+    "decide": "branching", "executed": "rounding", "radius": "branching", "verify": "branching",
 }  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
@@ -77,6 +78,7 @@ __all__ = [
     "certify",
     "decide",
     "domains",
+    "executed",
     "freeze",
     "halfspaces",
     "kinds",

@@ -153,9 +153,13 @@ print(json.dumps([seconds, sorted({name.partition(".")[0] for name in new})]))
 @pytest.fixture(scope="module")
 def added() -> tuple[float, set[str]]:
     """What `import absdomain` adds to `import torch`: seconds of processor time, and top-level modules."""
-    out = subprocess.run([sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    seconds, modules = json.loads(out)
-    return seconds, set(modules)
+
+    def once() -> tuple[float, list[str]]:
+        out = subprocess.run([sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return tuple(json.loads(out))
+
+    (first, _), (second, modules) = once(), once()  # the first may compile the library's files, which happens once
+    return min(first, second), set(modules)
 
 
 def test_importing_the_library_loads_none_of_what_is_used_in_places(added: tuple[float, set[str]]) -> None:

@@ -24,6 +24,7 @@ def certify(
     restarts: option.Restarts = 2,
     count_ties: option.Ties = False,
     margin: option.Margin = None,
+    executed: option.Executed = None,
     subset: option.Subset = None,
     curve: option.Curve = 100,
     seed: option.Seed = 0,
@@ -49,7 +50,7 @@ def certify(
     subject = subject_of(run, weights, data, model)
     check = check_of(
         subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, strict=not count_ties,
-        margin=margin, subset=subset, curve=curve, seed=seed,
+        margin=margin, subset=subset, curve=curve, seed=seed, executed=None if executed is None else str(executed),
     )  # fmt: skip
     outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch)
     if not speaks():

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 DATA, METHOD, SCHEDULE, CHECK, MACHINE = "Data", "Method", "Schedule and optimiser", "Certification", "Machine"
+
+
+class Floats(StrEnum):
+    """Names of the types in which networks are executed, as torch has them."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
 
 Data = Annotated[
     str | None,
@@ -70,6 +81,14 @@ Cascade = Annotated[
     bool, typer.Option("--cascade", help="Ask each domain only for what is undecided.", rich_help_panel=CHECK)
 ]
 Ties = Annotated[bool, typer.Option("--count-ties", help="A bound of exactly 0 verifies, too.", rich_help_panel=CHECK)]
+Executed = Annotated[
+    Floats | None,
+    typer.Option(
+        help="The network's own type: what is proved holds of every evaluation in it, in any order of summation.",
+        rich_help_panel=CHECK,
+        show_default=False,
+    ),
+]
 Margin = Annotated[
     float | None,
     typer.Option(

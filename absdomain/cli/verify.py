@@ -84,6 +84,7 @@ def verify(
     timeout: Timeout = None,
     memory: Memory = None,
     domain: Domain = None,
+    executed: option.Executed = None,
     result: Written = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     instances: Instances = None,
@@ -106,7 +107,8 @@ def verify(
 
     told = ctx.obj["debug"]
     try:
-        way = Way(domain, inf if timeout is None else timeout, memory or inf, threads)
+        spoken = None if executed is None else str(executed)
+        way = Way(domain, inf if timeout is None else timeout, memory or inf, threads, spoken)
         if instances is not None:
             _refuse("--instances", NET=first, network=network, result=result)
             code = _benchmark(instances, out, others, way, own=timeout is None, as_json=as_json)

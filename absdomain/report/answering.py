@@ -32,6 +32,7 @@ class Way:
     timeout: float = inf  # seconds
     memory: float = inf  # GiB
     threads: int | None = None
+    executed: str | None = None  # the networks' dtype, of whose evaluations `unsat` is; None: of real arithmetic
 
     @property
     def limited(self) -> bool:
@@ -129,7 +130,10 @@ def _answer(asked: Asked, way: Way, ticker: Ticker, began: float) -> Answered:
         torch.set_num_threads(way.threads)
     given = read_property(asked.unsafe)
     left = way.timeout - (time.monotonic() - began)
-    found = verify(asked.network, given, domain=way.domain, timeout=left, watch=_watch(ticker))
+    executed = None if way.executed is None else getattr(torch, way.executed)
+    found = verify(
+        asked.network, given, domain=way.domain, timeout=left, watch=_watch(ticker), executed=executed
+    )  # fmt: skip
     numbers = {name: tensor.flatten().tolist() for name, tensor in found.counterexample.items()}
     texts = (found.text(), _standard(found, given)) if numbers else None
     reason = _late(way) if found.verdict == TIMEOUT else found.reason  # of the limit as it was given

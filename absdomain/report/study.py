@@ -61,6 +61,7 @@ class Check:
     strict: bool = True
     margin: float | None = None
     curve: int = 100
+    executed: str | None = None  # the network's dtype, of whose evaluations the verdicts are; None: real arithmetic
 
     @property
     def region(self) -> tuple[float, float] | None:
@@ -82,7 +83,8 @@ class Check:
 
     def folder(self, subject: Subject) -> Path:
         """A folder of its own for each question, so that the same command resumes and another one starts afresh."""
-        digest = hashlib.sha256(json.dumps([subject.data, asdict(self)]).encode()).hexdigest()
+        said = {name: value for name, value in asdict(self).items() if (name, value) != ("executed", None)}
+        digest = hashlib.sha256(json.dumps([subject.data, said]).encode()).hexdigest()
         return subject.folder / "certified" / f"eps{self.eps:g}-{digest[:6]}"
 
 
@@ -151,6 +153,7 @@ def judged(
         batch=batch,
         margin=check.margin,
         strict=check.strict,
+        executed=None if check.executed is None else getattr(torch, check.executed),
         file=folder / VERDICTS,
         world=world,
     )

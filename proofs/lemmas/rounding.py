@@ -65,6 +65,9 @@ class _AtTheLowerEnd(Rounded):
         return _times(1 - slopes[0], boxes[0].lower) + self.radius
 
 
+_AT_0 = {"y": 0, "ly": 0, "uy": 0, "s": 1, "d": 1, "e": -1}
+_AT_1 = {"y": 1, "ly": 0, "uy": 1, "s": 0, "d": 0, "e": 0}
+
 LEMMAS = (
     Lemma(
         "rounded",
@@ -80,8 +83,8 @@ LEMMAS = (
         ),
         (encloses(), settled),
         (
-            Twin("results are rounded upwards alone", encloses(_OneSided), {"y": 0, "ly": 0, "uy": 0, "s": 1, "d": 1, "e": -1}),
-            Twin("the upper end is that of the box's lower one", encloses(_AtTheLowerEnd), {"y": 1, "ly": 0, "uy": 1, "s": 0, "d": 0, "e": 0}),
+            Twin("results are rounded upwards alone", encloses(_OneSided), _AT_0),
+            Twin("the upper end is that of the box's lower one", encloses(_AtTheLowerEnd), _AT_1),
         ),
         SYMBOLS,
         leaves="how large d is: the theorem of `rounding.execution`, which its tests compare with evaluations; shapes",
