@@ -109,4 +109,9 @@ def test_inline_methods_and_domains_can_be_read() -> None:
 def test_the_files_they_link_to_exist() -> None:
     for text in DOCS.values():
         for target in re.findall(r"\]\((?!http)(.*?)\)", text):
-            assert (ROOT / "docs" / target).exists(), target
+            path, _, heading = target.partition("#")
+            file = ROOT / "docs" / path
+            assert file.exists(), target
+            there = text if not path else file.read_text()
+            headings = re.findall(r"^#+ (.*)$", there, re.MULTILINE)
+            assert not heading or heading in {h.lower().replace(" ", "-") for h in headings}, target
