@@ -17,6 +17,9 @@ Found = list[Slopes]  # per searched relaxation, the slopes of its searched side
 
 _BUDGET = 2**22  # slopes that are searched at once
 _ASIDE = 1e-4
+_POINT = 1e-8  # a range of slopes that is narrower counts as a point
+_PART = 0.01  # of the range of f', the least unit
+_CHORDS = 8  # from each end of a box
 
 
 class Pace(NamedTuple):
@@ -52,15 +55,17 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
         raise RuntimeError("slopes are optimised by gradients: ask for the bounds under torch.no_grad() instead")
     nodes = searched(e)
     best = [_started(node, len(rows.data)) for node in nodes]
-    tried = [tuple(s.clone().requires_grad_() for s in slopes) for slopes in best]
-    flat = [s for slopes in tried for s in slopes]
+    units = [_units(node) for node in nodes]
+    tried = [tuple(t.requires_grad_() for t in each) for each in _measured(best, units)]
+    flat = [t for each in tried for t in each]
     if not flat:
         return best
     highest: Tensor | None = None
     optimiser = torch.optim.Adam(flat, lr=pace.rate, fused=True)
     for step in range(pace.steps):
         with torch.enable_grad():
-            lines = [_lines(node, slopes, detached=True) for node, slopes in zip(nodes, tried, strict=True)]
+            slopes = [tuple(t * u for t, u in zip(*pair, strict=True)) for pair in zip(tried, units, strict=True)]
+            lines = [_lines(node, given, detached=True) for node, given in zip(nodes, slopes, strict=True)]
             bound = _substituted(e, rows, nodes, lines)
         moved = [_sides(_relaxation(n), low.slopes, up.slopes) for n, (low, up) in zip(nodes, lines, strict=True)]
         highest, best = _better(highest, bound.detach(), best, moved)
@@ -69,7 +74,8 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
         elif step + 1 < pace.steps:
             uphill = torch.full_like(bound, -1.0)  # not bound.sum(), which has no gradient where gradients are off
             gradients = torch.autograd.grad(bound, flat, uphill, allow_unused=True, materialize_grads=True)
-            _step(optimiser, pace.rate * pace.decay**step, flat, [s for slopes in moved for s in slopes], gradients)
+            places = [t for each in _measured(moved, units) for t in each]
+            _step(optimiser, pace.rate * pace.decay**step, flat, places, gradients)
     return best
 
 
@@ -128,6 +134,42 @@ def _kept(node: Relation) -> Slopes:
     """The slopes with which the node was relaxed, of the sides that are searched."""
     found = _relaxation(node)
     return _sides(found, found.below, found.above)
+
+
+def _units(node: Relation) -> Slopes:
+    """In what each searched slope is measured, as the step is: any positive numbers serve, since every slope does.
+
+    The range of f' over the box: 1 for an unstable ReLU, a hundredth for a sigmoid over a box of width 0.1. Of an f
+    with an inflection point it is that of the hull's slopes on this side of f. Where f bends steps are half as large,
+    as the best slope is seldom an end. 1 where a range is a point, or not known.
+    """
+    found = _relaxation(node)
+    ranges, curvature = found.op.slope_range(found.boxes), found.op.curvature
+    if ranges is None:
+        return tuple(torch.ones_like(s) for s in _kept(node))
+    widths = tuple(r.width for r in ranges)
+    below = above = widths if curvature.piecewise_linear else tuple(w / 2 for w in widths)
+    if any(curvature.bends) and not curvature.convex and not curvature.concave:
+        below, above = ((torch.maximum(hull / 2, _PART * widths[0]),) for hull in _hulls(found))
+    return tuple(torch.where((w > _POINT) & (w < torch.inf), w, 1.0).detach() for w in _sides(found, below, above))
+
+
+def _hulls(found: Relaxation) -> tuple[Tensor, Tensor]:
+    """How far the slopes of the convex hull reach from one end of the box to the other, and those of the concave one.
+
+    From the chords between each end and a few points: a line below f at the left end is no steeper than the flattest
+    of those from there, and one at the right end no flatter than the steepest; above it is the other way round.
+    """
+    (box,) = found.boxes
+    inner = [torch.lerp(box.lower, box.upper, k / _CHORDS) for k in range(1, _CHORDS)]
+    left = torch.stack([found.op.chord((Bounds(box.lower, p),))[0] for p in (*inner, box.upper)])
+    right = torch.stack([found.op.chord((Bounds(p, box.upper),))[0] for p in (box.lower, *inner)])
+    return right.amax(0) - left.amin(0), left.amax(0) - right.amin(0)
+
+
+def _measured(slopes: Found, units: Found) -> Found:
+    """The slopes in these units, without their history."""
+    return [tuple(s.detach() / u for s, u in zip(*pair, strict=True)) for pair in zip(slopes, units, strict=True)]
 
 
 def _started(node: Relation, rows: int) -> Slopes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from math import log
+
 import torch
 
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.graph import Graph
-from absdomain.kinds import Line, Slopes
+from absdomain.kinds import Line, Nonlinear, Slopes
 from absdomain.linear import Bounds, Rows
-from absdomain.ops import Dense, LeakyReLU, Product, ReLU, Sigmoid
+from absdomain.ops import Dense, LeakyReLU, Product, ReLU, Sigmoid, Softplus
 from absdomain.proofs.kernel.abstract import AnyOp, apart, unknown_op, within
 from absdomain.proofs.kernel.exact import prove, prove_zero, reals
 from absdomain.proofs.kernel.world import World
@@ -188,6 +190,36 @@ def moved_and_stepped(world: World) -> None:
     equal(world, slope.grad, torch.tensor([[[0.5, -1.0]]]).double(), "the gradient, relative to the row's largest")
 
 
+def in_units(world: World) -> None:
+    """A slope is measured in the range of f', or of the hull on its side; in 1 where that is a point or not known."""
+    source = backward.source(point(world))
+
+    def units(op: Nonlinear, low: float, high: float) -> Slopes:
+        box = Bounds(*(torch.full((1, 1), end, dtype=torch.float64) for end in (low, high)))
+        return ascent._units(DeepPoly().relax(op, (source,), (box,)))
+
+    for op, low, high, wanted in (
+        (ReLU(), -1.0, 3.0, (1.0,)), (LeakyReLU(2.0), -1.0, 3.0, (1.0,)), (LeakyReLU(0.25), -1.0, 3.0, (0.75,)),
+        (Softplus(), -log(3), log(3), (0.25,)), (Softplus(), 1.0, 1.0, (1.0,)),
+    ):  # fmt: skip
+        found = torch.cat(units(op, low, high)).flatten()
+        world.check(bool((found - torch.tensor(wanted).double()).abs().max() < _NEAR), f"{op}: {found}, not {wanted}")
+    below, above = units(Sigmoid(), -3.0, 3.0)
+    x = torch.linspace(-3, 3, 9, dtype=torch.float64)
+    y = x.sigmoid()
+    left, right = (y[1:] - y[0]) / (x[1:] - x[0]), (y[-1] - y[:-1]) / (x[-1] - x[:-1])
+    equal(world, below.flatten(), ((right.max() - left.min()) / 2).view(1), "the convex hull's slopes")
+    equal(world, above.flatten(), ((left.max() - right.min()) / 2).view(1), "the concave hull's slopes")
+    (narrow, _) = units(Sigmoid(), 1.0, 3.0)  # concave there: the hull below has one slope
+    world.check(bool(0 < narrow < 0.01), f"the least unit: {narrow}")
+    any_op, x = unknown_op(world, 2)
+    unranged = ascent._units(DeepPoly(slopes=unknown).relax(any_op, (source,), (within(world, x),)))
+    for unit in unranged:
+        prove_zero(world, unit - 1, "of an op whose slopes are not known")
+    (measured,) = ascent._measured([(numbers(2, 1, 3),)], [(numbers(1, 3, start=4),)])
+    equal(world, measured[0], numbers(2, 1, 3) / numbers(1, 3, start=4), "in these units")
+
+
 def remembered(graph: Graph) -> Check:
     """A table of the slopes that were found gives the same bounds without a search, for intermediate boxes too."""
 
@@ -228,7 +260,7 @@ def lines_of_another_row(world: World) -> None:
 
 FUNCTIONS = tuple(getattr(ascent, name) for name in (
     "searched", "roots", "shapes", "ascended", "minimum", "_leave", "_step", "_relaxation", "_settled", "_sides",
-    "_kept",
+    "_kept", "_units", "_hulls", "_measured",
     "_started", "_lines", "_per_row", "_substituted", "_pull", "_better"))  # fmt: skip
 LEMMAS = (
     Lemma(
@@ -239,7 +271,7 @@ LEMMAS = (
          search._asked,
          Search.bounds, Search.boxes, Search.box, Ascent.table, Ascent._record, Ascent.choice, Table.choice, Table.box),
         (rows_of_their_own, without_intercepts, *map(at_its_start, (DEEP, FANNED, SMOOTH, UPSIDE)),
-         *map(improves, (FANNED, SMOOTH)), the_best_is_kept, which_are_searched, moved_and_stepped,
+         *map(improves, (FANNED, SMOOTH)), the_best_is_kept, which_are_searched, moved_and_stepped, in_units,
          remembered(DEEP), where_asked),
         (Twin("row 0 between the lines of row 1", lines_of_another_row, {}),),
         f"{SYMBOLS}; {HOW}", "the lemmas deeppoly and back-substitution; the networks of these cases stand for all",

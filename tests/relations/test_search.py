@@ -15,7 +15,7 @@ from absdomain.laws.activations import Maker
 from absdomain.laws.derivatives import jittered
 from absdomain.laws.drawing import normal
 from absdomain.laws.examples import Example, example, linf
-from absdomain.ops import Dense, ReLU, Sum
+from absdomain.ops import GELU, Dense, ReLU, Sigmoid, Sum, Tanh
 from absdomain.relations import slopes
 from absdomain.relations.search import Ascent, Table
 from tests.domain.test_orderings import MAKERS, assert_inside, bounds, relu_problem, room
@@ -51,6 +51,22 @@ def test_the_search_is_never_looser_than_its_start(start: str) -> None:
         problem = relu_problem(seed)
         searched = bounds(f"deeppoly(slopes={start}, search=ascent(steps=4))", problem)
         assert_inside(searched, bounds(f"deeppoly(slopes={start})", problem), room(problem))
+
+
+@pytest.mark.parametrize("op", [Sigmoid, Tanh, GELU], ids=lambda op: op.__name__)
+def test_steps_are_relative_to_the_slopes_of_smooth_ops(op: type[Nonlinear]) -> None:
+    """Steps that are absolute in the slope left 0.98 to 1 of these widths: the slopes of a sigmoid end at 1/4."""
+    torch.manual_seed(0)
+    graph = Graph.of([Node("x", None, (), (16,))])
+    weights = torch.randn(20, 16) / 2, torch.randn(20, 20) / 2, torch.randn(4, 20)
+    for layer in (Dense(weights[0].double()), op(), Dense(weights[1].double()), op(), Dense(weights[2].double())):
+        graph = graph.then(layer)
+    traces = [
+        parse(text).propagate(graph, Linf(torch.rand(1, 16, generator=torch.Generator().manual_seed(1)).double(), 0.2))
+        for text in ("deeppoly", "deeppoly(search=ascent)")
+    ]
+    before, after = (trace.upper - trace.lower for trace in traces)
+    assert bool((after <= 0.96 * before).all()), after / before
 
 
 def test_the_search_improves_bounds() -> None:
