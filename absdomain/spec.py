@@ -123,8 +123,10 @@ def _check_classes(name: str, given: Tensor, classes: int) -> None:
     """Every number is that of a class: an index of -1 would be taken for the last."""
     if torch.compiler.is_compiling():
         return
-    if given.is_floating_point() or not bool(((given >= 0) & (given < classes)).all()):
-        low, high = given.min().item(), given.max().item()
+    if not given.numel():
+        return
+    low, high = (end.item() for end in given.aminmax())
+    if given.is_floating_point() or not 0 <= low <= high < classes:
         raise ValueError(f"{name} lie in [0, {classes - 1}], whole numbers; got {low} .. {high} of {given.dtype}")
 
 

@@ -53,7 +53,7 @@ class SymbolicGap(Domain[Gap]):
         own = self.boxes(op, args) if boxes is None else boxes
         z = op(*(e.z for e in args))
         if self.slopes is zero and op.curvature.convex:  # between a level line and the chord lies the image: no slopes
-            return Gap(z, op.image(own).radius)
+            return Gap(z, op.image(own).width / 2)
         spans = [(e.z, e.v) for e in args] if boxes is None else [(b.centre, b.radius) for b in boxes]
         return Gap(z, _half_range(op, *op.lines(*self.slopes(op, own), own), spans))
 

@@ -8,6 +8,9 @@ network, recipe = load_run("run")
 
 from __future__ import annotations
 
+from typing import Any
+
+from absdomain.runtime.names import former
 from absdomain.trainers.certified import Certified
 from absdomain.trainers.losses import hinge, robust_cross_entropy, softplus
 from absdomain.trainers.method import Method, Setup, read
@@ -55,3 +58,9 @@ __all__ = [
     "train",
     "verified_error",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names that schedules had before."""
+    old = {"Linear": "absdomain.trainers.LinearRamp", "Smooth": "absdomain.trainers.SmoothRamp"}
+    return former(__name__, old, name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from absdomain.certification.evidence import SoundnessError
 from absdomain.certification.verdict import Reason, Refused, Status, Summary, Verdict, summarise
+from absdomain.runtime.names import former
 
 if TYPE_CHECKING:
     from absdomain.certification.certification import CASCADE, certify
@@ -29,4 +30,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module("absdomain.certification.certification"), name)
-    raise AttributeError(f"module 'absdomain.certification' has no attribute {name!r}")
+    return former(__name__, {"allowance": "absdomain.rounding.allowance"}, name)

@@ -58,7 +58,8 @@ class Bounds:
 
     def reach(self, x: Tensor) -> Tensor:
         """The distance from x, a point inside, to the further end."""
-        return torch.maximum(self.upper - x, x - self.lower)
+        up, down = self.upper - x, x - self.lower
+        return torch.maximum(up, down) if torch.is_grad_enabled() else up.clamp_(min=down)  # of NaN also NaN
 
     @property
     def width(self) -> Tensor:

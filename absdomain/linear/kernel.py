@@ -29,7 +29,9 @@ class SignSplit(torch.autograd.Function):
         """The rows (K, B, *shape) and the constants (K, B)."""
         plus, minus = _parts(c)
         ctx.save_for_backward(a, s, b, t, minus, c)
-        return (plus * a).addcmul_(minus, s, value=-1), _least(plus, minus, b, t)
+        least = _least(plus, minus, b, t)
+        split = plus.mul_(a) if plus.shape[1] >= a.shape[0] else plus * a
+        return split.addcmul_(minus, s, value=-1), least
 
     @staticmethod
     @once_differentiable
@@ -112,8 +114,8 @@ class BoxMinima(torch.autograd.Function):
 
 def _parts(c: Tensor) -> tuple[Tensor, Tensor]:
     """(c+, -c-), exactly."""
-    minus = c.neg().relu_()
-    return c + minus, minus
+    plus = c.relu()
+    return plus, plus - c
 
 
 def _least(plus: Tensor, minus: Tensor, lower: Tensor | None, upper: Tensor) -> Tensor:

@@ -23,12 +23,14 @@ class Dense(Affine):
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         assert w is not None
         self._check(xs[0].dim() - 1)
-        return F.linear(xs[0], w) if w.dim() == 2 else torch.matmul(w, xs[0].unsqueeze(-1)).squeeze(-1)
+        return F.linear(xs[0], w) if w.dim() == 2 else torch.matmul(xs[0].unsqueeze(1), w.transpose(1, 2)).squeeze(1)
 
     def _check(self, axes: int) -> None:
         """A matrix or offset per sample would be matched with the positions of an argument that has them."""
+        if axes == 1:
+            return
         bias = self.bias
-        if axes > 1 and (self.weight.dim() > 2 or (bias is not None and bias.dim() > 1)):
+        if self.weight.dim() > 2 or (bias is not None and bias.dim() > 1):
             given = f"weight {tuple(self.weight.shape)} and bias {None if bias is None else tuple(bias.shape)}"
             raise ValueError(
                 f"Dense: {given} differ from sample to sample, but the argument has {axes} axes besides the batch; "
@@ -36,10 +38,11 @@ class Dense(Affine):
             )
 
     def __call__(self, *xs: Tensor) -> Tensor:
-        if self.weight.dim() > 2:
+        weight = self.weight
+        if weight.dim() > 2:
             return super().__call__(*xs)
         self._check(xs[0].dim() - 1)
-        return F.linear(xs[0], self.weight, self.bias)
+        return F.linear(xs[0], weight, self.bias)
 
     def shape(self, *shapes: Shape) -> Shape:
         self._check(len(shapes[0]))
