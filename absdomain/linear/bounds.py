@@ -59,7 +59,7 @@ class Bounds:
     def reach(self, x: Tensor) -> Tensor:
         """The distance from x, a point inside, to the further end."""
         up, down = self.upper - x, x - self.lower
-        return torch.maximum(up, down) if torch.is_grad_enabled() else up.clamp_(min=down)  # of NaN also NaN
+        return torch.maximum(up, down) if torch.is_grad_enabled() else up.clamp_min_(down)  # NaN stays
 
     @property
     def width(self) -> Tensor:

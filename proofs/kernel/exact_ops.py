@@ -185,7 +185,7 @@ def _entrywise(world: World, func: Any, *operands: Any, alpha: float = 1) -> Exa
     return _map(world, _ENTRYWISE[func.overloadpacket], *operands)
 
 
-@handles(aten.add_, aten.sub_, aten.mul_, aten.neg_, aten.relu_, aten.div_)
+@handles(aten.add_, aten.sub_, aten.mul_, aten.neg_, aten.relu_, aten.clamp_min_, aten.div_)
 def _in_place(world: World, func: Any, target: Any, *operands: Any) -> Any:
     named = getattr(aten, func.overloadpacket.__name__.rstrip("_"))
     return into(target, _map(world, _ENTRYWISE[named], target, *operands))
