@@ -99,7 +99,7 @@ def _inner(op: Nonlinear, slopes: Slopes, *xs: Tensor) -> Tensor:
     return op.linearised(slopes)(*xs)
 
 
-def _declared(cls: type[Domain[Any]], **given: Any) -> None:
+def _declared(cls: type[Domain[Any]], /, **given: Any) -> None:
     """A domain that is written as they were: `relational` alone for `traits`, and `bounds` for both ends at once."""
     super(Domain, cls).__init_subclass__(**given)
     own = vars(cls)
