@@ -17,8 +17,8 @@ from absdomain.proofs.kernel.world import Refuted, World, explore
 Check = Callable[[World], None]
 
 THEMES = (
-    "piecewise", "steps", "elementwise", "smooth", "gates", "matmul", "softmax", "slope_range", "affine", "windows",
-    "regions", "substitution",
+    "piecewise", "steps", "elementwise", "smooth", "inverse", "gates", "matmul", "softmax", "slope_range", "affine",
+    "windows", "regions", "substitution",
     "domains", "ascent", "combinators", "zonotope",
     "branching", "rounding", "composition", "losses", "crown", "duality", "robustra", "singleprop", "advibp",
 )  # fmt: skip

@@ -58,6 +58,7 @@ def every_op() -> dict[str, Op]:
             found.setdefault(type(op).__name__, op)
     found |= {"Concat": ops.Concat(-1), "LogSoftmax": ops.LogSoftmax(), "Exp": ops.Exp(), "Log": ops.Log()}
     found["MatMul"] = ops.MatMul()
+    found |= {kind.__name__: kind() for kind in (ops.Asin, ops.Acosh, ops.Logit, ops.Tan)}
     x = sympy.Symbol("x")
     return found | {
         "formula": from_sympy(x * sympy.tanh(x)),

@@ -6,7 +6,7 @@ each operation's own arguments are given to the nodes that stand for it (`standi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from absdomain.graph import Graph, Step
 from absdomain.kinds.live import Live
+from absdomain.lowering.levels import level
 from absdomain.lowering.standing import Stand, difference, rough
 
 
@@ -72,6 +73,10 @@ class Lowered:
         read = [values[n] for n in part.node.all_input_nodes if n not in self.constants]
         return any(isinstance(v, Tensor) and v.dtype == torch.bool for v in read)
 
+    def _is_above_zero(self, places: Iterable[int]) -> bool:
+        """Whether one of these nodes is known to be positive, which the op that reads it may have been told."""
+        return any(level(self.graph.nx, self.graph.nodes[place].name) > 0 for place in places)
+
     def _is_the_graph(self, values: Mapping[fx.Node, Any], *, zeros: bool = False) -> None:
         """Every part against its call, on the arguments that the call has, or on zeros."""
         known: dict[int, Tensor] = {place: values[node] for node, place in self.inputs.items() if place is not None}
@@ -82,8 +87,8 @@ class Lowered:
             inner = {step.place for step in part.steps}
             read = {a for step in part.steps for a in step.args} | {place for _, place in part.outputs}
             args = {a: known[a] for a in read - inner}
-            if zeros and self._by_truth(part, values):
-                continue  # of zeros another choice would be made
+            if zeros and (self._by_truth(part, values) or self._is_above_zero(args)):
+                continue  # of zeros another choice would be made, or they are below what an argument keeps
             if zeros:
                 args = {a: torch.zeros_like(v) for a, v in args.items()}
                 reads = {n: values[n] for n in part.node.all_input_nodes}

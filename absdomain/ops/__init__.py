@@ -6,6 +6,7 @@ from absdomain.ops.conv_transpose import ConvTranspose
 from absdomain.ops.dense import Dense
 from absdomain.ops.exponential import ELU, Exp, Log, Softplus
 from absdomain.ops.gates import GELU, GELUTanh, HardSwish, SiLU
+from absdomain.ops.inverse import Acosh, Asin, Logit, Tan
 from absdomain.ops.layout import Concat, Gather, Pad, Permute, Reshape, Scatter
 from absdomain.ops.matmul import MatMul
 from absdomain.ops.maximum import Max, positions, windows
@@ -23,8 +24,10 @@ __all__ = [
     "ELU",
     "GELU",
     "Abs",
+    "Acosh",
     "Add",
     "Along",
+    "Asin",
     "AvgPool",
     "BatchNorm",
     "Ceil",
@@ -44,6 +47,7 @@ __all__ = [
     "LeakyReLU",
     "Log",
     "LogSoftmax",
+    "Logit",
     "MatMul",
     "Max",
     "Mean",
@@ -66,6 +70,7 @@ __all__ = [
     "Sqrt",
     "Square",
     "Sum",
+    "Tan",
     "Tanh",
     "positions",
     "windows",

@@ -18,8 +18,8 @@ class Pow(Smooth):
     """x^exponent, or max(x, floor)^exponent.
 
     A whole exponent takes x of both signs; a negative one has a pole at 0, over which the band is infinite. Others take
-    x >= 0. The floor is a positive level that the argument is known to keep: bounds of the argument may fall below it,
-    and the band then still is one.
+    x >= 0. The floor is a level that the argument is known to keep, positive or for positive exponents 0, as for a sum
+    of squares: bounds of the argument may fall below it, and the band then still is one.
     """
 
     exponent: float
@@ -31,8 +31,11 @@ class Pow(Smooth):
             raise ValueError(
                 f"Pow: the exponent is {self.exponent}; that is a constant or the identity, which is affine"
             )
-        if self.floor is not None and not self.floor > 0:
-            raise ValueError(f"Pow: the floor is {self.floor}; it must be positive, as the argument is known to be")
+        if self.floor is not None and not (self.floor > 0 or (self.floor == 0 and self.exponent > 0)):
+            raise ValueError(
+                f"Pow: the floor is {self.floor}; it must be positive, as the argument is known to be, or 0 where the "
+                "exponent is"
+            )
 
     @property
     def _whole(self) -> bool:
@@ -48,7 +51,7 @@ class Pow(Smooth):
         e = self.exponent
         right = -1 if 0 < e < 1 else 1
         if self.floor is not None:
-            return Curvature((self.floor,), (0, right), (1 if e > 0 else -1,))
+            return Curvature((self.floor,), (0, right), (0 if self.floor == 0 and e > 1 else 1 if e > 0 else -1,))
         if not self._whole:
             return Curvature(bends=(right,), domain=(0.0, inf))
         if e > 0:
@@ -62,11 +65,18 @@ class Pow(Smooth):
         return inside | (box.upper < 0) if inside is not None and self._whole else inside
 
     def __call__(self, *xs: Tensor) -> Tensor:
+        if self.floor == 0:
+            above = ~(xs[0] <= 0)  # of a NaN, which stays; where f stands upright no gradient is taken
+            return torch.where(above, torch.where(above, xs[0], 1.0).pow(self.exponent), 0.0)
         return (xs[0] if self.floor is None else xs[0].clamp(min=self.floor)).pow(self.exponent)
 
     def derivative(self, x: Tensor) -> Tensor:
         if self.floor is None:
             return self.exponent * x.pow(self.exponent - 1)
+        if self.floor == 0:
+            above, least = ~(x <= 0), torch.finfo(x.dtype).tiny  # below it quotients of f are larger than f'
+            rate = self.exponent * torch.where(above, x, 1.0).pow(self.exponent - 1)
+            return torch.where(above, rate.masked_fill((x < least) & (self.exponent < 1), torch.inf), 0.0)
         return self.exponent * x.clamp(min=self.floor).pow(self.exponent - 1) * (x > self.floor)
 
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:

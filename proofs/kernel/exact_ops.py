@@ -151,6 +151,8 @@ for _name in (
     "acos",
     "asin",
     "acosh",
+    "tan",
+    "atan",
     "sigmoid",
     "logit",
     "silu",

@@ -30,6 +30,7 @@ CONSTANTS = {
 FUNCTIONS: dict[str, Any] = {
     "exp": sympy.exp, "log": sympy.log, "tanh": sympy.tanh, "sin": sympy.sin, "cos": sympy.cos,
     "acos": sympy.acos, "asin": sympy.asin, "acosh": sympy.acosh,
+    "tan": sympy.tan, "atan": sympy.atan,
     "sigmoid": lambda x: 1 / (1 + sympy.exp(-x)),
     "erf": sympy.erf,
     "logit": lambda x: sympy.log(x / (1 - x)),

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import product
 from math import inf
 from typing import Any
 
 import sympy
+import torch
 from torch import Tensor
 
 from absdomain.kinds import Curvature, Elementwise, Nonlinear, Smooth
@@ -37,8 +39,8 @@ from absdomain.proofs.lemmas.calculus import (  # fmt: skip
     solves,
 )
 from absdomain.proofs.lemmas.enclosures import X, tight
-from absdomain.proofs.lemmas.extrema import BOXES, EXTREMA, POWERS, SLOPES, whole
-from absdomain.proofs.lemmas.vertices import endless, nowhere
+from absdomain.proofs.lemmas.extrema import BOXES, EXTREMA, POWERS, RIGHT, SLOPES, whole
+from absdomain.proofs.lemmas.vertices import endless, nowhere, one
 
 # --- the shipped ops --------------------------------------------------------------------------------------------------
 
@@ -116,6 +118,29 @@ Y = 1 + sympy.Symbol("y", nonnegative=True)  # cosh of something
 BELOW = (20 - X, 20 - 2 * X)  # below the threshold
 
 
+def level_below_zero(exponent: float) -> Check:
+    """The band of max(x, 0)^e is that of the ends, of 0, and of the one x > 0 with e x^(e - 1) = s; and its f'."""
+
+    def check(world: World) -> None:
+        op = Pow(exponent, 0.0)
+        for (low, high), s in product((*BOXES, *RIGHT), SLOPES):
+            turn = (s / exponent) ** (1 / (exponent - 1)) if s > 0 else 0.0
+            points = (low, high, *(p for p in (0.0, turn) if low < p < high))
+            values = [max(p, 0.0) ** exponent - s * p for p in points]
+            band = op.band((torch.full((1, 1), s, dtype=torch.float64),), (one((low, high)),))
+            gap = max(abs(float(band.lower) - min(values)), abs(float(band.upper) - max(values)))
+            world.check(gap < 1e-14, f"{op} over [{low}, {high}] at {s}: off by {gap}")
+        x = torch.tensor([[-1.0, 0.0, 0.25, 4.0]], dtype=torch.float64)
+        rates = [0.0, 0.0, exponent * 0.25 ** (exponent - 1), exponent * 4.0 ** (exponent - 1)]
+        world.check(op.derivative(x).tolist() == [rates], f"{op}: f' at {x.tolist()} is {op.derivative(x).tolist()}")
+        least = op.derivative(torch.full_like(x, 5e-324))
+        upright = bool((least == inf).all())
+        world.check(upright == (exponent < 1), f"{op}: f' beside 0 is {least.tolist()}")
+        world.check(bool(op(x * torch.nan).isnan().all()), f"{op}: NaN stays")
+
+    return check
+
+
 def quarter(y: Any) -> tuple[Any, tuple[Any, ...]]:
     """A slope of the sigmoid, 1 / (4 y^2) with y >= 1, and that it is at most 1/4."""
     slope = 1 / (4 * y**2)
@@ -160,7 +185,8 @@ BENT: tuple[tuple[tuple[float, ...], Curvature], ...] = (
     ((-1.0,), Curvature((0.0,), (-1, 1), (0,), HALF)), ((-2.0,), Curvature((0.0,), (1, 1), (-1,), HALF)),
     *(((e,), Curvature(bends=(sign,), domain=HALF)) for e, sign in ((0.5, -1), (1.5, 1), (-0.5, 1))),
     ((0.5, 0.75), Curvature((0.75,), (0, -1), (1,))), ((-1.0, 0.75), Curvature((0.75,), (0, 1), (-1,))),
-    ((2.0, 0.75), Curvature((0.75,), (0, 1), (1,))),
+    ((2.0, 0.75), Curvature((0.75,), (0, 1), (1,))), ((0.5, 0.0), Curvature((0.0,), (0, -1), (1,))),
+    ((1.5, 0.0), Curvature((0.0,), (0, 1), (0,))),
 )  # fmt: skip
 WAVE = (periodic._Wave.critical, periodic._Wave.inf, periodic._Wave.sup, periodic._far)
 
@@ -241,7 +267,7 @@ LEMMAS = (
         "pow", "f'(p) = s at p = +-|s / e|^(1 / (e - 1)), and f' is monotone on either side of 0",
         (Pow.critical, Pow.derivative, Pow.__call__, Pow.curvature, Pow.defined, Pow._whole),
         (*map(power_solves, POWERS), *(pow_says(given, told) for given, told in BENT),
-         *EXTREMA["pow"]),
+         level_below_zero(0.5), level_below_zero(1.5), *EXTREMA["pow"]),
         (Twin("the exponent's root instead of that of one less", power_solves(2.0, _RootOfTheExponent), {}),), FORMULAS,
         GENERIC + "; exponents 2, 3, 5, -1, -2 and 1/2; negative x by symmetry",
         leaves="exponents other than 2, 3, 5, -1, -2 and 1/2; negative x symbolically (by cases); float32",

@@ -13,8 +13,10 @@ from absdomain.kinds import Affine, Diagonal, Elementwise, Line
 from absdomain.linear import Bounds, Rows
 from absdomain.linear.kernel import SignSplit
 from absdomain.ops import (
+    Acosh,
     Add,
     Along,
+    Asin,
     BatchNorm,
     Concat,
     Conv,
@@ -25,6 +27,7 @@ from absdomain.ops import (
     LeakyReLU,
     MatMul,
     Max,
+    Pow,
     PReLU,
     ReLU,
     Round,
@@ -181,6 +184,15 @@ MUTANTS = [
     Mutant("floor: the first jump stands for all", Floor, "jumps", first_jump_alone, op(Floor(), (3,), exact=False)),
     Mutant("round: jumps at whole numbers", Round, "jumps", lambda f: Floor.jumps, op(Round(), (3,), exact=False)),
     Mutant("prelu: negative slopes count as 0", PReLU, "slope_range", one_slope_for_all, op(PRELU, (3,))),
+    Mutant("asin: half of the solution", Asin, "critical", lambda f: lambda *a: (f(*a)[0] / 2,), op(Asin(), (3,))),
+    Mutant("acosh: 1 / s", Acosh, "critical", lambda f: lambda self, s, b: (1 + 1 / s,), op(Acosh(), (3,))),
+    Mutant(
+        "root: below 0 it goes on as that of |x|",
+        Pow,
+        "__call__",
+        lambda f: lambda self, x: x.abs().pow(self.exponent),
+        op(Pow(1.5, 0.0), (3,), reference=lambda x: x.relu() ** 1.5),
+    ),
     Mutant("transposed conv: no padding before", ConvTranspose, "transpose", without_padding, op(BACK, (1, 3, 3))),
     Mutant(
         "along: the matrix goes back as it came",

@@ -35,7 +35,9 @@ def test_a_dense_with_a_matrix_per_sample_keeps_its_laws() -> None:
 def test_the_makers_cover_every_op() -> None:
     concrete = {value for value in vars(ops).values() if isinstance(value, type) and issubclass(value, Op)}
     drawn = {type(drawing.suited(Random(seed), make)[0]) for make in drawing.MAKERS for seed in range(3)}
-    assert drawn | {ops.LogSoftmax} == concrete  # whose band is not exact, as these checks ask: see test_ops_softmax
+    bounded = {ops.Asin, ops.Acosh, ops.Logit, ops.Tan}  # undefined for some numbers: see test_ops_inverse
+    # the band of log softmax is not exact, as these checks ask: see test_ops_softmax
+    assert drawn | bounded | {ops.LogSoftmax} == concrete
 
 
 @settings(max_examples=10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from math import log
+from math import log, pi, sqrt
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from absdomain import ops
 from absdomain.kinds import Elementwise, Op
 from absdomain.lowering.activations import affine, celu, clamp, elu, gelu
 from absdomain.lowering.aten.arguments import expression
+from absdomain.lowering.aten.arithmetic import logarithm
 from absdomain.lowering.table import Activation, Call, Value, lowers
 
 # Those that are one op, whatever the arguments.
@@ -22,12 +23,16 @@ _PLAIN: dict[str, Callable[[], Op]] = {
     "aten.tanh.default": ops.Tanh,
     "aten.silu.default": ops.SiLU,
     "aten.exp.default": ops.Exp,
-    "aten.log.default": ops.Log,
     "aten.abs.default": ops.Abs,
     "aten.sin.default": ops.Sin,
     "aten.cos.default": ops.Cos,
+    "aten.tan.default": ops.Tan,
+    "aten.asin.default": ops.Asin,
+    "aten.acosh.default": ops.Acosh,
     "aten.hardswish.default": ops.HardSwish,
     "aten.sign.default": ops.Sign,
+    "aten.sgn.default": ops.Sign,
+    "aten.special_expit.default": ops.Sigmoid,
     "aten.floor.default": ops.Floor,
     "aten.ceil.default": ops.Ceil,
     "aten.round.default": ops.Round,
@@ -91,7 +96,7 @@ def _exp2(call: Call, x: Value) -> Activation:
 
 @lowers("aten.log2.default", "aten.log10.default")
 def _log_by(call: Call, x: Value) -> Activation:
-    return affine(call, call.apply(ops.Log(), x), 1 / log(2 if "2" in call.target else 10))
+    return affine(call, logarithm(call, x), 1 / log(2 if "2" in call.target else 10))
 
 
 @lowers("aten.gelu.default")
@@ -136,7 +141,7 @@ def _expm1(call: Call, x: Value) -> Activation:
 
 @lowers("aten.log1p.default")
 def _log1p(call: Call, x: Value) -> Activation:
-    return call.apply(ops.Log(), affine(call, x, 1.0, 1.0))
+    return logarithm(call, affine(call, x, 1.0, 1.0))
 
 
 @cache
@@ -151,10 +156,75 @@ def _formulas() -> dict[str, Elementwise]:
         "aten.mish.default": x * sympy.tanh(sympy.log(1 + sympy.exp(x))),
         "aten.erf.default": sympy.erf(x),
         "aten.atan.default": sympy.atan(x),
+        "aten.sinh.default": sympy.sinh(x),
+        "aten.cosh.default": sympy.cosh(x),
     }
     return {target: from_sympy(formula) for target, formula in given.items()}
 
 
-@lowers("aten.mish.default", "aten.erf.default", "aten.atan.default")
+@lowers("aten.mish.default", "aten.erf.default", "aten.atan.default", "aten.sinh.default", "aten.cosh.default")
 def _by_formula(call: Call, x: Value) -> Activation:
     return call.apply(_formulas()[call.target], x)
+
+
+@lowers("aten.acos.default")
+def _acos(call: Call, x: Value) -> Activation:
+    """pi / 2 - asin(x)."""
+    return affine(call, call.apply(ops.Asin(), x), -1.0, pi / 2)
+
+
+@lowers("aten.logit.default")
+def _logit(call: Call, x: Value, eps: float | None = None) -> Activation:
+    """log(x / (1 - x)), of x moved into [eps, 1 - eps]."""
+    if eps is not None and not 0 < eps < 0.5:
+        call.unsupported(f"has eps {eps}", "take one between 0 and 1 / 2")
+    return call.apply(ops.Logit(), x if eps is None else call.apply(ops.Clamp(float(eps), 1.0 - eps), x))
+
+
+@lowers("aten.atanh.default")
+def _atanh(call: Call, x: Value) -> Activation:
+    """logit((1 + x) / 2) / 2."""
+    return affine(call, call.apply(ops.Logit(), affine(call, x, 0.5, 0.5)), 0.5)
+
+
+@lowers("aten.erfc.default", "aten.special_ndtr.default", "aten.special_erfc.default")
+def _by_erf(call: Call, x: Value) -> Activation:
+    """1 - erf(x), and (1 + erf(x / sqrt 2)) / 2."""
+    if "erfc" in call.target:
+        return affine(call, call.apply(_formulas()["aten.erf.default"], x), -1.0, 1.0)
+    return affine(call, call.apply(_formulas()["aten.erf.default"], affine(call, x, sqrt(0.5))), 0.5, 0.5)
+
+
+@lowers("aten.trunc.default")
+def _trunc(call: Call, x: Value) -> Activation:
+    """floor(max(x, 0)) - floor(max(-x, 0))."""
+    right, left = (call.apply(ops.Floor(), call.apply(ops.ReLU(), v)) for v in (x, affine(call, x, -1.0)))
+    return call.apply(ops.Add(), right, affine(call, left, -1.0))
+
+
+@lowers("aten.frac.default")
+def _frac(call: Call, x: Value) -> Activation:
+    """x - trunc(x)."""
+    return call.apply(ops.Add(), x, affine(call, _trunc(call, x), -1.0))
+
+
+@lowers(
+    "aten.remainder.Scalar", "aten.fmod.Scalar", "aten.floor_divide.default", "aten.div.Tensor_mode",
+    "aten.div.Scalar_mode",
+)  # fmt: skip
+def _divided(call: Call, x: Value, divisor: Any, *, rounding_mode: str | None = "floor") -> Activation:
+    """The whole number of times that a number goes into x, rounded down or to 0, and what remains."""
+    if not isinstance(x, Activation) or not isinstance(divisor, float | int) or divisor == 0 or rounding_mode is None:
+        call.unsupported("is no division by a number that is not 0", "divide, and round the quotient")
+    quotient = affine(call, x, 1 / divisor)
+    down = "fmod" not in call.target and rounding_mode == "floor"
+    times = call.apply(ops.Floor(), quotient) if down else _trunc(call, quotient)
+    if "div" in call.target:
+        return times
+    return call.apply(ops.Add(), x, affine(call, times, -float(divisor)))
+
+
+@lowers("aten.round.decimals")
+def _round(call: Call, x: Value, *, decimals: int) -> Activation:
+    """To so many digits after the point."""
+    return affine(call, call.apply(ops.Round(), affine(call, x, 10.0**decimals)), 10.0**-decimals)

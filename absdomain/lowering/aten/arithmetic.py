@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import log
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from absdomain import ops
 from absdomain.kinds.live import Live
 from absdomain.lowering.aten.arguments import constant, expanded, expression
+from absdomain.lowering.levels import floor
 from absdomain.lowering.table import Activation, Call, Mask, Value, lowers
 
 
@@ -33,12 +35,13 @@ def _rsub(call: Call, x: Value, y: Value, alpha: float = 1) -> Activation:
 def _lerp(call: Call, x: Value, y: Value, weight: Value) -> Activation:
     """(1 - w) x + w y, which for constant w no relaxation loses anything of."""
     if isinstance(weight, Activation):
-        return total(call, x, _times(call, weight, _difference(call, y, x)))
+        return total(call, x, times(call, weight, difference(call, y, x)))
     rest = 1.0 - weight if isinstance(weight, float | int) else expression(call, lambda w: 1 - w, weight)
-    return total(call, _times(call, x, rest), _times(call, y, weight))
+    return total(call, times(call, x, rest), times(call, y, weight))
 
 
-def _difference(call: Call, x: Value, y: Value) -> Value:
+def difference(call: Call, x: Value, y: Value) -> Value:
+    """x - y, of activations or constants."""
     if isinstance(x, Activation) or isinstance(y, Activation):
         return total(call, x, scaled(call, y, -1))
     one, two = constant(call, x), constant(call, y)
@@ -52,7 +55,7 @@ def _present(value: Live | Tensor) -> Tensor:
 @lowers("aten.addcmul.default")
 def _addcmul(call: Call, x: Value, y: Value, z: Value, *, value: float = 1) -> Activation:
     """x + value y z."""
-    return total(call, x, scaled(call, _times(call, y, z), value))
+    return total(call, x, scaled(call, times(call, y, z), value))
 
 
 @lowers("aten.addcdiv.default")
@@ -63,7 +66,7 @@ def _addcdiv(call: Call, x: Value, y: Value, z: Value, *, value: float = 1) -> A
     return total(call, x, scaled(call, quotient, value))
 
 
-def _times(call: Call, x: Value, y: Value) -> Value:
+def times(call: Call, x: Value, y: Value) -> Value:
     """x y, of activations or constants."""
     if isinstance(x, Activation) or isinstance(y, Activation):
         return _mul(call, x, y)
@@ -88,7 +91,7 @@ def _mul(call: Call, x: Value, y: Value) -> Activation:
 @lowers("aten.div.Tensor", "aten.div.Scalar", "aten.true_divide.Tensor")
 def _div(call: Call, x: Value, y: Value) -> Activation:
     if isinstance(y, Activation):
-        return _mul(call, x, call.apply(ops.Reciprocal(), y))
+        return _mul(call, x, power(call, y, -1))
     dtype = call.node.meta["val"].dtype  # an integer or a less precise divisor is inverted as precisely as it divides
     inverse = expression(call, lambda c: c.to(torch.promote_types(c.dtype, dtype)).reciprocal(), constant(call, y))
     return call.apply(ops.Scale(inverse, None), expanded(call, x))
@@ -98,10 +101,76 @@ def _div(call: Call, x: Value, y: Value) -> Activation:
 def _pow(call: Call, x: Value, exponent: float) -> Value:
     if exponent == 0:
         call.unsupported("has the exponent 0", "write the constant 1")
-    return x if exponent == 1 else call.apply(_POWERS.get(exponent, partial(ops.Pow, exponent))(), x)
+    return power(call, x, exponent)
+
+
+def power(call: Call, x: Activation, exponent: float) -> Activation:
+    """x to this power, which is told what x is known to keep."""
+    if exponent == 1:
+        return x
+    whole = float(exponent).is_integer() and exponent > 0
+    known = None if whole else floor(call.builder.digraph, x.name, positive=exponent < 0)
+    if known is not None:
+        return call.apply(ops.Pow(exponent, known), x)
+    return call.apply(_POWERS.get(exponent, partial(ops.Pow, exponent))(), x)
 
 
 _POWERS: dict[float, Callable[[], ops.Pow]] = {2: ops.Square, 0.5: ops.Sqrt, -1: ops.Reciprocal}
+
+
+def logarithm(call: Call, x: Activation) -> Activation:
+    """log x, which is told what x is known to keep."""
+    return call.apply(ops.Log(floor(call.builder.digraph, x.name, positive=True)), x)
+
+
+@lowers("aten.log.default")
+def _log(call: Call, x: Value) -> Activation:
+    return logarithm(call, x)
+
+
+@lowers("aten.pow.Scalar")
+def _exponential(call: Call, base: float, x: Value) -> Activation:
+    """exp(x log b)."""
+    if not base > 0:
+        call.unsupported(f"has the base {base}", "take a positive one")
+    return call.apply(ops.Exp(), scaled(call, x, log(base)))
+
+
+@lowers("aten.pow.Tensor_Tensor")
+def _to_a_power(call: Call, x: Value, y: Value) -> Activation:
+    """exp(y log x), for x > 0."""
+    if isinstance(x, Activation):
+        return call.apply(ops.Exp(), times(call, y, logarithm(call, x)))
+    if bool((_present(constant(call, x)) <= 0).any()):
+        call.unsupported("has a base that is not positive", "take positive ones")
+    return call.apply(ops.Exp(), times(call, expression(call, torch.log, constant(call, x)), y))
+
+
+@lowers("aten.hypot.default")
+def _hypot(call: Call, x: Value, y: Value) -> Activation:
+    """sqrt(x^2 + y^2)."""
+    one, two = (power(call, v, 2) if isinstance(v, Activation) else expression(call, torch.square, v) for v in (x, y))
+    summed = total(call, one, two)
+    fixed = not (isinstance(x, Activation) and isinstance(y, Activation))  # a constant's square may be a parameter's
+    return call.apply(ops.Pow(0.5, 0.0), summed) if fixed else power(call, summed, 0.5)
+
+
+@lowers("aten.logaddexp.default")
+def _logaddexp(call: Call, x: Value, y: Value) -> Activation:
+    """y + log(1 + exp(x - y)); at the threshold 40 the drop is 4e-18."""
+    return total(call, y, call.apply(ops.Softplus(threshold=40.0), total(call, x, scaled(call, y, -1))))
+
+
+@lowers("aten.clamp.Tensor", "aten.clamp_min.Tensor")
+def _clamp_by(call: Call, x: Value, low: Value = None, high: Value = None) -> Value:
+    """min(max(x, low), high), of constants or activations."""
+    above = x if low is None else _maximum(call, x, low)
+    return above if high is None else _minimum(call, above, high)
+
+
+@lowers("aten.clamp_max.Tensor")
+def _clamp_max_by(call: Call, x: Value, high: Value) -> Value:
+    return _clamp_by(call, x, None, high)
 
 
 @lowers("aten.square.default")

@@ -11,7 +11,7 @@ from torch import Tensor
 from absdomain import ops
 from absdomain.kinds.live import Live
 from absdomain.lowering.aten.arguments import constant, expanded, expression
-from absdomain.lowering.aten.arithmetic import product, scaled, total
+from absdomain.lowering.aten.arithmetic import product, scaled, times, total
 from absdomain.lowering.table import Activation, Call, Mask, Value, lowers
 
 _STEPS: dict[str, tuple[int, float]] = {  # the sign of x - y, and the step's value at 0
@@ -29,6 +29,37 @@ def _compared(call: Call, x: Value, y: Value) -> Mask:
         return reader.apply(ops.Heaviside(at_zero), gap)
 
     return Mask(made)
+
+
+@lowers(*(f"aten.{name}.{kind}" for name in ("eq", "ne") for kind in ("Scalar", "Tensor")))
+def _equal(call: Call, x: Value, y: Value) -> Mask:
+    call.unsupported("holds at single points, of which floats do not tell", "compare by > or <, or with a distance")
+
+
+@lowers(
+    "aten.logical_and.default", "aten.__and__.Tensor", "aten.bitwise_and.Tensor", "aten.logical_or.default",
+    "aten.__or__.Tensor", "aten.bitwise_or.Tensor", "aten.logical_xor.default", "aten.__xor__.Tensor",
+    "aten.bitwise_xor.Tensor",
+)  # fmt: skip
+def _joined(call: Call, x: Value, y: Value) -> Mask:
+    """a b, a + b - a b, or a + b - 2 a b of two masks, one of which may be constant."""
+    name = call.target.split(".")[1].strip("_").split("_")[-1]
+    if not all(isinstance(v, Mask | Live) for v in (x, y)):
+        call.unsupported("is of numbers", "compare them first")
+
+    def made(reader: Call) -> Activation:
+        one, two = (v.made(reader) if isinstance(v, Mask) else _zero_or_one(reader, v) for v in (x, y))
+        both = times(reader, one, two)
+        if name == "and":
+            return both
+        return total(reader, total(reader, one, two), scaled(reader, both, -1 if name == "or" else -2))
+
+    return Mask(made)
+
+
+def _zero_or_one(call: Call, mask: Live) -> Value:
+    number = call.node.meta["val"].dtype
+    return expression(call, lambda m: m.to(number), mask)
 
 
 @lowers("aten.logical_not.default", "aten.bitwise_not.default")

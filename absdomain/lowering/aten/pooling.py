@@ -14,7 +14,7 @@ from absdomain import ops
 from absdomain.lowering.aten.arguments import along, reduced_axes, repeated, shaped
 from absdomain.lowering.aten.arithmetic import scaled
 from absdomain.lowering.aten.layout import cast
-from absdomain.lowering.table import Activation, Call, Value, lowers
+from absdomain.lowering.table import Activation, Call, Mask, Value, lowers
 
 
 @lowers(
@@ -118,6 +118,8 @@ def _adaptive_avg_pool(call: Call, x: Value, size: Any) -> Activation:
 
 @lowers("aten.mean.dim", "aten.sum.dim_IntList")
 def _reduce(call: Call, x: Value, axes: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Activation:
+    if isinstance(x, Mask):
+        call.unsupported("adds up truth values", "write .to(x.dtype) before")
     cast(call, x)
     kind = ops.Mean if call.target == "aten.mean.dim" else ops.Sum
     return call.apply(kind(reduced_axes(call, axes, len(call.shape_of(x)) + 1), keepdim), x)

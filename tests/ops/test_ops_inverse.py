@@ -1,0 +1,36 @@
+"""Inverse functions: the laws on their domains, infinite bands beyond, and PyTorch's values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from absdomain.kinds import Smooth
+from absdomain.laws import check_op
+from absdomain.linear import Bounds
+from absdomain.ops import Acosh, Asin, Logit, Tan
+
+D64 = torch.float64
+INVERSE: list[tuple[Smooth, Callable[[Tensor], Tensor]]] = [
+    (Asin(), torch.asin), (Acosh(), torch.acosh), (Logit(), torch.logit), (Tan(), torch.tan),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "reference"), INVERSE, ids=lambda value: repr(value))
+def test_the_laws_on_the_domain(op: Smooth, reference: Callable[[Tensor], Tensor]) -> None:
+    check_op(op, (2, 3), reference=reference)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, D64])
+@pytest.mark.parametrize(("op", "low", "high"), [
+    (Asin(), 0.5, 1.01), (Acosh(), 0.9, 2.0), (Logit(), 0.0, 0.5), (Logit(), 0.5, 1.0), (Tan(), 1.0, 1.5707964),
+    (Tan(), -2.0, 2.0), (Tan(), 3.0, 3.5),
+])  # fmt: skip
+def test_beyond_the_domain_nothing_is_told(op: Smooth, low: float, high: float, dtype: torch.dtype) -> None:
+    box = Bounds(*(torch.tensor([[p]], dtype=dtype) for p in (low, high)))
+    band = op.band((torch.ones(1, 1, dtype=dtype),), (box,))
+    assert band.lower.item() == -torch.inf
+    assert band.upper.item() == torch.inf
