@@ -29,7 +29,8 @@ class Case:
     attributes: dict[str, Any] = field(default_factory=dict)
     opset: int = 17
     outputs: int = 1
-    low: float = -2.0  # inputs are drawn from [low, low + 4]
+    low: float = -2.0  # inputs are drawn from [low, low + wide]
+    wide: float = 4.0
     name: str = ""
 
     def __str__(self) -> str:
@@ -52,8 +53,11 @@ PLAIN = [
     *(Case(op, [(1, 5)]) for op in (
         "Relu", "Sigmoid", "Tanh", "Exp", "Abs", "Sin", "Cos", "HardSwish", "Softplus", "Erf", "Neg", "Identity", "Elu",
         "Selu", "LeakyRelu", "HardSigmoid", "Celu", "Softsign", "Atan", "Sign", "Floor", "Ceil", "Round",
+        "Sinh", "Cosh",
     )),
-    *(Case(op, [(1, 5)], low=0.5) for op in ("Log", "Sqrt", "Reciprocal")),
+    *(Case(op, [(1, 5)], low=0.5) for op in ("Log", "Sqrt", "Reciprocal")), Case("Acosh", [(1, 5)], low=1.5),
+    *(Case(op, [(1, 5)], low=-0.8, wide=1.6) for op in ("Asin", "Acos", "Atanh", "Tan")),
+    Case("ThresholdedRelu", [(1, 5)], {"alpha": 0.5}, name="alpha"),
     Case("Gelu", [(1, 5)], opset=20), Case("Gelu", [(1, 5)], {"approximate": "tanh"}, 20, name="tanh"),
     Case("Mish", [(1, 5)], opset=18), Case("Elu", [(1, 5)], {"alpha": 0.3}, name="alpha"),
     Case("Selu", [(1, 5)], {"alpha": 1.5, "gamma": 0.7}, name="alpha"),
@@ -225,7 +229,7 @@ CASES = [c for c in (*PLAIN, *ARITHMETIC, *WEIGHTS, *POOLS, *REDUCTIONS, *LAYOUT
 
 def points(case: Case, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
     draw = numpy.random.default_rng(1)
-    return {name: (case.low + 4 * draw.random(shape)).astype(numpy.float32) for name, shape in shapes.items()}
+    return {name: (case.low + case.wide * draw.random(shape)).astype(numpy.float32) for name, shape in shapes.items()}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import pi
 
 import torch
 
@@ -22,6 +23,9 @@ _PLAIN: dict[str, Callable[[], Op]] = {
     "Abs": ops.Abs,
     "Sin": ops.Sin,
     "Cos": ops.Cos,
+    "Tan": ops.Tan,
+    "Asin": ops.Asin,
+    "Acosh": ops.Acosh,
     "HardSwish": ops.HardSwish,
     "Sqrt": ops.Sqrt,
     "Reciprocal": ops.Reciprocal,
@@ -51,10 +55,23 @@ def _prelu(call: Call, x: Value, slope: Value) -> Activation:
 
 @lowers("ThresholdedRelu")
 def _thresholded_relu(call: Call, x: Activation) -> Activation:
+    """x where x > alpha, else 0; it jumps but at 0."""
     alpha = call.attribute("alpha", 1.0)
-    if alpha != 0:
-        call.unsupported(f"jumps at alpha = {alpha}", "take alpha 0, which is Relu")
-    return call.apply(ops.ReLU(), x)
+    if alpha == 0:
+        return call.apply(ops.ReLU(), x)
+    return call.apply(ops.Product(), call.apply(ops.Heaviside(), affine(call, x, 1.0, -alpha)), x)
+
+
+@lowers("Acos")
+def _acos(call: Call, x: Activation) -> Activation:
+    """pi / 2 - asin(x)."""
+    return affine(call, call.apply(ops.Asin(), x), -1.0, pi / 2)
+
+
+@lowers("Atanh")
+def _atanh(call: Call, x: Activation) -> Activation:
+    """logit((1 + x) / 2) / 2."""
+    return affine(call, call.apply(ops.Logit(), affine(call, x, 0.5, 0.5)), 0.5)
 
 
 @lowers("Clip")
@@ -130,11 +147,13 @@ def _formulas() -> dict[str, Elementwise]:
         "Mish": x * sympy.tanh(sympy.log(1 + sympy.exp(x))),
         "Erf": sympy.erf(x),
         "Atan": sympy.atan(x),
+        "Sinh": sympy.sinh(x),
+        "Cosh": sympy.cosh(x),
         "Softsign": x / (1 + sympy.Abs(x)),
     }
     return {operator: from_sympy(formula) for operator, formula in given.items()}
 
 
-@lowers("Mish", "Erf", "Atan", "Softsign")
+@lowers("Mish", "Erf", "Atan", "Softsign", "Sinh", "Cosh")
 def _by_formula(call: Call, x: Activation) -> Activation:
     return call.apply(_formulas()[call.operator], x)
