@@ -15,6 +15,10 @@ class MissingExtra(ImportError):
     """A library that a part of this one needs is not installed; says which, and how to install it."""
 
 
+class NoCertificate(RuntimeError):
+    """What is proved, but cannot be written as a certificate that the checker accepts; says why."""
+
+
 class PropertyError(ValueError):
     """A property that cannot be read, or not be decided; says where (file, line, column) and what could be done.
 

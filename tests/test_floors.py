@@ -28,6 +28,7 @@ FLOORS = (
     {"domain"},
     {"reference", "certification", "domains", "networks"},
     {"branching"},
+    {"certificates"},
     {"laws", "trainers"},
     {"proofs"},
     {"report"},

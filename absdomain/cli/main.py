@@ -9,6 +9,7 @@ import typer
 
 from absdomain.cli.bounds import bounds
 from absdomain.cli.certify import certify
+from absdomain.cli.check import check
 from absdomain.cli.compare import compare
 from absdomain.cli.console import Commands, keep_memory, plain_warnings
 from absdomain.cli.demo import demo
@@ -86,4 +87,5 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)
 app.command(cls=Deciding)(verify)
+app.command(cls=Deciding)(check)
 app.command(context_settings={"ignore_unknown_options": True})(supports)  # a capability begins with --

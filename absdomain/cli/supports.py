@@ -56,5 +56,5 @@ CAPABILITIES: dict[str, Callable[[], list[str]]] = {
     "--arithmetic-complexity-theories": _always("POLY"),
     "--optimised-disjunctive-reasoning": _always("false"),  # `or` inside of `and` is written out
     "--serialise-assignments": _always("false"),
-    "--unsat-proofs": _always("false"),
+    "--unsat-proofs": _always("true"),
 }

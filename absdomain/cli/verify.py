@@ -59,6 +59,9 @@ Domain = Annotated[
 Written = Annotated[
     Path | None, typer.Option(help="Write the verdict and a counterexample to this file.", show_default=False)
 ]
+Certificate = Annotated[
+    Path | None, typer.Option(help="Write a certificate to this file, for `absdomain check`.", show_default=False)
+]
 Instances = Annotated[
     Path | None,
     typer.Option(help="A CSV file of rows onnx,vnnlib,timeout.", rich_help_panel=BENCHMARK, show_default=False),
@@ -86,6 +89,7 @@ def verify(
     domain: Domain = None,
     executed: option.Executed = None,
     result: Written = None,
+    certificate: Certificate = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     instances: Instances = None,
     out: Out = None,
@@ -108,14 +112,15 @@ def verify(
     told = ctx.obj["debug"]
     try:
         spoken = None if executed is None else str(executed)
-        way = Way(domain, inf if timeout is None else timeout, memory or inf, threads, spoken)
+        certified = certificate is not None
+        way = Way(domain, inf if timeout is None else timeout, memory or inf, threads, spoken, certified)
         if instances is not None:
-            _refuse("--instances", NET=first, network=network, result=result)
+            _refuse("--instances", NET=first, network=network, result=result, certificate=certificate)
             code = _benchmark(instances, out, others, way, own=timeout is None, as_json=as_json)
         else:
             _refuse("a single question", out=out, others=others)
             asked = _asked(first, second, network)
-            code = _single(asked, way, result, as_json=as_json, told=told, newer=bool(network))
+            code = _single(asked, way, result, certificate, as_json=as_json, told=told, newer=bool(network))
     except Exception as error:
         if told:
             raise
@@ -149,7 +154,7 @@ def _asked(first: Path | None, second: Path | None, network: list[str] | None) -
 
 
 def _single(
-    asked: Asked, way: Way, result: Path | None, *, as_json: bool, told: bool, newer: bool
+    asked: Asked, way: Way, result: Path | None, certificate: Path | None, *, as_json: bool, told: bool, newer: bool
 ) -> int:  # fmt: skip
     """Prints the answer to one question, and writes it; the exit code."""
     from absdomain.domain import parse
@@ -161,9 +166,15 @@ def _single(
         parse(way.domain)
     if result is not None:
         vacant(result, _is_result)
+    if certificate is not None and way.executed is not None:
+        raise ValueError("verify: certificates are of real arithmetic: give --certificate without --executed")
+    if certificate is not None:
+        vacant(certificate, _is_certificate)
     found = asked_within(asked, way) if way.limited and not told else answered(asked, way, raises=told)
     if result is not None:
         written(result, f"{found.competition}\n".encode(), _is_result)
+    if certificate is not None and found.certificate:
+        written(certificate, found.certificate, _is_certificate)
     _print(found, as_json=as_json, newer=newer)
     return EXITS[found.verdict]
 
@@ -177,12 +188,24 @@ def _print(found: Answered, *, as_json: bool, newer: bool) -> None:
         return
     typer.echo(found.standard if newer else found.competition)
     told = [found.reason] if found.reason else []
+    told += [f"no certificate: {found.uncertified}"] if found.uncertified else []
     typer.echo("; ".join([*told, f"branches: {found.branches}, seconds: {found.seconds:.2f}"]), err=True)
 
 
 def _is_result(content: bytes) -> bool:
     """Whether this can only be a result of ours: a verdict, and perhaps a point."""
     return _RESULT.fullmatch(content) is not None
+
+
+def _is_certificate(content: bytes) -> bool:
+    """Whether this can only be a certificate of ours."""
+    from absdomain_check.errors import Refused
+    from absdomain_check.form import opened
+
+    try:
+        return bool(opened(content))
+    except Refused:
+        return False
 
 
 def _fail(message: str, *, as_json: bool) -> NoReturn:

@@ -17,6 +17,7 @@ from absdomain.runtime.progress import Ticker
 
 if TYPE_CHECKING:
     from absdomain.branching import Answer
+    from absdomain.certificates import Writer
     from absdomain.properties import Property
 
 SAT, UNSAT, UNKNOWN, TIMEOUT, ERROR = VERDICTS = ("sat", "unsat", "unknown", "timeout", "error")
@@ -33,6 +34,7 @@ class Way:
     memory: float = inf  # GiB
     threads: int | None = None
     executed: str | None = None  # the networks' dtype, of whose evaluations `unsat` is; None: of real arithmetic
+    certified: bool = False  # whether a certificate is asked for, too
 
     @property
     def limited(self) -> bool:
@@ -41,8 +43,11 @@ class Way:
 
     @property
     def patience(self) -> float:
-        """Seconds after which the process is ended: the limit, which the search keeps by itself, and a little more."""
-        return self.timeout + max(1.0, 0.02 * self.timeout)
+        """Seconds after which the process is ended: the limit, which the search keeps by itself, and a little more.
+
+        A certificate may take twice as long again.
+        """
+        return (1 + 2 * self.certified) * self.timeout + max(1.0, 0.02 * self.timeout)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Answered:
     branches: int = 0
     counterexample: Mapping[str, list[float]] = field(default_factory=dict)
     texts: tuple[str, str] | None = field(default=None, repr=False)
+    certificate: bytes = field(default=b"", repr=False)
+    uncertified: str = ""  # why there is no certificate, though one was asked for
 
     @property
     def competition(self) -> str:
@@ -79,6 +86,7 @@ class Answered:
         return {
             "verdict": self.verdict, "seconds": round(self.seconds, 4), "reason": self.reason,
             "branches": self.branches, "counterexample": dict(self.counterexample),
+            **({"uncertified": self.uncertified} if self.uncertified else {}),
         }  # fmt: skip
 
 
@@ -131,13 +139,44 @@ def _answer(asked: Asked, way: Way, ticker: Ticker, began: float) -> Answered:
     given = read_property(asked.unsafe)
     left = way.timeout - (time.monotonic() - began)
     executed = None if way.executed is None else getattr(torch, way.executed)
+    writer, watch = _writer(asked, way), _watch(ticker)
+    records = writer.record if writer else None
     found = verify(
-        asked.network, given, domain=way.domain, timeout=left, watch=_watch(ticker), executed=executed
+        asked.network, given, domain=way.domain, timeout=left, watch=watch, executed=executed, records=records
     )  # fmt: skip
+    certificate, uncertified = _certificate(writer, found, given) if writer else (b"", "")
     numbers = {name: tensor.flatten().tolist() for name, tensor in found.counterexample.items()}
     texts = (found.text(), _standard(found, given)) if numbers else None
     reason = _late(way) if found.verdict == TIMEOUT else found.reason  # of the limit as it was given
-    return Answered(str(found.verdict), found.seconds, reason, found.branches, numbers, texts)
+    return Answered(
+        str(found.verdict), found.seconds, reason, found.branches, numbers, texts, certificate, uncertified
+    )  # fmt: skip
+
+
+def _writer(asked: Asked, way: Way) -> Writer | None:
+    """Who writes the certificate, if one is asked for. Errors: ValueError for several networks; MissingExtra."""
+    if not way.certified:
+        return None
+    from absdomain.certificates import Writer
+
+    if isinstance(asked.network, Mapping):
+        raise ValueError("verify: certificates are of one network: give NET and PROPERTY")
+    return Writer(asked.network.read_bytes(), asked.unsafe.read_bytes(), way.timeout)
+
+
+def _certificate(writer: Writer, found: Answer, given: Property) -> tuple[bytes, str]:
+    """(the certificate, "") of a verdict; (b"", why there is none)."""
+    from absdomain.errors import NoCertificate
+
+    try:
+        if found.verdict == UNSAT:
+            return writer.unsat(), ""
+        if found.verdict == SAT:
+            names = [tensor.name for network in given.networks for tensor in network.inputs]
+            return writer.sat([v for name in names for v in found.counterexample[name].flatten().tolist()]), ""
+    except NoCertificate as reason:
+        return b"", str(reason)
+    return b"", f"the verdict is {found.verdict}"
 
 
 def _late(way: Way) -> str:

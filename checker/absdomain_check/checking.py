@@ -1,0 +1,379 @@
+"""Whether a certificate proves what it says of a network and a property."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from absdomain_check.affine import Array
+from absdomain_check.ball import Ball
+from absdomain_check.bounds import Bounds, Boxes, Cutter, Rows, outward
+from absdomain_check.curves import image
+from absdomain_check.errors import Refused
+from absdomain_check.exact import Exact
+from absdomain_check.form import (
+    CUT,
+    EACH,
+    HALVE,
+    LEAF,
+    LINES,
+    SLOPES,
+    Tree,
+    ascending,
+    multipliers_of,
+    opened,
+    read_tree,
+    slopes_of,
+    unpacked,
+)  # fmt: skip
+from absdomain_check.network import Network, read_network
+from absdomain_check.property import Case, Property, Row, read_property
+
+GRADES = {"ball": Ball, "exact": Exact}
+_ROOM, _LEAVES = 1 << 21, 64  # entries of a batch of boxes; leaves that are bounded at once
+_ROUNDS = 2  # of cuts
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What was checked: the verdict of these files, in real arithmetic on the numbers in them."""
+
+    verdict: str
+    grade: str
+    leaves: int
+    least: float  # the least of the leaves' bounds, or for `sat` 0
+    note: str = ""
+
+
+@dataclass(eq=False)
+class Part:
+    """A box of the input, below a node of the tree, with the conjunctions that are open."""
+
+    tree: Tree
+    lower: Array  # (n,)
+    upper: Array
+    open: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Job:
+    """A leaf below signs, for one conjunction."""
+
+    tree: Tree
+    conjunction: int
+    slopes: bytes | None
+    owner: Tree | None  # whose slopes these are
+
+
+def check(data: bytes, network: bytes, prop: bytes, grade: str = "ball") -> Accepted:
+    """The certificate of these bytes against the files' bytes. Errors: Refused with the reason, Unreadable."""
+    content = opened(data)
+    for name, given in (("network", network), ("property", prop)):
+        if content.get(name) != hashlib.sha256(given).hexdigest():
+            raise Refused(f"the certificate is of another {name}")
+    net, asked = read_network(network), read_property(prop)
+    return checked(content, net, asked, grade)
+
+
+def checked(content: Mapping[str, Any], net: Network, asked: Property, grade: str) -> Accepted:
+    """The certificate's content against what was read. Errors: Refused."""
+    if net.nodes[0].size != asked.inputs or net.nodes[-1].size != asked.outputs:
+        raise Refused(f"the property has {asked.inputs} inputs and {asked.outputs} outputs, the network others")
+    with np.errstate(all="ignore"):
+        if content.get("verdict") == "sat":
+            return _sat(content.get("point"), net, asked, grade)
+        if content.get("verdict") != "unsat":
+            raise Refused(f"the verdict {content.get('verdict')!r} is none that is checked")
+        cases = content.get("cases")
+        if not isinstance(cases, list) or len(cases) != len(asked.cases):
+            raise Refused(f"the property has {len(asked.cases)} cases, the certificate others")
+        bounds, leaves, least = Bounds(net, GRADES[grade]()), 0, np.inf
+        for number, (case, body) in enumerate(zip(asked.cases, cases, strict=True)):
+            try:
+                walk = Walk(bounds, case, body)
+                walk.run()
+            except (Refused, MemoryError) as error:
+                raise Refused(f"case {number}: {error}") from None
+            leaves, least = leaves + walk.leaves, min(least, walk.least)
+        return Accepted("unsat", grade, leaves, least)
+
+
+class Walk:
+    """The tree of one case, checked from the root to the leaves."""
+
+    def __init__(self, bounds: Bounds, case: Case, body: object) -> None:
+        self.bounds, self.case, self.leaves, self.least = bounds, case, 0, np.inf
+        net = bounds.net
+        self.curves = [(i, net.nodes[i].args[0], net.nodes[i].size) for i in bounds.curves]
+        self.starts = np.cumsum([0, *(size for _, _, size in self.curves)])
+        if not isinstance(body, dict):
+            raise Refused("the certificate has no tree for it")
+        self.unstable = ascending(unpacked(body.get("unstable")), int(self.starts[-1]))
+        self.plan = self._plan(body.get("plan"))
+        counts = [len(rows) for rows in case.conjunctions]
+        self.weights = _weights(body.get("weights"), counts)
+        self.tree = read_tree(unpacked(body.get("tree")), self.unstable, counts, len(case.box), int(self.starts[-1]))
+        self._rows: dict[tuple[int, bytes | None], list[Row]] = {}
+
+    def run(self) -> None:
+        """Errors: Refused where a leaf's bound is not positive."""
+        lower = np.array([outward(low, -1) for low, _ in self.case.box])
+        upper = np.array([outward(high, 1) for _, high in self.case.box])
+        if any(not rows for rows in self.case.conjunctions):
+            raise Refused("all of the box is unsafe")
+        front = [Part(self.tree, lower, upper, tuple(range(len(self.case.conjunctions))))]
+        size = max(1, _ROOM // self.bounds.widest if self.bounds.grade.name == "ball" else 1)
+        while front:
+            batch, front = front[:size], front[size:]
+            bounded = [part for part in batch if part.tree.kind != HALVE]
+            for part in batch:
+                if part.tree.kind == HALVE:
+                    front += halves(part)
+            if bounded:
+                front += self._bounded(bounded)
+
+    def open(self, part: Part, low: float, cutting: Cutter, place: int) -> None:
+        """A leaf whose bounds are not positive."""
+        raise Refused(f"a leaf has the lower bound {low:.3g}, which is not positive")
+
+    def failed(self, job: Job, low: float) -> None:
+        """A leaf below signs and conjunctions whose bound is not positive."""
+        at = f"of conjunction {job.conjunction} below {len(job.tree.path)} signs"
+        raise Refused(f"a leaf {at} has the lower bound {low:.3g}, which is not positive")
+
+    def _bounded(self, parts: list[Part]) -> list[Part]:
+        """The parts that are to be bounded next."""
+        box = np.stack([part.lower for part in parts]), np.stack([part.upper for part in parts])
+        boxes = self.bounds.boxes(box, self.plan)
+        plain = [b for b, part in enumerate(parts) if part.tree.kind in (LEAF, CUT)]
+        front = self._settled([parts[b] for b in plain], _selected(boxes, plain)) if plain else []
+        for b, part in enumerate(parts):
+            if part.tree.kind not in (LEAF, CUT):
+                self.below(part, _selected(boxes, [b]))
+        return front
+
+    def _settled(self, parts: list[Part], boxes: Boxes) -> list[Part]:
+        """Leaves are proved; boxes that are cut become two."""
+        rows = [self._of(g, None) for g in range(len(self.case.conjunctions))]
+        flat = Rows.of([[row for some in rows for row in some]], len(self.case.box), boxes[-1][0].shape[1])
+        wide = Rows(*(np.repeat(t, len(parts), 0) for t in (flat.x, flat.y, flat.c, flat.x_error, flat.y_error)))
+        cutting = self.bounds.cutter(wide, boxes)
+        groups = np.split(np.arange(len(flat.c[0])), np.cumsum([len(some) for some in rows])[:-1])
+        best = np.stack([cutting.low[:, places].max(1) for places in groups], 1)
+        front = []
+        left = [tuple(g for g in part.open if not own[g] > 0) for part, own in zip(parts, best, strict=True)]
+        for b, part in enumerate(parts):
+            if part.tree.kind == LEAF and left[b]:
+                self.open(part, float(min(best[b, g] for g in left[b])), cutting, b)
+            if part.tree.kind == LEAF:
+                self.leaves += 1
+                self.least = min(self.least, *(float(best[b, g]) for g in part.open))
+        if any(part.tree.kind == CUT for part in parts):
+            hulls = [cutting.cut(places, _ROUNDS) for places in groups]
+            for b, part in enumerate(parts):
+                still = tuple(g for g in left[b] if not (hulls[g][0][b] > hulls[g][1][b]).any())
+                if part.tree.kind == CUT and still:
+                    lower = np.min([hulls[g][0][b] for g in still], 0)
+                    upper = np.max([hulls[g][1][b] for g in still], 0)
+                    front += halves(replace(part, lower=lower, upper=upper, open=still))
+        return front
+
+    def below(self, part: Part, boxes: Boxes) -> None:
+        """All leaves below signs and conjunctions."""
+        jobs = list(jobs_of(part.tree, part.open))
+        for start in range(0, len(jobs), _LEAVES):
+            some = jobs[start : start + _LEAVES]
+            for job, low in zip(some, self.lows(some, boxes), strict=True):
+                self.leaves += 1
+                if low > 0:
+                    self.least = min(self.least, float(low))
+                else:
+                    self.failed(job, float(low))
+
+    def lows(self, jobs: list[Job], boxes: Boxes) -> Array:
+        """The best lower bound of each leaf."""
+        rows = [self._of(job.conjunction, job.tree.weights) for job in jobs]
+        most = max(map(len, rows))
+        asked = [[*some, *[some[-1]] * (most - len(some))] for some in rows]
+        entries = Rows.of(asked, len(self.case.box), boxes[-1][0].shape[1])
+        own, slopes, held = self._decided(jobs, boxes)
+        _, low = self.bounds.linear(entries, own, slopes, held)
+        return low.max(1)
+
+    def _decided(self, jobs: list[Job], boxes: Boxes) -> tuple[Boxes, dict[int, Array], dict[int, Array]]:
+        """The boxes of each leaf, its slopes and its multipliers, curve by curve."""
+        total = int(self.starts[-1])
+        signs, held = np.zeros((len(jobs), total)), np.zeros((len(jobs), total))
+        slopes = np.full((len(jobs), total), np.nan)
+        for j, job in enumerate(jobs):
+            entries = [entry for entry, _ in job.tree.path]
+            own = np.array([s for _, s in job.tree.path], dtype=np.float64)
+            signs[j, entries] = own
+            if job.slopes is not None:
+                decided = {entry for entry, _ in job.owner.path} if job.owner else set()
+                slopes[j, [e for e in self.unstable.tolist() if e not in decided]] = slopes_of(job.slopes)
+            if job.tree.multipliers is not None:
+                held[j, entries] = own * multipliers_of(job.tree.multipliers)
+        own_boxes, found, multipliers = list(boxes), {}, {}
+        for (i, a, size), start in zip(self.curves, self.starts, strict=False):
+            some = slice(int(start), int(start) + size)
+            if signs[:, some].any():
+                low, high = boxes[a]
+                low = np.where(signs[:, some] > 0, np.maximum(low, 0), low)
+                high = np.where(signs[:, some] < 0, np.minimum(high, 0), high)
+                own_boxes[a] = low, np.maximum(low, high)
+                own_boxes[i] = image(self.bounds.net.nodes[i].curve, own_boxes[a])
+                multipliers[i] = held[:, some]
+            if not np.isnan(slopes[:, some]).all():
+                found[i] = slopes[:, None, some]
+        return own_boxes, found, multipliers
+
+    def _of(self, conjunction: int, weights: bytes | None) -> list[Row]:
+        """The rows of which one is to be positive: sums of the conjunction's rows with weights."""
+        key = (conjunction, weights)
+        if key not in self._rows:
+            rows = self.case.conjunctions[conjunction]
+            sums = self.weights[conjunction] if weights is None else [list(weights)]
+            if not all(any(one) for one in sums):
+                raise Refused("a leaf weighs all rows by 0")
+            self._rows[key] = [_sum(rows, one) for one in sums]
+        return self._rows[key]
+
+    def _plan(self, given: object) -> dict[int, Any]:
+        """{ curve: None, or places -> slopes for the rows of these places of its argument }."""
+        if not isinstance(given, dict):
+            raise Refused("there is no plan")
+        found: dict[int, Any] = {}
+        for i, _, size in self.curves:
+            told = given.get(str(i), 0)
+            if isinstance(told, dict):
+                found[i] = Stored(self, i, size, told)
+            elif told is None:
+                found[i] = None
+        return found
+
+
+class Stored:
+    """Slopes of a plan: for each of two rows of some entries a byte for each unstable entry of earlier curves."""
+
+    def __init__(self, walk: Walk, curve: int, size: int, told: Mapping[str, Any]) -> None:
+        self.places = {int(e): k for k, e in enumerate(ascending(unpacked(told.get("entries")), size))}
+        all_ = zip(walk.curves, walk.starts, strict=False)
+        self.before = [(i, size, int(start)) for (i, _, size), start in all_ if i < curve]
+        limit = self.before[-1][2] + self.before[-1][1] if self.before else 0
+        self.unstable = walk.unstable[walk.unstable < limit]
+        data = unpacked(told.get("slopes"))
+        if len(data) != 2 * len(self.places) * len(self.unstable):
+            raise Refused(f"the plan of node {curve} has {len(data)} slopes, not two rows for each of its entries")
+        self.slopes = slopes_of(data).reshape(2, len(self.places), len(self.unstable))
+        self.limit = limit
+
+    def __call__(self, places: Array) -> dict[int, Array]:
+        """Slopes (1, 2 K, n) of the rows for the lower ends of K entries, and then for their upper ends."""
+        found = np.full((2, len(places), self.limit), np.nan)
+        for row, place in enumerate(places.tolist()):
+            if place in self.places:
+                found[:, row, self.unstable] = self.slopes[:, self.places[place]]
+        flat = found.reshape(1, 2 * len(places), self.limit)
+        return {i: flat[:, :, start : start + size] for i, size, start in self.before}
+
+
+def halves(part: Part) -> list[Part]:
+    """Both halves of a box along the node's axis."""
+    axis = part.tree.place
+    middle = part.lower[axis] / 2 + part.upper[axis] / 2
+    low, high = part.lower.copy(), part.upper.copy()
+    low[axis] = high[axis] = middle
+    left, right = part.tree.kids
+    return [replace(part, tree=left, upper=high), replace(part, tree=right, lower=low)]
+
+
+def _selected(boxes: Boxes, places: list[int]) -> Boxes:
+    return [(low[places], high[places]) for low, high in boxes]
+
+
+def jobs_of(root: Tree, open_: tuple[int, ...]) -> Iterator[Job]:
+    """Every leaf below, once for each conjunction that it is to close, with the slopes that it inherits."""
+    pending: list[tuple[Tree, tuple[int, ...], Tree | None]] = [(root, open_, None)]
+    while pending:
+        node, own, owner = pending.pop()
+        if node.kind in (LEAF, LINES):
+            source = node if node.slopes is not None else owner
+            yield from (Job(node, g, source.slopes if source else None, source) for g in own)
+        elif node.kind == EACH:
+            pending += [(kid, (g,), owner) for g, kid in enumerate(node.kids) if g in own]
+        else:
+            pending += [(kid, own, node if node.kind == SLOPES else owner) for kid in node.kids]
+
+
+def _weights(given: object, counts: list[int]) -> list[list[list[int]]]:
+    """For each conjunction lists of weights; by default each of its rows alone."""
+    if given is None:
+        return [[[int(i == j) for j in range(n)] for i in range(n)] for n in counts]
+    whole = isinstance(given, list) and len(given) == len(counts) and all(isinstance(some, list) for some in given)
+    found: list[Any] = list(given) if whole and isinstance(given, list) else []
+    for some, n in zip(found, counts, strict=False):
+        for one in some:
+            fine = isinstance(one, list) and len(one) == n
+            if not fine or any(type(w) is not int or not 0 <= w <= 255 for w in one):
+                whole = False
+    if not whole or not all(found):
+        raise Refused("the weights of rows are not lists of bytes, one for each row")
+    return found
+
+
+def _sum(rows: tuple[Row, ...], weights: list[int]) -> Row:
+    """sum_k w_k row_k, exactly."""
+    x: dict[int, Fraction] = {}
+    y: dict[int, Fraction] = {}
+    for row, w in zip(rows, weights, strict=True):
+        for own, terms in ((x, row.x), (y, row.y)):
+            for i, a in terms:
+                own[i] = own.get(i, Fraction(0)) + w * a
+    c = sum((w * row.c for row, w in zip(rows, weights, strict=True)), Fraction(0))
+    return Row(tuple(x.items()), tuple(y.items()), c)
+
+
+def _sat(given: object, net: Network, asked: Property, grade: str) -> Accepted:
+    """The point is in a box, and unsafe whatever was rounded."""
+    if not isinstance(given, list) or len(given) != asked.inputs:
+        raise Refused(f"the point has to have {asked.inputs} entries")
+    try:
+        x = np.array([float.fromhex(v) for v in given])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Refused(f"the point is none: {error}") from None
+    if not np.isfinite(x).all():
+        raise Refused("the point is not finite")
+    boxes = Bounds(net, GRADES[grade]()).boxes((x[None], x[None]), {})
+    low, high = ([Fraction(v) for v in end[0]] for end in boxes[-1])
+    point, note = [Fraction(v) for v in x], "the point is outside of every box of the property"
+    for case in asked.cases:
+        inside = _inside(point, case)
+        if inside is None:
+            continue
+        note = "the point is in a box of the property, but not proved to be unsafe"
+        for rows in case.conjunctions:
+            if all(_at_most(row, point, low, high) for row in rows):
+                return Accepted("sat", grade, 0, 0.0, inside)
+    raise Refused(note)
+
+
+def _inside(x: list[Fraction], case: Case) -> str | None:
+    """ "" for a point of the box; what it is in, where ends are read as float32 programs read them; None: outside."""
+    ends = list(enumerate(zip(x, case.box, strict=True)))
+    open_ends = any((i, side) in case.strict and v == box[side] for i, (v, box) in ends for side in (0, 1))
+    if all(low <= v <= high for _, (v, (low, high)) in ends) and not open_ends:
+        return ""
+    if all(Fraction(float(np.float32(low))) <= v <= Fraction(float(np.float32(high))) for _, (v, (low, high)) in ends):
+        return "ends of inputs as they are in float32"
+    return None
+
+
+def _at_most(row: Row, x: list[Fraction], low: list[Fraction], high: list[Fraction]) -> bool:
+    most = row.c + sum(a * x[i] for i, a in row.x) + sum(a * (high if a > 0 else low)[i] for i, a in row.y)
+    return most < 0 or (most == 0 and not row.strict)
