@@ -3,12 +3,14 @@
     absdomain.laws.check_op(MyActivation(), (3, 4), reference=my_function)
     absdomain.laws.check_domain(MyDomain())
 
+    absdomain.laws.check_branches(graph, region, spec)
     absdomain.laws.compare([MyDomain(), Box()], graph, region)
 
 All raise LawBroken with the values; `check_domain` adds a script that poses the shrunk problem again.
 `absdomain.laws.strategies` (ops, graphs, regions, specs, problems) are hypothesis's strategies and compose with yours.
 """
 
+from absdomain.laws.branches import check_branches
 from absdomain.laws.broken import LawBroken
 from absdomain.laws.comparison import Comparison, compare
 from absdomain.laws.domains import LAWS, DomainLaw, check_domain
@@ -26,6 +28,7 @@ __all__ = [
     "LawBroken",
     "Slack",
     "Tally",
+    "check_branches",
     "check_domain",
     "check_op",
     "check_region",

@@ -10,10 +10,31 @@ from torch import Tensor
 
 from absdomain.branching.climb import Branches, Climb, Lines, arguments
 from absdomain.branching.decisions import Layout
-from absdomain.branching.target import Target
+from absdomain.branching.target import Target, target
+from absdomain.certification.question import Question
+from absdomain.domain import AnyDomain, parse
+from absdomain.graph import Graph, freeze
 from absdomain.laws.broken import at_most
+from absdomain.region import Region
+from absdomain.spec import Spec
 
 _POINTS = 400
+
+
+def check_branches(
+    graph: Graph, region: Region, spec: Spec, *, domain: AnyDomain | None = None, examples: int = 100, seed: int = 0
+) -> int:
+    """That search by splits may be trusted with the ops of a graph: `any_multipliers_contain`, on so many branches.
+
+    Region and spec are of one sample, in float64. Returns how many points were compared, 0 where nothing can be split;
+    raises LawBroken.
+    """
+    with torch.no_grad():
+        question = Question(graph, freeze(graph), region, spec)
+        asked = target(question, parse("box & deeppoly") if domain is None else domain)
+    if not asked.boxes or not bool(asked.slack.isfinite().all()):
+        return 0
+    return sum(any_multipliers_contain(asked, Random(seed + number)) for number in range(examples))
 
 
 def any_multipliers_contain(target: Target, rng: Random, *, decided: int = 3) -> int:

@@ -23,6 +23,8 @@ from absdomain.proofs.lemma import SYMBOLS, TERMS, Check, Lemma, Twin
 from absdomain.proofs.lemmas.domains import point
 from absdomain.region import Region
 
+GROUPS = torch.tensor([0, 0])
+
 
 @dataclass(frozen=True, eq=False)
 class Part(AnyDomain):
@@ -45,7 +47,7 @@ class Part(AnyDomain):
         return super().bounds(self.value, where)
 
     def decide(self, e: Any, groups: Tensor | None = None) -> Decision:
-        assert e[0] == self.name and self.found is not None
+        assert e[0] == self.name and self.found is not None and groups is GROUPS
         return self.found
 
 
@@ -187,13 +189,13 @@ def decided(world: World) -> None:
         (Decision(low, points[0], late[1]), Decision(high, points[1], late[0]), (points[0], True)),
     ):
         parts = Part(world, "first", x, one), Part(world, "second", x, other)
-        found = Meet(*parts).decide((("first",), ("second",)))
+        found = Meet(*parts).decide((("first",), ("second",)), GROUPS)
         world.check(torch.equal(found.lower, torch.maximum(low, high)), f"decide: {found.lower}")
         world.check(found.points is wanted[0], f"decide: the points {found.points}")
         expired = None if found.expired is None else bool(found.expired)
         world.check(expired is wanted[1], f"decide: expired is {found.expired}")
         for own, part in ((one, 0), (other, 1)):
-            guided = Guided(parts[part], parts[1 - part]).decide(((parts[part].name,), (parts[1 - part].name,)))
+            guided = Guided(parts[part], parts[1 - part]).decide(((parts[part].name,), (parts[1 - part].name,)), GROUPS)
             world.check(guided is own, "a guided domain decides as the inner one")
 
 

@@ -38,7 +38,7 @@ def test_times_go_to_text_and_back(time: float | Steps) -> None:
 
 @pytest.mark.parametrize("text", ["steps", "ten", "2000 step", "1-2 steps", ""])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(RecipeError, match=r'warmup: .* is no number of epochs or of steps'):
+    with pytest.raises(RecipeError, match=r"warmup: .* is no number of epochs or of steps"):
         Recipe().with_fields(warmup=text)
     with pytest.raises(RecipeError, match="milestones: "):
         Recipe().with_fields(milestones=[text])
