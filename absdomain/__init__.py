@@ -103,6 +103,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(f"absdomain.{_LAZY[name]}"), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("absdomain")
     if name in _ROOMS:
         return import_module(f"absdomain.{name}")
     raise AttributeError(f"module 'absdomain' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_ROOMS, "__version__"})

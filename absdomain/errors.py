@@ -34,6 +34,16 @@ class PropertyError(ValueError):
         return PropertyError, (self.message, self.path, self.line, self.column)
 
 
+def check_type(place: str, value: object, kind: type | tuple[type, ...], remedy: str) -> None:
+    """TypeError unless the value is of this kind: what came, what is wanted, and how to get it."""
+    if isinstance(value, kind):
+        return
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    wanted = " or ".join(one.__name__ for one in kinds)
+    came = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+    raise TypeError(f"{place}: a {wanted} is needed, got {came}; {remedy}")
+
+
 def described(error: Exception) -> str:
     """The error in one line. The library's own name value, place and remedy; any other one is shown as a defect."""
     text = " ".join(str(error).split()) or repr(error)

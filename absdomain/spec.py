@@ -8,6 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from absdomain.errors import check_type
 from absdomain.graph import Graph
 from absdomain.graph.rewrite import unshifted
 from absdomain.ops import Dense, Reshape
@@ -123,6 +124,7 @@ def _check_classes(name: str, given: Tensor, classes: int) -> None:
     """Every number is that of a class: an index of -1 would be taken for the last."""
     if torch.compiler.is_compiling():
         return
+    check_type(name, given, Tensor, "give torch.tensor([...]), a whole number for each sample")
     if not given.numel():
         return
     low, high = (end.item() for end in given.aminmax())
@@ -132,4 +134,6 @@ def _check_classes(name: str, given: Tensor, classes: int) -> None:
 
 def halfspaces(C: Tensor, d: Tensor) -> Spec:
     """C z + d > 0 in every row, the same for all samples; C (K, n), d (K,)."""
+    for given in (C, d):
+        check_type("halfspaces", given, Tensor, "C is a matrix (K, n), d a vector (K,)")
     return Spec(C.unsqueeze(0), d.unsqueeze(0))

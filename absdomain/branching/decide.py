@@ -24,6 +24,7 @@ from absdomain.certification.arguments import check_sound
 from absdomain.certification.question import Question
 from absdomain.domain import AnyDomain, parse
 from absdomain.domains.deeppoly import DeepPoly
+from absdomain.errors import check_type
 from absdomain.graph import Graph, freeze
 from absdomain.kinds import Nonlinear
 from absdomain.region import Region
@@ -62,6 +63,9 @@ def decide(
     is of the graph as machines evaluate it in that dtype (`absdomain.rounding.executed`), and so in real arithmetic,
     too.
     """
+    check_type("decide", graph, Graph, "lower a module first: absdomain.to_graph(module, example)")
+    check_type("decide", region, Region, "make one, such as absdomain.Linf(x, eps)")
+    check_type("decide", spec, Spec, "make one, such as absdomain.margins(labels, classes)")
     limits = limits or Limits()
     domain = suited(graph, region) if domain is None else parse(domain) if isinstance(domain, str) else domain
     check_sound(f"{domain} over {type(region).__name__}", min(domain.guarantee, region.guarantee))

@@ -15,6 +15,7 @@ from absdomain.branching.decide import Replay, decide
 from absdomain.branching.outcome import Limits, Verdict, Watch, unwatched
 from absdomain.branching.record import UNRECORDED, Record
 from absdomain.domain import AnyDomain
+from absdomain.errors import check_type
 from absdomain.graph import Graph, freeze
 from absdomain.lowering import onnx_to_graph
 from absdomain.properties import Property, Query, queries
@@ -82,6 +83,7 @@ def verify(
     """
     limits = Limits(seconds=timeout, watch=watch)
     graphs, runs = _opened(network)
+    check_type("verify", asked, (Property, str, Path), "give a VNN-LIB file, or absdomain.unsafe(formula, graph)")
     given = asked if isinstance(asked, Property) else read_property(asked, graphs)
     if isinstance(graphs, Graph):
         graphs = {n.name: graphs for n in given.networks if n.equal_to is None}
@@ -146,6 +148,7 @@ def _opened(network: Given | Mapping[str, Given]) -> tuple[Graph | dict[str, Gra
 
 
 def _one(network: Given) -> tuple[Graph, Runnable]:
+    check_type("verify", network, (Graph, str, Path), "give an ONNX file, or absdomain.to_graph(module, example)")
     if isinstance(network, Graph):
         return moved(freeze(network), torch.zeros((), dtype=torch.float64)), _Own(network)
     from absdomain.lowering.onnx.runtime import Runtime

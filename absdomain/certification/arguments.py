@@ -9,14 +9,17 @@ from torch import Tensor, nn
 
 from absdomain.certification.asked import Asked, Holding, by_class, holding
 from absdomain.certification.verdict import Refused
-from absdomain.domain import AnyDomain
+from absdomain.domain import AnyDomain, Domain, parse
+from absdomain.errors import check_type
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.region import Linf, Region
 
+Given = AnyDomain | str  # a domain, or its text
+
 
 def check_data(images: Tensor, labels: Tensor | None, spec: object = None) -> None:
-    """ValueError unless there are images (N, *shape), N > 0, of finite floats, and a label (N,) int64 X"""
+    """ValueError unless there are images (N, *shape), N > 0, of finite floats, and labels (N,) int64 or a spec."""
     if (labels is None) == (spec is None):
         raise ValueError("certify: give either labels or spec, what is to hold of the outputs")
     if not len(images) or (labels is not None and labels.shape != images.shape[:1]):
@@ -28,6 +31,20 @@ def check_data(images: Tensor, labels: Tensor | None, spec: object = None) -> No
     if not bool(images.isfinite().all()):
         index = int((~images.isfinite()).flatten(1).any(1).nonzero()[0])
         raise ValueError(f"certify: image {index} has a pixel that is NaN or infinite")
+
+
+def chosen_domains(domains: Given | Sequence[Given] | None, default: Sequence[str]) -> tuple[AnyDomain, ...]:
+    """The domains, each given as one or as its text; one alone is a list of one.
+
+    Errors: TypeError for a class or anything else; ExpressionError for a text that is none.
+    """
+    given = default if domains is None else [domains] if isinstance(domains, str | Domain) else domains
+    check_type("certify, domains", given, Sequence, 'give text or domains, as in domains=["box", "box & deeppoly"]')
+    found = []
+    for one in given:
+        check_type("certify, domains", one, (str, Domain), "give its text, or an instance, such as Box()")
+        found.append(parse(one) if isinstance(one, str) else one)
+    return tuple(found)
 
 
 def check_domains(domains: Sequence[AnyDomain]) -> None:
@@ -107,6 +124,7 @@ def region_of(
 
 def _radius(eps: float | Tensor, images: Tensor) -> float | Tensor:
     """A number for each image as a tensor that broadcasts to them."""
+    check_type("certify, eps", eps, (float, int, Tensor), "give a radius such as 8 / 255, or one for each image")
     if not isinstance(eps, Tensor) or eps.dim() == 0:
         return float(eps)
     eps = eps.to(images)

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from absdomain.attack import Pgd
 from absdomain.certification.arguments import (
+    Given,
     asked_of,
     check_data,
     check_domains,
     check_executed,
     check_numbers,
     check_sound,
+    chosen_domains,
     outputs_of,
     region_of,
 )
@@ -31,8 +33,10 @@ from absdomain.certification.fingerprint import configuration
 from absdomain.certification.journal import Journals
 from absdomain.certification.judge import Attack, Judge, Narrowed
 from absdomain.certification.question import Question
+from absdomain.certification.result import Certification
 from absdomain.certification.verdict import Verdict
-from absdomain.domain import AnyDomain, parse
+from absdomain.data.given import Array, Samples, samples
+from absdomain.errors import check_type
 from absdomain.graph import freeze
 from absdomain.lowering import to_graph
 from absdomain.region import Region
@@ -46,14 +50,14 @@ CASCADE = ("box", "box & deeppoly(slopes=zero)", "box & deeppoly")
 
 def certify(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor | None = None,
+    images: Samples,
+    labels: Tensor | Array | None = None,
     *,
     spec: Holding | None = None,
     eps: float | Tensor | None = None,
     clip: tuple[float, float] | None = (0.0, 1.0),
     region: Callable[[Tensor], Region] | None = None,
-    domains: Sequence[AnyDomain] | None = None,
+    domains: Given | Sequence[Given] | None = None,
     every: bool = False,
     attack: Attack | None = Pgd(),  # noqa: B008  # a frozen value
     seed: int = 0,
@@ -64,8 +68,8 @@ def certify(
     strict: bool = True,
     file: str | Path | None = None,
     world: World = ALONE,
-) -> Iterator[Verdict]:
-    """For each image x_i: is z_y - z_j > 0 for every j != y on region(x_i)? An iterator of `Verdict`, image by image.
+) -> Certification:
+    """For each image x_i: is z_y - z_j > 0 for every j != y on region(x_i)? The verdicts, image by image.
 
     images (N, *shape) and labels (N,) int64; the model maps (B, *shape) to logits (B, classes). It is copied and used
     in evaluation mode: neither its mode nor its dtype nor its gradients change.
@@ -103,7 +107,9 @@ def certify(
     JournalError for another configuration's file, UnsupportedOp for a network that cannot be lowered. While it is
     iterated it raises SoundnessError if a point contradicts a bound, which is a defect of a domain.
     """
-    chosen = tuple(map(parse, CASCADE)) if domains is None else tuple(domains)
+    chosen = chosen_domains(domains, CASCADE)
+    check_type("certify", model, nn.Module, "wrap a function in a torch.nn.Module; lower ONNX files by onnx_to_graph")
+    images, labels = samples(images, labels)
     check_data(images, labels, spec)
     check_domains(chosen)
     check_module(model, "certify")
@@ -138,10 +144,10 @@ def certify(
     if file is None:
         if not world.alone:
             raise ValueError(f"certify: {world.size} processes tell each other their verdicts in a file; give `file`")
-        return _run(judge, images, batch, None, world)
+        return Certification(_run(judge, images, batch, None, world), images)
     _check_batch(batch, world)
     journal = Journals(Path(file), configuration(judge, images), world)
-    return _run(judge, images, batch, journal, world)
+    return Certification(_run(judge, images, batch, journal, world), images)
 
 
 def _run(judge: Judge, images: Tensor, batch: int, journal: Journals | None, world: World) -> Iterator[Verdict]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from absdomain.domain.traits import Traits
+from absdomain.errors import check_type
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine, Nonlinear, Op
@@ -117,6 +118,10 @@ class Abstraction(ABC, Generic[E]):
         answers `trace.at(name)`. Differentiable in the weights and in the region's centre and radius.
         An active autocast is left aside: bounds have the dtype, and the precision, of region and weights.
         """
+        check_type("propagate", graph, Graph, "lower a module first: absdomain.to_graph(module, example)")
+        check_type("propagate", region, Region, "make one, such as absdomain.Linf(x, eps)")
+        if spec is not None:
+            check_type("propagate", spec, Spec, "make one, such as absdomain.margins(labels, classes)")
         if tuple(region.centre.shape[1:]) != graph.input.shape:
             raise ValueError(
                 f"the region's points have shape {tuple(region.centre.shape[1:])} without the batch, "

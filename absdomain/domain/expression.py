@@ -12,6 +12,7 @@ from typing import Any
 from absdomain import registry
 from absdomain.domain.domain import AnyDomain, Meet
 from absdomain.domain.mix import Mix
+from absdomain.errors import check_type
 from absdomain.relations import slopes
 from absdomain.relations.search import Ascent, Search
 
@@ -54,6 +55,7 @@ def parse(text: str) -> AnyDomain:
     Names are case-insensitive; a bare name is the default constructor; `&` is the reduced product; the literature's
     names (ALIASES) stand for expressions. Errors: ExpressionError.
     """
+    check_type("parse", text, str, "give a text such as 'box & deeppoly'")
     source = re.sub(r"(?<=\w)-(?=[A-Za-z])", "_", text.strip())  # crown-ibp is one name
     try:
         tree = ast.parse(source, mode="eval").body

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import networkx
 from torch import Tensor
 
 from absdomain.graph.digraph import Node, drawn, ordered
+from absdomain.graph.drawing import draw, table
 from absdomain.graph.joining import fresh, from_one, into_one
 from absdomain.graph.ports import Ports
 from absdomain.kinds import Op
@@ -205,8 +207,19 @@ class Graph:
         others = (replace(node, args=tuple(moved[a] for a in node.args)) for node in rest)
         return Graph._made([replace(start, op=None, args=()), *others])
 
+    def draw(self, path: str | Path) -> None:
+        """Writes a picture of the operations, layer by layer from left to right; the suffix says as what, .svg or .png.
+
+        Errors: ImportError without matplotlib; OSError where the file cannot be written.
+        """
+        draw(self.nx, Path(path))
+
     def __reduce__(self) -> tuple[Callable[..., Graph], tuple[tuple[Node, ...], Ports, Ports]]:
         return Graph._made, (self.nodes, self.given, self.gives)
+
+    def __str__(self) -> str:
+        """A table of the nodes: name, operation, shape, entries of its tensors, and what it reads."""
+        return table(self.nodes)
 
     def __repr__(self) -> str:
         return f"Graph({len(self.schedule)} ops, {self.input.shape} -> {self.output.shape})"

@@ -6,6 +6,7 @@ import networkx
 import torch
 from torch import Tensor
 
+from absdomain.errors import check_type
 from absdomain.graph.graph import Graph
 from absdomain.runtime.precision import no_autocast
 
@@ -15,6 +16,7 @@ def freeze(graph: Graph) -> Graph:
 
     For certification: later changes of the module do not reach it. A folded node's name is gone (`fuse`).
     """
+    check_type("freeze", graph, Graph, "lower a module first: absdomain.to_graph(module, example)")
     with torch.no_grad(), no_autocast():
         fused = fuse(graph)
         return fused.with_ops({node.name: node.op.freeze() for node in fused.nodes if node.op is not None})

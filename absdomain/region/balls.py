@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from absdomain.errors import check_type
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
 from absdomain.region.base import Draws, Region, drawn, inhabited, uniform
@@ -29,6 +30,8 @@ class Ball(Region):
     order: ClassVar[int]  # p
 
     def __post_init__(self) -> None:
+        check_type(type(self).__name__, self.centre, Tensor, "give points as a batch (B, *shape)")
+        check_type(type(self).__name__, self.radius, (float, int, Tensor), "give a radius, such as 8 / 255")
         inhabited(self)
 
     @staticmethod

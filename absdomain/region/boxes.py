@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from absdomain.errors import check_type
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
 from absdomain.region.base import Draws, Region, inhabited, uniform
@@ -52,6 +53,8 @@ class Interval(BoxRegion):
     upper: Tensor
 
     def __post_init__(self) -> None:
+        for end in (self.lower, self.upper):
+            check_type("Interval", end, Tensor, "give both ends as batches (B, *shape)")
         if self.lower.shape != self.upper.shape:
             raise ValueError(f"Interval: lower has shape {tuple(self.lower.shape)}, upper {tuple(self.upper.shape)}")
         inhabited(self)
@@ -78,6 +81,8 @@ class Linf(BoxRegion):
     _box: Bounds = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_type(type(self).__name__, self.centre, Tensor, "give points as a batch (B, *shape)")
+        check_type(type(self).__name__, self.radius, (float, int, Tensor), "give a radius, such as 8 / 255")
         self._derive()
         inhabited(self)
 

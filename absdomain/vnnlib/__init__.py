@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from absdomain.errors import PropertyError
+from absdomain.errors import PropertyError, check_type
 from absdomain.graph import Graph
 from absdomain.properties import Property
 from absdomain.properties.layout import assigned
@@ -22,6 +22,7 @@ def read_property(path: str | Path, graph: Graph | Mapping[str, Graph] | None = 
     With the network's graph, or { name: graph } of several, the declared sizes and nodes must be theirs. Errors:
     PropertyError with file, line and column; OSError where no file can be read.
     """
+    check_type("read_property", path, (str, Path), "give the path of a VNN-LIB file")
     return _fitted(_parsed(Source.of(path)), graph)
 
 

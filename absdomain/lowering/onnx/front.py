@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from absdomain.errors import MissingExtra
+from absdomain.errors import MissingExtra, check_type
 from absdomain.graph import Graph
 
 
@@ -38,6 +38,7 @@ def onnx_to_graph(
         from absdomain.lowering.onnx import agreement, precision, reading, walk
     except ImportError as error:
         raise MissingExtra(f"onnx_to_graph: {error}; install what it needs: pip install 'absdomain[onnx]'") from error
+    check_type("onnx_to_graph", path, (str, PathLike), "give the path of an ONNX file")
     _fill_rules()
     if dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f"onnx_to_graph: dtype is {dtype}; give torch.float32 or torch.float64, or leave it out")

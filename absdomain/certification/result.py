@@ -1,0 +1,144 @@
+"""The verdicts of a certification, and what people do with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from absdomain.certification.verdict import Status, Summary, Verdict, summarise
+from absdomain.runtime.progress import progress
+from absdomain.runtime.writing import replace
+
+_COLUMNS = ("index", "label", "status", "by", "nominal", "attacked", "reason", "detail")
+_ERRORS = ("samples", "clean_error", "pgd_error", "verified_error")
+
+
+class Adversarial(NamedTuple):
+    """An image, a point of its region that breaks what was asked, and their difference, (*shape) each."""
+
+    clean: Tensor
+    attacked: Tensor
+    difference: Tensor
+
+
+class Certification(Iterator[Verdict]):
+    """The verdicts of N images, computed as they are asked for, in the order in which they become known.
+
+    To iterate gives them one by one; everything else asks for all of them first, with progress on stderr. Iterating
+    again begins anew with those that are known.
+    """
+
+    def __init__(self, source: Iterator[Verdict], images: Tensor) -> None:
+        self._source, self._images = source, images
+        self._known: list[Verdict] = []
+
+    def __next__(self) -> Verdict:
+        verdict = next(self._source)
+        self._known.append(verdict)
+        return verdict
+
+    def __iter__(self) -> Iterator[Verdict]:
+        place = 0
+        while True:
+            if place == len(self._known):
+                try:
+                    next(self)
+                except StopIteration:
+                    return
+            yield self._known[place]
+            place += 1
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self._images)
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """All of them, in the order of the images."""
+        counts = dict.fromkeys(Status, 0)
+        with progress("certify", len(self)) as show:
+            for done, verdict in enumerate(self, 1):
+                counts[verdict.status] += 1
+                show(done, ", ".join(f"{count} {status}" for status, count in counts.items()))
+        return tuple(sorted(self._known, key=lambda verdict: verdict.index))
+
+    @property
+    def summary(self) -> Summary:
+        """The errors in percent."""
+        return summarise(self.verdicts)
+
+    def adversarial(self, index: int) -> Adversarial | None:
+        """The image at this place with the point that breaks what was asked, in the model's dtype; None: none is known.
+
+        Errors: IndexError for a place that no image has.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"adversarial: there are {len(self)} images, and {index} is none of them")
+        found = self.verdicts[index].witness
+        if found is None:
+            return None
+        clean = self._images[index].to(found)
+        return Adversarial(clean, found, found - clean)
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame, a row for each image: its verdict, and a column for each domain's lower bound.
+
+        Errors: ImportError without pandas, which is no dependency of absdomain.
+        """
+        import pandas  # type: ignore[import-untyped]
+
+        rows = []
+        for verdict in self.verdicts:
+            bounds = {f"lower[{domain}]": bound for domain, bound in verdict.lower.items()}
+            rows.append({name: getattr(verdict, name) for name in _COLUMNS} | bounds)
+        return pandas.DataFrame(rows)
+
+    def save(self, path: str | Path) -> None:
+        """Write all verdicts to a file, a line of JSON each, as `load` reads them back.
+
+        Errors: WriteError for a file that is there and is none of these.
+        """
+        lines = "".join(f"{json.dumps(verdict.to_json())}\n" for verdict in self.verdicts)
+        replace(Path(path), lines.encode(), is_saved)
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        from html import escape
+
+        shown = self.summary.to_json()
+        rows = [(name.replace("_", " "), shown[name]) for name in _ERRORS]
+        rows += [(f"verified error, {domain}", error) for domain, error in shown["domains"].items()]
+        cells = (
+            f"<tr><td>{escape(name)}</td><td>{'' if value is None else f'{value:g}'}</td></tr>" for name, value in rows
+        )
+        return f"<table><caption>errors in %</caption>{''.join(cells)}</table>"
+
+    def __repr__(self) -> str:
+        return f"Certification({len(self._known)} of {len(self)} verdicts known)"
+
+
+def load(path: str | Path) -> tuple[Verdict, ...]:
+    """The verdicts that `Certification.save` wrote.
+
+    Errors: ValueError with the line that is none.
+    """
+    found = []
+    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+        try:
+            found.append(Verdict.from_json(json.loads(line)))
+        except (KeyError, TypeError, ValueError) as reason:
+            raise ValueError(f"{path}, line {number}: no verdict ({reason}); give a file that `save` wrote") from None
+    return tuple(found)
+
+
+def is_saved(content: bytes) -> bool:
+    """Whether each line is a verdict, so that nothing of anybody else's is overwritten."""
+    try:
+        return all(isinstance(Verdict.from_json(json.loads(line)), Verdict) for line in content.splitlines())
+    except (KeyError, TypeError, ValueError):
+        return False

@@ -1,0 +1,53 @@
+"""A graph for people: as a table, and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import networkx
+
+from absdomain.graph.digraph import Node
+from absdomain.values import leaves
+
+_HEADS = ("node", "operation", "shape", "numbers", "reads")
+_INCHES = 1.6  # of a layer of the picture, and of a row
+
+
+def table(nodes: Sequence[Node]) -> str:
+    """A line for each node: name, operation, shape without the batch, entries of its tensors, and what it reads."""
+    rows = [_HEADS, *(_row(node, nodes) for node in nodes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(node: Node, nodes: Sequence[Node]) -> tuple[str, ...]:
+    numbers = 0 if node.op is None else sum(tensor.numel() for tensor in leaves(node.op))
+    reads = ", ".join(nodes[a].name for a in node.args)
+    return node.name, _kind(node.op), str(tuple(node.shape)), str(numbers or ""), reads
+
+
+def _kind(op: object) -> str:
+    return "input" if op is None else type(op).__name__
+
+
+def draw(digraph: networkx.DiGraph[str], path: Path) -> None:
+    """Writes the digraph of operations as a picture, one column for each generation of its topological order."""
+    from matplotlib.figure import Figure  # not pyplot, which looks for a screen
+
+    layers = list(networkx.topological_generations(digraph))
+    placed: Any = networkx.DiGraph(digraph)
+    for layer, names in enumerate(layers):
+        networkx.set_node_attributes(placed, dict.fromkeys(names, layer), "layer")
+    size = (_INCHES * len(layers), max(2.0, _INCHES * max(map(len, layers))))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    labels = {name: f"{_kind(held.get('op'))}\n{tuple(held['shape'])}" for name, held in placed.nodes.items()}
+    networkx.draw_networkx(
+        placed, networkx.multipartite_layout(placed, "layer"), ax=axes, labels=labels, node_shape="s", font_size=7,
+        node_color="#dbe9f6", edgecolors="#444444", node_size=1800,
+    )  # fmt: skip
+    axes.set_axis_off()
+    figure.savefig(path)
