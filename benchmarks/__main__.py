@@ -1,4 +1,4 @@
-"""python -m benchmarks bounds | methods | lowering | startup: tables of ratios on one thread, malloc set for it."""
+"""python -m benchmarks bounds | methods | lowering | startup | gpu: ratios on one thread, malloc set for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 import typer
 
 from benchmarks.bounds import bounds
+from benchmarks.gpu import gpu
 from benchmarks.lowering import lowering
 from benchmarks.methods import methods
 from benchmarks.output import MALLOC
@@ -25,7 +26,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
 
-for command in (bounds, methods, lowering, startup):
+for command in (bounds, methods, lowering, startup, gpu):
     app.command()(command)
 
 

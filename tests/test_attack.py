@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from absdomain.attack import Pgd, ascend, fgsm, inside, margin, margin_loss, pgd, rounded_towards
+from absdomain.attack import AdamAttack, Pgd, adam, ascend, fgsm, inside, margin, margin_loss, pgd, rounded_towards
 from absdomain.region import L1, L2, Interval, Linf, Region
 
 REGIONS: dict[str, Callable[[Tensor], Region]] = {
@@ -83,6 +83,27 @@ def test_pgd_is_at_least_as_strong_as_the_nominal_point_and_repeats(net: nn.Modu
     )
     assert torch.equal(first.points, second.points)
     assert (first.margin <= margin(net(images), labels)).all()
+
+
+def test_steps_of_adam_find_what_papers_report(net: nn.Module, images: Tensor) -> None:
+    """From random starts, the worst point met on the way, the same for the same generator; its steps are Adam's."""
+    region, labels = Linf(images, 0.05, clip=(0.0, 1.0)), net(images).argmax(1)
+    first, second = (
+        AdamAttack(steps=8, restarts=2)(net, region, labels, generator=torch.Generator().manual_seed(7))
+        for _ in range(2)
+    )
+    assert torch.equal(first.points, second.points)
+    assert bool(inside(region, first.points).all())
+    torch.testing.assert_close(first.margin, margin(net(first.points), labels))
+    start = region.sample(1, torch.Generator().manual_seed(7))[0]
+    moved = adam(net, region, labels, steps=1, rate=0.01, start=start)
+    own = start.clone().requires_grad_()
+    optimiser = torch.optim.Adam([own], lr=0.01)
+    margin(net(own), labels).sum().backward()
+    optimiser.step()
+    torch.testing.assert_close(moved, region.project(own.detach()))
+    with pytest.raises(ValueError, match="needs steps >= 0 and restarts >= 1"):
+        AdamAttack(steps=3, restarts=0)(net, region, labels)
 
 
 def test_more_restarts_never_lose(net: nn.Module, images: Tensor) -> None:

@@ -61,3 +61,37 @@ def test_the_start_of_the_program_is_measured(tmp_path: Path) -> None:
     rows = {row["what"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
     assert rows["import torch"]["beyond"] == 0
     assert rows["absdomain verify"]["seconds"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["agreement", "speed", "training"])
+def test_the_parts_for_a_gpu_run_at_a_small_size_anywhere(tmp_path: Path, part: str) -> None:
+    from benchmarks.__main__ import app
+    from benchmarks.gpu import COMPILED, DOMAINS, TIMED, TRAINERS
+    from benchmarks.output import MALLOC
+
+    asked = ["gpu", part, "--out", str(tmp_path / "rows.json"), "--device", "cpu", "--small"]
+    done = CliRunner().invoke(app, asked, env=MALLOC)
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    if part == "agreement":
+        assert [row["domain"] for row in rows] == list(DOMAINS)
+        assert all(row[kind][law] for row in rows for kind in ("float64", "float32") for law in ("agrees", "contains"))
+    if part == "speed":
+        assert len(rows) == 2 * (len(TIMED) + len(COMPILED))
+        assert all(row["ms"] > 0 for row in rows)
+    if part == "training":
+        assert [(row["trainer"], row["epoch"]) for row in rows] == [(name, n) for name in TRAINERS for n in (1, 2)]
+
+
+def test_a_part_for_a_gpu_ends_in_time(tmp_path: Path) -> None:
+    from benchmarks.__main__ import app
+    from benchmarks.output import MALLOC
+
+    asked = ["gpu", "training", "--out", str(tmp_path / "rows.json"), "--device", "cpu", "--small", "--seconds", "0"]
+    done = CliRunner().invoke(app, asked, env=MALLOC)
+    assert done.exit_code == 0, done.output
+    assert len(json.loads((tmp_path / "rows.json").read_text())["rows"]) == 1
+    done = CliRunner().invoke(app, ["gpu", "everything", "--out", str(tmp_path / "none.json")], env=MALLOC)
+    assert done.exit_code == 2
+    assert "agreement" in done.output

@@ -14,7 +14,7 @@ from absdomain.cli import main
 from absdomain.registry import find, names
 from absdomain.trainers import read
 from absdomain.trainers.options import hints
-from absdomain.trainers.times import Time
+from absdomain.trainers.times import short
 
 ROOT = Path(__file__).parents[1]
 DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -41,12 +41,8 @@ def test_every_method_has_a_row_with_the_numbers_of_its_recipe() -> None:
     for name, (loss, *numbers) in told.items():
         recipe = read(name).template("mnist")
         assert loss
-        phases = (_short(recipe.warmup), _short(recipe.ramp))
+        phases = (short(recipe.warmup), short(recipe.ramp))
         assert numbers == [recipe.domain, f"{recipe.eps:g}", str(recipe.epochs), *phases, str(recipe.batch)], name
-
-
-def _short(time: Time) -> str:
-    return str(time).removesuffix(".0")
 
 
 def test_every_option_has_a_row_with_its_default() -> None:

@@ -111,6 +111,14 @@ def read(kind: type, owner: str, keywords: list[ast.keyword]) -> dict[str, Any]:
     return {name: _value(name, known[name], node) for name, node in given.items()}
 
 
+def named(name: str, table: Mapping[str, Callable[..., Any]], text: str) -> Any:
+    """The value of a text such as `adam(steps=200)`: an entry of the table, with options. RecipeError for another."""
+    try:
+        return _named(name, table, ast.parse(text.strip(), mode="eval").body)
+    except SyntaxError:
+        raise refused(name, text, f"write one of {', '.join(table)}, with options in brackets") from None
+
+
 def written(value: Any, usual: Any) -> str:
     """The options in which a dataclass value differs from the usual one, as `(name=value, ...)`, or an empty text."""
     known = hints(type(value))

@@ -33,7 +33,8 @@ class Recipe:
     values of the start and the last those of the end. beta = 1 - (eps now / eps) (1 - beta_end), or 0 if beta_end is
     None. The learning rate is multiplied by `decay` at each milestone. A step is left out if its loss or gradient is
     not finite, or if its loss is more than (spike - 1) |m| above the running mean m of the losses; more than `patience`
-    such steps in a row end the run.
+    such steps in a row end the run. The best epoch is that of the least verified error on held-out images, the last one
+    of several; the papers take test images for that.
     """
 
     data: str = "digits"
@@ -69,6 +70,8 @@ class Recipe:
     validation: int = 5000  # training images held out to watch the run; 0 for none
     images: int | None = None  # training images, drawn from the others by the seed; None: all of them
     seed: int = 0
+    init: str = ""  # the file, or the run's folder, of the first weights; empty: drawn by the seed
+    keep: str = "last"  # which weights a finished run has: those of the last epoch, or of the best one after the ramp
     dtype: str = "float32"
     norms: bool = False  # note each layer's norm induced by l_inf after each epoch
     tf32: bool = False  # let CUDA round float32 products to TF32: quicker, but bounds in training are then estimates
@@ -141,6 +144,7 @@ class Recipe:
         return StepDecay(self.lr, tuple(times.at(time, steps_per_epoch) for time in self.milestones), self.decay)
 
 
+KEPT = ("last", "best")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 OPTIMISERS = ("adam", "sgd")
 
@@ -185,6 +189,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("crop", _number(0), "give a number of pixels >= 0"),
     ("images", lambda value: value is None or value >= 1, "give a number of images >= 1, or null for all"),
     ("validation", _number(0), "give a number of images >= 0"),
+    ("keep", lambda value: value in KEPT, f"choose one of {', '.join(KEPT)}"),
     ("seed", lambda value: 0 <= value < 2**63, "give an integer in [0, 2^63)"),
     ("dtype", lambda value: value in DTYPES, f"choose one of {', '.join(DTYPES)}"),
 )

@@ -43,6 +43,12 @@ class Steps:
 Time: TypeAlias = float | Steps
 
 
+def short(time: Time) -> str:
+    """ "60" or "2000 steps", with four digits at most where it is a number of epochs."""
+    whole = Steps.of(time)
+    return str(whole) if whole.count else f"{whole.epochs:.4g}"
+
+
 def at(time: Time, per_epoch: int) -> int:
     """The step at which the time is over, where an epoch has so many steps."""
     whole = Steps.of(time)

@@ -22,6 +22,7 @@ def certify(
     cascade: option.Cascade = False,
     steps: option.Steps = 40,
     restarts: option.Restarts = 2,
+    attack: option.Attack = "",
     count_ties: option.Ties = False,
     margin: option.Margin = None,
     executed: option.Executed = None,
@@ -49,8 +50,9 @@ def certify(
     device = use(threads, device)
     subject = subject_of(run, weights, data, model)
     check = check_of(
-        subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, strict=not count_ties,
-        margin=margin, subset=subset, curve=curve, seed=seed, executed=None if executed is None else str(executed),
+        subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, attacked=attack,
+        strict=not count_ties, margin=margin, subset=subset, curve=curve, seed=seed,
+        executed=None if executed is None else str(executed),
     )  # fmt: skip
     outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch)
     if not speaks():

@@ -13,6 +13,7 @@ from absdomain.cli.check import check
 from absdomain.cli.compare import compare
 from absdomain.cli.console import Commands, keep_memory, plain_warnings
 from absdomain.cli.demo import demo
+from absdomain.cli.figure import figure
 from absdomain.cli.fuzz import fuzz
 from absdomain.cli.inspect import inspect
 from absdomain.cli.list import list_
@@ -21,6 +22,7 @@ from absdomain.cli.prove import prove
 from absdomain.cli.radius import radius
 from absdomain.cli.supports import supports
 from absdomain.cli.sweep import sweep
+from absdomain.cli.table import table
 from absdomain.cli.toy import toy
 from absdomain.cli.train import train
 from absdomain.cli.verify import Deciding, verify
@@ -82,7 +84,7 @@ def absdomain(
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    train, certify, bounds, radius, fuzz, demo, list_, prove, sweep, compare, matrix, inspect, toy
+    train, certify, bounds, radius, fuzz, demo, list_, prove, sweep, table, figure, compare, matrix, inspect, toy
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)

@@ -77,6 +77,14 @@ Domains = Annotated[
 ]
 Steps = Annotated[int, typer.Option(min=0, help="PGD steps; 0 for no attack.", rich_help_panel=CHECK)]
 Restarts = Annotated[int, typer.Option(min=1, help="PGD random restarts.", rich_help_panel=CHECK)]
+Attack = Annotated[
+    str,
+    typer.Option(
+        help='Instead of --steps and --restarts: "pgd(steps=200, restarts=10)", or steps of Adam, "adam(rate=0.1)".',
+        rich_help_panel=CHECK,
+        show_default=False,
+    ),
+]
 Cascade = Annotated[
     bool, typer.Option("--cascade", help="Ask each domain only for what is undecided.", rich_help_panel=CHECK)
 ]

@@ -62,6 +62,7 @@ def sweep(
     domain: option.Domains = None,
     steps: option.Steps = 40,
     restarts: option.Restarts = 2,
+    attack: option.Attack = "",
     subset: option.Subset = None,
     cost: Annotated[bool, typer.Option("--cost/--no-cost", help="Time a step beside a natural one.")] = True,
     out: Annotated[Path, typer.Option(help="The sweep's folder.")] = Path("runs/sweep"),
@@ -82,8 +83,8 @@ def sweep(
     from absdomain.report import sweep_table
 
     device = use(threads, device)
-    asked = {"clip": clip, "domains": domain, "steps": steps, "restarts": restarts, "subset": subset}
-    asked |= {"curve": 0, "cascade": True}
+    asked: dict[str, Any] = {"clip": clip, "domains": domain, "steps": steps, "restarts": restarts, "subset": subset}
+    asked |= {"attacked": attack, "curve": 0, "cascade": True}
     results: list[Result] = []
     if domain is not None:
         check_domains([parse(text) for text in domain])  # now, and not after the first training

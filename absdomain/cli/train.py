@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from absdomain.cli import options as option
+from absdomain.report.grid import best_of
 from absdomain.report.runs import name_of, recipe_of, train_in, use
 from absdomain.runtime.progress import speaks
 
@@ -33,18 +34,31 @@ def train(
     beta_end: Annotated[float | None, _hint("Final weight of CROWN-IBP's relaxation.", METHOD)] = None,
     l1: Annotated[float | None, _hint("Weight of the L1 norm of the weights.", METHOD)] = None,
     normalise: Annotated[bool | None, _hint("Normalise pixels inside the network.", METHOD)] = None,
+    flip: Annotated[bool | None, _hint("Mirror training images at random.", METHOD)] = None,
+    crop: Annotated[int | None, _hint("Shift training images at random by up to so many pixels.", METHOD)] = None,
     epochs: Annotated[int | None, _hint("All phases stretch with it.", SCHEDULE)] = None,
-    warmup: Annotated[float | None, _hint("Natural epochs before eps grows.", SCHEDULE)] = None,
-    ramp: Annotated[float | None, _hint("Epochs in which eps grows to its value.", SCHEDULE)] = None,
+    warmup: Annotated[str | None, _hint('Natural epochs before eps grows, or "2000 steps".', SCHEDULE)] = None,
+    ramp: Annotated[str | None, _hint('Epochs in which eps grows to its value, or "10000 steps".', SCHEDULE)] = None,
     smooth: Annotated[bool | None, _hint("Smooth instead of linear ramp.", SCHEDULE)] = None,
+    stair: Annotated[int | None, _hint("Epochs for which eps stays; 0: it grows at every step.", SCHEDULE)] = None,
+    milestones: Annotated[
+        str | None, _hint('When the rate falls: "25, 42" epochs, or "15000 steps, 25000 steps".', SCHEDULE)
+    ] = None,
+    decay: Annotated[float | None, _hint("The factor by which it falls.", SCHEDULE)] = None,
     batch: Annotated[int | None, _hint("Images per step.", SCHEDULE)] = None,
     optimiser: Annotated[str | None, _hint("adam or sgd.", SCHEDULE)] = None,
-    lr: Annotated[float | None, _hint("Learning rate.", SCHEDULE)] = None,
+    lr: Annotated[
+        list[float] | None, _hint("Learning rate; given again, the best on held-out images is taken.", SCHEDULE)
+    ] = None,
     spike: Annotated[float | None, _hint("Leave out a step whose loss is so many times the mean.", SCHEDULE)] = None,
     patience: Annotated[int | None, _hint("So many in a row may be left out. Default: 3.", SCHEDULE)] = None,
     validation: Annotated[int | None, _hint("Training images held out to watch the run.", SCHEDULE)] = None,
     images: Annotated[int | None, _hint("Train on so many images, drawn by the seed. Default: all.", SCHEDULE)] = None,
     seed: Annotated[int | None, _hint("Seed of all randomness. Default: 0.", METHOD)] = None,
+    init: Annotated[str | None, _hint("First weights: a safetensors file, or a run's folder.", METHOD)] = None,
+    keep: Annotated[
+        str | None, _hint("last, or best: the weights of the least held-out verified error after the ramp.", SCHEDULE)
+    ] = None,
     norms: Annotated[bool | None, _hint("Note each layer's induced norm after each epoch.", SCHEDULE)] = None,
     tf32: Annotated[bool | None, _hint("Let CUDA round products to TF32.", option.MACHINE)] = None,
     out: Annotated[Path | None, _hint("The run's folder. Default: in runs/, one for each recipe.", "Data")] = None,
@@ -59,8 +73,14 @@ def train(
 
     `absdomain train --data mnist --network crown-ibp-B --trainer crown-ibp --eps 0.3 --epochs 100 --out RUN`
     """
-    recipe = recipe_of(preset, ctx.params)
+    times = None if milestones is None else [time for time in milestones.split(",") if time.strip()]
+    rates = list(dict.fromkeys(lr or []))
+    given = ctx.params | {"milestones": times, "lr": rates[0] if rates else None}
+    recipe, device = recipe_of(preset, given), use(threads, device)
     folder = out or Path("runs") / name_of(recipe)
-    train_in(recipe, folder, data_dir, use(threads, device))
+    if len(rates) > 1:
+        folder = best_of(recipe, rates, folder, data_dir, device)
+    else:
+        train_in(recipe, folder, data_dir, device)
     if speaks():
         typer.echo(f"{folder}: trained. Now: absdomain certify {folder}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from absdomain.attack import Pgd
 from absdomain.certification import certify, summarise
 from absdomain.domain import AnyDomain
-from absdomain.graph import Graph, freeze
+from absdomain.graph import Graph, Node, freeze
 from absdomain.kinds import Affine, Nonlinear
 from absdomain.lowering import to_graph
 from absdomain.region import Region
@@ -64,18 +64,25 @@ def frozen(model: nn.Module, example: Tensor) -> Graph:
     return freeze(to_graph(copied(model).double().eval(), example.double()))
 
 
+def bounded(graph: Graph) -> list[Node]:
+    """The nodes in order, without operations that only lay activations out anew."""
+    return [
+        node
+        for node in graph.nodes
+        if not (isinstance(node.op, Affine) and node.op.weight is None and len(node.args) == 1)
+    ]
+
+
 def layers(graph: Graph, domain: AnyDomain, region: Region) -> list[LayerWidths]:
-    """The bounds of every node in order, without operations that only lay activations out anew."""
-    readers = {a for node in graph.nodes if isinstance(node.op, Nonlinear) for a in node.args}
+    """The bounds of every node of `bounded`."""
+    readers = {graph.nodes[a].name for node in graph.nodes if isinstance(node.op, Nonlinear) for a in node.args}
     found = []
     with torch.no_grad():
         trace = domain.propagate(graph, region, keep=True)
-        for place, node in enumerate(graph.nodes):
-            if isinstance(node.op, Affine) and node.op.weight is None and len(node.args) == 1:
-                continue
+        for node in bounded(graph):
             box = trace.at(node.name)
             width = box.upper - box.lower
-            open_ = ((box.lower < 0) & (box.upper > 0)).double().mean().item() if place in readers else None
+            open_ = ((box.lower < 0) & (box.upper > 0)).double().mean().item() if node.name in readers else None
             op = "input" if node.op is None else type(node.op).__name__
             found.append(LayerWidths(node.name, op, node.shape, width.mean().item(), width.max().item(), open_))
     return found

@@ -23,25 +23,42 @@ PNG, SOFTWARE = b"\x89PNG\r\n\x1a\n", b"tEXtSoftware\0absdomain"
 CHUNK = 8 + 25 + 4  # where a PNG's second chunk has its type: behind the signature, the header and its own length
 
 
+SIGNED = {"png": {"Software": "absdomain"}, "svg": {"Creator": "absdomain", "Date": None}}
+CREATOR = b"<dc:title>absdomain</dc:title>"  # in the head of an SVG
+
+
 def encoded(figure: Figure, kind: str = "png") -> bytes:
-    """The picture as a file, such as a PNG, which says whose it is."""
+    """The picture as a file, such as a PNG or an SVG, which says whose it is."""
     file = io.BytesIO()
-    figure.savefig(file, format=kind, metadata={"Software": "absdomain"} if kind == "png" else None)
+    figure.savefig(file, format=kind, metadata=SIGNED.get(kind))
     return file.getvalue()
 
 
 def drawn(content: bytes) -> bool:
-    """Whether this is a PNG of ours."""
-    return content.startswith(PNG) and content[CHUNK:].startswith(SOFTWARE)
+    """Whether this is a PNG or an SVG of ours."""
+    return (content.startswith(PNG) and content[CHUNK:].startswith(SOFTWARE)) or CREATOR in content[:2000]
+
+
+# What a method notes of itself, by the panel that shows it below the curves: AdvIBP's and Robustra's.
+PANELS = {
+    "share of steps": {"fosc_reached": "FOSC at most c_t", "opposed": "gradients oppose"},
+    "weight of a loss": {"weight_attacked": "attack's", "weight_bound": "bound's"},
+    "share at t = 0": {"loose": "loose", "tight": "tight", "infeasible": "infeasible"},
+}
 
 
 def training(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
-    """Held-out errors, loss and radius against the epoch, and where they were noted each layer's induced norm."""
+    """Held-out errors, loss and radius against the epoch; below them the method's own numbers and the layers' norms.
+
+    Those are drawn where they were noted: `PANELS` says which.
+    """
     epochs = [row["epoch"] for row in rows]
-    norms = [name for name in rows[-1].get("more", {}) if name.startswith("norm.")] if rows else []
-    heights = (3, 2, 2) if norms else (3, 2)
+    noted = {name for row in rows for name in row.get("more", {})}
+    norms = [name for name in (rows[-1].get("more", {}) if rows else {}) if name.startswith("norm.")]
+    panels = {label: names for label, names in PANELS.items() if noted & set(names)}
+    heights = (3, 2, *(1.6 for _ in panels), *([2] if norms else []))
     figure = _figure(7, 0.5 + sum(heights))
-    top, bottom, *last = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    top, bottom, *more = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     for name, label, colour in (("verified_error", "verified error", VERIFIED), ("clean_error", "clean error", CLEAN)):
         values = [(row["epoch"], 100 * row[name]) for row in rows if row[name] is not None]
         if values:
@@ -49,9 +66,12 @@ def training(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     _finish(top, title, ylabel="held-out error, %")
     top.set_ylim(bottom=0)
     bottom.plot(epochs, [row["loss"] for row in rows], color=OTHER, label="loss")
-    _finish(bottom, "", xlabel="" if norms else "epoch", ylabel="loss")
-    for axes in last:
-        _norms(axes, rows, norms)
+    _finish(bottom, "", ylabel="loss")
+    for axes, (label, names) in zip(more, panels.items(), strict=False):
+        _noted(axes, rows, names, label)
+    if norms:
+        _norms(more[-1], rows, norms)
+    [bottom, *more][-1].set_xlabel("epoch")
     bottom.xaxis.get_major_locator().set_params(integer=True)
     radius = bottom.twinx()
     radius.plot(epochs, [row["eps"] for row in rows], color=CYCLE[2], linestyle="--", label="eps")
@@ -61,12 +81,22 @@ def training(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     return figure
 
 
+def _noted(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], label: str) -> None:
+    """What rows say under these names; rows that do not are left out, as in a warm-up."""
+    for (name, shown), colour in zip(names.items(), CYCLE, strict=False):
+        seen = [(row["epoch"], row["more"][name]) for row in rows if name in row.get("more", {})]
+        if seen:
+            axes.plot(*zip(*seen, strict=True), color=colour, label=shown)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    _finish(axes, "", ylabel=label)
+
+
 def _norms(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
     for name, colour in zip(names, CYCLE * len(names), strict=False):
         noted = [(row["epoch"], row["more"][name]) for row in rows]
         axes.plot(*zip(*noted, strict=True), color=colour, label=name.removeprefix("norm."))
     axes.set_yscale("log")
-    _finish(axes, "", xlabel="epoch", ylabel="norm induced by l_inf")
+    _finish(axes, "", ylabel="norm induced by l_inf")
 
 
 def errors(points: Sequence[Errors], eps: float, title: str) -> Figure:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from absdomain.attack import Pgd
+from absdomain.attack import AdamAttack, Pgd
 from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
 from absdomain.certification.journal import is_journal
 from absdomain.data import load
@@ -26,10 +26,12 @@ from absdomain.runtime.folders import Kind, Output
 from absdomain.runtime.processes import ALONE, World
 from absdomain.runtime.progress import progress
 from absdomain.spec import margins
+from absdomain.trainers import options
 
 VERDICTS = "verdicts.jsonl"
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of the curve, in units of eps
 DRAWN = 8  # images whose bounds are drawn by layer
+ATTACKS: dict[str, type[Pgd | AdamAttack]] = {"pgd": Pgd, "adam": AdamAttack}
 CERTIFICATION = Kind("certification", earlier=lambda folder: is_journal(folder / VERDICTS))
 WRITTEN = ("config.json", "results.json", "curve.json", "layers.json", "errors.png", "widths.png")
 
@@ -55,6 +57,7 @@ class Check:
     domains: tuple[str, ...] = CASCADE  # as the user spells them
     steps: int = 40
     restarts: int = 2
+    attacked: str = ""  # the attack as the user spells it; empty: PGD with these steps and restarts
     seed: int = 0
     subset: int | None = None
     cascade: bool = False
@@ -69,9 +72,12 @@ class Check:
         return (0.0, 1.0) if self.clip else None
 
     @property
-    def attack(self) -> Pgd | None:
-        """PGD, if there are steps."""
-        return Pgd(self.steps, self.restarts) if self.steps else None
+    def attack(self) -> Pgd | AdamAttack | None:
+        """The attack, if it has steps."""
+        found: Pgd | AdamAttack = Pgd(self.steps, self.restarts)
+        if self.attacked:
+            found = options.named("attack", ATTACKS, self.attacked)
+        return found if found.steps else None
 
     def parsed(self) -> dict[str, AnyDomain]:
         """The domains by the user's spelling."""
@@ -184,6 +190,8 @@ def _results(subject: Subject, check: Check, summary: Summary, folder: Path) -> 
         "clip": check.clip,
         "data": subject.data,
         "network": subject.name,
+        "attack": str(check.attack),
+        "executed": check.executed,
         "folder": str(folder),
     }
 

@@ -152,7 +152,9 @@ def test_json_is_known_by_its_keys() -> None:
 def test_our_pictures_say_so() -> None:
     figure = Figure()
     assert plots.drawn(plots.encoded(figure))
-    for theirs in (plots.encoded(figure, "svg"), plots.encoded(figure, "pdf"), b"", b"tEXtSoftware\0absdomain"):
+    assert plots.drawn(plots.encoded(figure, "svg"))
+    unsigned = plots.encoded(figure, "svg").replace(b"absdomain", b"matplotlib")
+    for theirs in (unsigned, plots.encoded(figure, "pdf"), b"", b"tEXtSoftware\0absdomain"):
         assert not plots.drawn(theirs)
     with pytest.raises(ValueError, match="xyz"):
         plots.encoded(figure, "xyz")

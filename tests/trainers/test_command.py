@@ -4,9 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from absdomain.attack import AdamAttack, Pgd
+from absdomain.cli.main import app
 from absdomain.report import runs
-from absdomain.trainers import Recipe, read, train
+from absdomain.report.study import Check
+from absdomain.trainers import Recipe, RecipeError, read, train
+from absdomain.trainers.times import Steps
 
 
 def recipe(preset: str | None = None, **options: Any) -> Recipe:
@@ -35,3 +40,53 @@ def test_certification_is_at_the_radius_that_was_meant(tmp_path: Path) -> None:
     given = {"data": "digits", "network": "mlp-2x100", "trainer": "ibp", "domain": "box", "batch": 512}
     list(train(Recipe(**given, eps=0.02, eps_eval=0.01, epochs=1, validation=0), tmp_path))  # type: ignore[arg-type]
     assert runs.subject_of(tmp_path, None, None).eps == 0.01
+
+
+def test_the_command_line_says_what_papers_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[Recipe] = []
+    monkeypatch.setattr("absdomain.cli.train.train_in", lambda recipe, *_: asked.append(recipe))
+    line = [
+        "--milestones",
+        "25, 15000 steps",
+        "--decay",
+        "0.2",
+        "--stair",
+        "1",
+        "--flip",
+        "--crop",
+        "2",
+        "--keep",
+        "best",
+    ]
+    line += [
+        "--init",
+        "first.safetensors",
+        "--warmup",
+        "100 steps",
+        "--ramp",
+        "20",
+        "--lr",
+        "0.01",
+        "--out",
+        str(tmp_path),
+    ]
+    done = CliRunner().invoke(app, ["train", "--preset", "mnist-0.3-crown-ibp-B", *line])
+    assert done.exit_code == 0, done.output
+    (made,) = asked
+    assert (made.milestones, made.decay, made.stair, made.flip, made.crop) == ((25.0, Steps(15000)), 0.2, 1, True, 2)
+    assert (made.keep, made.init, made.warmup, made.ramp) == ("best", "first.safetensors", Steps(100), 20.0)
+    assert made.lr == 0.01
+
+
+def test_an_attack_is_written_as_it_is_named_in_results() -> None:
+    check = Check(0.1, True, attacked="adam(steps=200, restarts=10)")
+    assert check.attack == AdamAttack(200, 10, 0.1)
+    assert Check(0.1, True, attacked="pgd(rate=0.25)").attack == Pgd(40, 2, 0.25)
+    assert Check(0.1, True, steps=7).attack == Pgd(7, 2)
+    assert Check(0.1, True, steps=0).attack is None
+    for text, reason in (
+        ("fgsm", "attack: fgsm cannot be used; choose one of pgd, adam"),
+        ("adam(", "write one of pgd"),
+    ):
+        with pytest.raises(RecipeError, match=reason):
+            _ = Check(0.1, True, attacked=text).attack

@@ -383,7 +383,16 @@ def test_held_out_errors_are_measured_at_the_radius_to_be_certified(tmp_path: Pa
         (
             "advibp(natural=0.2, hold=0.0, decay=0.5)",
             {"domain": "box"},
-            {"fosc", "loss_attacked", "loss_bound", "train_attack_error", "weight_attacked", "weight_bound"},
+            {
+                "fosc",
+                "fosc_reached",
+                "loss_attacked",
+                "loss_bound",
+                "opposed",
+                "train_attack_error",
+                "weight_attacked",
+                "weight_bound",
+            },
         ),
         ("sabr", {"domain": "box"}, {"regulariser", "small_box_error"}),
         ("mtl-ibp(alpha=0.1, regularise=0.0)", {"domain": "box"}, {"train_attack_error"}),

@@ -207,19 +207,26 @@ class AdvIBP(Certified):
         g2 = torch.autograd.grad(share.weight * second, self.trained, materialize_grads=True)
         d1, d2 = share.summed(g1), share.summed(g2)
         distance = share.mean(fosc(ball, points.detach(), slope * share.whole(len(y))).mean())
-        k1, k2, k3 = self._weights(distance, d1, d2)
+        k1, k2, k3, opposed = self._weights(distance, d1, d2)
         first, second = share.mean(first.detach()), share.mean(second.detach())
         value = k1 * first + k2 * second + k3 * second**2
         steps = [k1 * p + (k2 + 2 * k3 * second) * q for p, q in zip(d1, d2, strict=True)]
         seen = {"train_attack_error": clean_error(logits, y), "fosc": distance, "loss_attacked": first}
         seen |= {"loss_bound": second, "weight_attacked": k1, "weight_bound": k2}
+        seen["fosc_reached"] = (distance <= self.threshold).double()
+        seen["opposed"] = torch.full_like(seen["fosc_reached"], float(opposed))
         return Step(with_gradients(value, self.trained, steps), seen | self.proved(bound))
 
-    def _weights(self, distance: Tensor, g1: Sequence[Tensor], g2: Sequence[Tensor]) -> list[Tensor]:
-        """(k_1, k_2, k_3), of the gradients before; these are for the next step."""
+    def _weights(
+        self, distance: Tensor, g1: Sequence[Tensor], g2: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, bool]:
+        """(k_1, k_2, k_3, whether the moments oppose each other), of the gradients before; these are for the next step.
+
+        Fixed weights ask nobody whether they do.
+        """
         none = torch.zeros_like(distance)
         if self.own.weights is Weighing.FIXED:
-            return [none + 1, none + 1, none]
+            return none + 1, none + 1, none, False
         weak, own = bool(distance > self.threshold), self.own
         present = [torch.cat([p.flatten() for p in g[: len(self.watched)]]) for g in (g1, g2)]
         if own.present_first and not self.moments.count:
@@ -229,7 +236,7 @@ class AdvIBP(Certified):
             k1, k2 = k1 * self.moments.lengths[0], k2 * self.moments.lengths[0]
         self.moments.see(*present)
         square = opposed and (weak or own.always_square)
-        return [k.to(none) for k in (k1, k2, none + 0.5 * square)]
+        return k1.to(none), k2.to(none), none + 0.5 * square, opposed
 
 
 def with_gradients(value: Tensor, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:

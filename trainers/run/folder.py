@@ -40,6 +40,7 @@ class Config:
     data_sha256: str  # of the training images
     threads: int
     torch: str
+    init_sha256: str = ""  # of the file of first weights, where there is one
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -196,6 +197,30 @@ def build_network(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Mo
     normalise = Normalise(*statistics(recipe.data)) if recipe.normalise else None
     network: nn.Module = constructor(shape, classes, normalise=normalise)
     return network.to(recipe.torch_dtype)
+
+
+def init_path(recipe: Recipe) -> Path | None:
+    """The file of the recipe's first weights: that of a finished run where `init` is its folder; None without."""
+    if not recipe.init:
+        return None
+    path = Path(recipe.init)
+    path = model_path(path) if path.is_dir() else path
+    if not path.is_file():
+        raise recipe.refuse("init", f"there is no {path}; give a safetensors file, or the folder of a finished run")
+    return path
+
+
+def initialise(recipe: Recipe, network: nn.Module) -> None:
+    """Put the recipe's first weights into its network, where it names a file of them."""
+    from safetensors.torch import load_file
+
+    path = init_path(recipe)
+    if path is None:
+        return
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as reason:  # safetensors raises its own type, torch RuntimeError
+        raise recipe.refuse("init", f"{path} has no weights of {recipe.network}: {reason}") from reason
 
 
 def load_run(folder: Path | str, model: str = "model") -> tuple[nn.Module, Recipe]:

@@ -31,7 +31,7 @@ from absdomain.trainers.batchnorm import synchronised
 from absdomain.trainers.method import read
 from absdomain.trainers.objective import Step, clean_error, verified_error
 from absdomain.trainers.recipe import Recipe
-from absdomain.trainers.run.folder import Config, agreed, append_metrics, check_metrics, locked, settle
+from absdomain.trainers.run.folder import Config, agreed, append_metrics, check_metrics, init_path, locked, settle
 from absdomain.trainers.run.guard import Buffers, compared, gradient_trouble, left_out, loss_trouble, taken
 from absdomain.trainers.run.metrics import Metrics, StepMetrics, step_metrics
 from absdomain.trainers.run.session import Session, start
@@ -81,7 +81,9 @@ def train(
     if recipe.images is not None and recipe.images + recipe.validation > len(full):
         raise recipe.refuse("images", f"there are {len(full)} and {recipe.validation} are held out, take fewer")
     digest = hashlib.sha256(full.pixels.numpy().tobytes() + full.labels.numpy().tobytes()).hexdigest()
-    wanted = Config(recipe, full.shape, full.classes, digest, torch.get_num_threads(), torch.__version__)
+    first = init_path(recipe)
+    weights = "" if first is None else hashlib.sha256(first.read_bytes()).hexdigest()
+    wanted = Config(recipe, full.shape, full.classes, digest, torch.get_num_threads(), torch.__version__, weights)
     world.once(lambda: agreed(folder, wanted))
     return _train(folder, wanted, full, torch.device(chosen(device)), world, on_step, checkpoint_seconds)
 
@@ -197,6 +199,7 @@ def _finish_epoch(session: Session) -> Metrics:
         radius = used.eps if recipe.eps_eval is None else recipe.eps_eval
         clean, verified = _evaluate(session, radius)
         _set(session, step)
+        session.compare(verified)
         reported = objective.epoch_end(held_out)
     row = Metrics(
         epoch=position.epoch + 1,
@@ -209,7 +212,10 @@ def _finish_epoch(session: Session) -> Metrics:
         seconds=position.seconds + time.monotonic() - started,
         eps_eval=radius,
         skipped=position.skipped,
-        more={name: total / count for name, (total, count) in position.seen.items()} | reported | session.norms,
+        more={name: total / count for name, (total, count) in position.seen.items()}
+        | reported
+        | session.norms
+        | session.kept,
     )
     _check(session)
     size = session.world.once(lambda: append_metrics(session.folder, asdict(row), position.metrics_size))

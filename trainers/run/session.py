@@ -19,7 +19,7 @@ from absdomain.trainers.method import read
 from absdomain.trainers.objective import Objective
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.run import checkpoints
-from absdomain.trainers.run.folder import TRAINING, build_network, model_path
+from absdomain.trainers.run.folder import TRAINING, build_network, initialise, model_path
 
 
 @dataclass
@@ -37,10 +37,13 @@ class Position:
     robust: bool = False  # whether those losses have their robust term
     seen: dict[str, tuple[float, int]] = field(default_factory=dict)  # sum and count in this epoch of what steps saw
     diverged: str | None = None  # why the training has ended before its time
+    best: float | None = None  # the least verified error on held-out images after an epoch behind the ramp
+    best_epoch: int = 0  # the epoch whose weights are kept for it
 
     def next_epoch(self, seconds: float, metrics_size: int) -> Position:
         """The start of the next epoch."""
         over_epochs = {"streak": self.streak, "level": self.level, "robust": self.robust}
+        over_epochs |= {"best": self.best, "best_epoch": self.best_epoch}
         return Position(self.epoch + 1, seconds=seconds, metrics_size=metrics_size, **over_epochs)  # type: ignore[arg-type]
 
     @property
@@ -71,12 +74,18 @@ class Session:
     model: nn.Module  # the objective as it is called
     position: Position = field(default_factory=Position)
     layers: Graph | None = None  # of the live network, where the recipe asks for norms
+    best: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # the models' weights after the best epoch
 
     @property
     def norms(self) -> dict[str, float]:
         """{ norm.LAYER -> the layer's present norm induced by l_inf }; empty where the recipe does not ask."""
         noted = {} if self.layers is None else induced_norms(self.layers)
         return {f"norm.{name}": norm for name, norm in noted.items()}
+
+    @property
+    def kept(self) -> dict[str, float]:
+        """{ kept -> the epoch whose weights are kept }; empty where that is the last one."""
+        return {"kept": float(self.position.best_epoch)} if self.best else {}
 
     @property
     def batches(self) -> int:
@@ -92,15 +101,29 @@ class Session:
         """Commit weights, optimiser, random state and position: the first process's, as all have the same."""
         self.world.once(lambda: checkpoints.save(self.folder, _tensors(self), asdict(self.position)))
 
+    def compare(self, error: float | None) -> None:
+        """Keep the weights as they are if the recipe asks for the best, and no epoch after the ramp had less error."""
+        position = self.position
+        if self.recipe.keep != "best" or self.objective.values.eps < self.recipe.eps:
+            return
+        assert error is not None  # asked at the start
+        if position.best is None or error <= position.best:
+            position.best, position.best_epoch = error, position.epoch + 1
+            models = self.objective.models.items()
+            self.best = {name: {k: v.detach().clone() for k, v in model.state_dict().items()} for name, model in models}
+
     def save_models(self) -> None:
-        """Write the weights of the objective's models at the end of the training, where no whole file has any."""
+        """Write the weights of the objective's models at the end of the training, where no whole file has any.
+
+        Those of the best epoch where the recipe keeps them, else those of the last.
+        """
         self.world.once(self._write_models)
 
     def _write_models(self) -> None:
         for name, model in self.objective.models.items():
             path = model_path(self.folder, name)
             if not checkpoints.whole(path):
-                TRAINING.claim(self.folder).write(path.name, checkpoints.pack(model.state_dict()))
+                TRAINING.claim(self.folder).write(path.name, checkpoints.pack(self.best.get(name, model.state_dict())))
 
     def batches_held_out(self, size: int) -> HeldOut:
         """The held-out images as the objective takes them."""
@@ -167,10 +190,19 @@ def start(folder: Path, recipe: Recipe, full: Images, device: torch.device, worl
     if len(images) % recipe.batch == 1 and any(isinstance(part, nn.BatchNorm1d) for part in network.modules()):
         raise recipe.refuse("batch", f"of {len(images)} images one would be left, of which a batch norm sees no spread")
     objective = method.build(network, example, full.classes, recipe)
+    initialise(recipe, network)
+    _check_seen(recipe, objective, example)
     optimiser = _optimiser(recipe, objective)
     layers = to_graph(network, example) if recipe.norms else None
     model = _called(objective, world)
     return Session(folder, recipe, images, held_out, objective, optimiser, device, world, model, layers=layers)
+
+
+def _check_seen(recipe: Recipe, objective: Objective, example: Tensor) -> None:
+    """RecipeError where the best epoch is to be kept, and no verified error tells which one that is."""
+    label = torch.zeros(len(example), dtype=torch.int64, device=example.device)
+    if recipe.keep == "best" and (recipe.validation == 0 or objective.lower(example, label) is None):
+        raise recipe.refuse("keep", "no verified error tells the best; hold images out, and take a method that bounds")
 
 
 def _called(objective: Objective, world: World) -> nn.Module:
@@ -188,13 +220,15 @@ def _optimiser(recipe: Recipe, objective: nn.Module) -> torch.optim.Optimizer:
 
 
 # In a checkpoint, the name of a tensor of the objective's own, and of its network's.
-OWN, NETWORK = "objective.", "network."
+OWN, NETWORK, BEST = "objective.", "network.", "best."
 
 
 def _tensors(session: Session) -> dict[str, Tensor]:
     tensors = {_stored(name): tensor for name, tensor in session.objective.state_dict().items()}
     for number, state in session.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{key}": value for key, value in state.items() if value is not None}
+    for model, weights in session.best.items():
+        tensors |= {f"{BEST}{model}.{name}": tensor for name, tensor in weights.items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if session.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(session.device)
@@ -221,6 +255,9 @@ def _set_tensors(session: Session, tensors: dict[str, Tensor]) -> None:
             objective[NETWORK + rest] = tensor
         elif kind == "objective":
             objective[rest] = tensor
+        elif kind == "best":
+            model, key = rest.split(".", 1)
+            session.best.setdefault(model, {})[key] = tensor
         elif kind == "optimiser":
             number, key = rest.split(".", 1)
             state.setdefault(int(number), {})[key] = tensor
