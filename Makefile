@@ -44,6 +44,7 @@ bench: $(READY)  ## speed and memory beside a plain forward pass and a plain tra
 	$(BIN)/python -m benchmarks methods
 	$(BIN)/python -m benchmarks lowering
 	$(BIN)/python -m benchmarks startup
+	$(BIN)/python -m benchmarks verify
 
 wheel: $(READY)  ## dist/absdomain-*.whl
 	$(BIN)/python -m build --wheel --no-isolation

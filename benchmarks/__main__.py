@@ -1,4 +1,4 @@
-"""python -m benchmarks bounds | methods | lowering | startup | gpu: ratios on one thread, malloc set for it."""
+"""python -m benchmarks bounds | methods | lowering | startup | gpu | verify: tables, on one thread unless told."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from benchmarks.lowering import lowering
 from benchmarks.methods import methods
 from benchmarks.output import MALLOC
 from benchmarks.startup import startup
+from benchmarks.verify import verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -26,7 +27,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
 
-for command in (bounds, methods, lowering, startup, gpu):
+for command in (bounds, methods, lowering, startup, gpu, verify):
     app.command()(command)
 
 

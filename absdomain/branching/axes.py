@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from absdomain.branching.open_parts import OpenParts
+from absdomain.branching.outcome import Cause, Reason
 from absdomain.branching.race import Search
 from absdomain.branching.target import Target
 from absdomain.domain import AnyDomain
@@ -69,7 +70,7 @@ class AxisSearch(Search[Parts]):
         self.spec, self.groups, self.slack = target.spec, target.groups, target.slack
         self.domain = target.cautious(domain)
         self.negated = Spec(-self.spec.C, -self.spec.d).of(target.graph)
-        self.branches, self.stuck = 0, ""
+        self.branches = 0
         box = target.region.box()
         self.open = Parts(box.lower.flatten(1), box.upper.flatten(1), box.lower.new_full((1,), -inf))
 
@@ -80,10 +81,10 @@ class AxisSearch(Search[Parts]):
         point = self._tried(left, planes)
         narrow = ~(torch.nextafter(left.lower, left.upper) < left.upper).any(1)
         if bool(narrow.any()):
-            self.stuck = "precision: a box of neighbouring floats is still open"
+            self.stuck = Reason(Cause.PRECISION, "a box of neighbouring floats is still open")
         self.open = rest.with_more(self.split(left, planes)) if len(left) else rest
         if len(self.open) * self.target.size > _HELD:
-            self.stuck = f"memory: {len(self.open)} boxes are open; give a tighter domain"
+            self.stuck = Reason(Cause.MEMORY, f"{len(self.open)} boxes are open; give a tighter domain")
         return point
 
     def bounded(self, some: Parts) -> tuple[Parts, Planes]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from math import inf
 
 import torch
 from torch import Tensor
@@ -23,9 +25,11 @@ from absdomain.kinds import Line, Linearised, Nonlinear, Slopes
 from absdomain.linear import Bounds, Rows
 from absdomain.region import Region
 from absdomain.relations import backward
+from absdomain.relations.adam import Adam
 from absdomain.relations.backward import Constant, Pull, Relation
 
 _UNITS = 8  # roundoffs of t beta
+_EPS = 1e-12  # beside the size of a gradient
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,11 @@ class Branches:
     C: Tensor  # (B, R, n): the rows of each branch's group
     d: Tensor  # (B, R)
     slack: Tensor  # (B, R)
+
+    @cached_property
+    def ends(self) -> Tensor:
+        """The end that was decided of each entry, (B, N)."""
+        return torch.where(self.held > 0, self.lower, self.upper)
 
 
 @dataclass(eq=False)
@@ -61,8 +70,8 @@ class Climbed:
 
     bound: Tensor  # (B,)
     lines: Lines  # at the best
-    points: Tensor  # (B, *input shape): where the last linear bound is least
-    costs: Tensor  # (B, N): what each entry's relaxation costs there; all costs make up the distance to the true value
+    points: Tensor  # (2 B, *input shape): where the last linear bound is least, and the means of such points
+    costs: Tensor  # (B, N): what each entry's relaxation costs at the means; all make up the distance to the true value
     gaps: Tensor  # (B, N): what each may cost at most
 
 
@@ -100,9 +109,7 @@ class Climb:
             backward.with_pulls(e, pulls), Rows.of(row.view(1, len(row), *self.target.graph.output.shape))
         )
         offset = (weights * (branches.d - branches.slack)).sum(1)
-        ends = torch.where(branches.held > 0, branches.lower, branches.upper)
-        error = _UNITS * torch.finfo(ends.dtype).eps * ends.abs() + self.errors
-        paid = (lines.beta * error * branches.held.abs()).sum(1)
+        paid = (lines.beta * self._price(branches)).sum(1)
         return (branches.region.minimum(rows) + constant)[0] + offset - paid, rows
 
     def _pulls(
@@ -111,7 +118,7 @@ class Climb:
         """Those of the relaxed nodes, less the multipliers times what the branch knows of their arguments."""
         below, above = self.layout.parted(lines.below), self.layout.parted(lines.above)
         signed = self.layout.parted(lines.beta * branches.held)
-        ends = self.layout.parted(torch.where(branches.held > 0, branches.lower, branches.upper))
+        ends = self.layout.parted(branches.ends)
         pulls: dict[Relation, Pull] = {}
         for node in backward.relaxations(e):
             assert node.relaxation is not None
@@ -119,13 +126,28 @@ class Climb:
             pulls[node] = _held(op, _searched(op, below[op], above[op], boxes), signed[op], ends[op], seen)
         return pulls
 
+    def _price(self, branches: Branches) -> Tensor:
+        """What rounding may add for each unit of a multiplier, (B, N)."""
+        error = _UNITS * torch.finfo(branches.ends.dtype).eps * branches.ends.abs() + self.errors
+        return error * branches.held.abs()
+
+    def glanced(self, branches: Branches, lines: Lines) -> Tensor:
+        """The bound with these lines, (B,)."""
+        with torch.no_grad():
+            return self.evaluated(self.element(branches), branches, lines)[0]
+
     def ascended(self, branches: Branches, lines: Lines, steps: int, rate: float) -> Climbed:
-        """The best of `steps` evaluations, from these lines on; multipliers move in units of the rows' mean size."""
+        """The best of `steps` evaluations, from these lines on; multipliers move in units of the rows' mean size.
+
+        At the best slopes the linear bound has many minimisers, of which each shows other costs. Their mean over the
+        steps comes near to the point at which the relaxation itself is least (Sherali and Choi 1996).
+        """
         for leaf in lines.leaves():
             leaf.requires_grad_(True)
-        best, kept = torch.full_like(branches.d[:, 0], -torch.inf), None
-        moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in lines.leaves()]
+        best, kept = torch.full_like(branches.d[:, 0], -inf), None
+        slopes, multipliers = Adam([lines.below, lines.above, lines.mu], _EPS), Adam([lines.beta], _EPS)
         scale, e = torch.ones((), dtype=branches.lower.dtype), self.element(branches)
+        met, ranges = list[Tensor](), self._ranges(branches)
         for step in range(steps):
             last = step + 1 == steps
             seen: dict[Nonlinear, Tensor] = {}
@@ -134,35 +156,35 @@ class Climb:
             better = bound.detach() > best
             best = torch.where(better, bound.detach(), best)
             kept = _chosen(better, lines, kept)
+            with torch.no_grad():
+                met += [branches.region.argmin(rows.data.detach())[0]] if 2 * step >= steps - 1 else []
             if not step and seen:
                 scale = torch.stack([c.abs().mean() for c in seen.values()]).mean().detach()
             if last:
                 break
             up = torch.ones_like(bound)  # not bound.sum(), which has no gradient where gradients are off
             gradients = torch.autograd.grad(bound, lines.leaves(), up, allow_unused=True, materialize_grads=True)
-            self._step(branches, lines, gradients, moments, step, rate * 0.95**step, scale)
+            (below, above, beta, mu), pace = gradients, rate * 0.95**step
+            slopes.step((below, above, mu), pace)
+            multipliers.step((beta,), pace * float(scale))
+            with torch.no_grad():
+                lines.beta.clamp_(min=0)
+                lines.below.clamp_(*ranges)
+                lines.above.clamp_(*ranges)
         assert kept is not None
         with torch.no_grad():
-            points = branches.region.argmin(rows.data.detach())[0]
-            return Climbed(best, kept, points, *self._costs(branches, lines, seen, points))
+            mean = torch.stack(met).mean(0)
+            return Climbed(best, kept, torch.cat([met[-1], mean]), *self._costs(branches, lines, seen, mean))
 
-    def _step(
-        self, branches: Branches, lines: Lines, gradients: tuple[Tensor, ...],
-        moments: list[tuple[Tensor, Tensor]], step: int, rate: float, scale: Tensor,
-    ) -> None:  # fmt: skip
-        """Adam upwards (Kingma and Ba 2015), then back to what is allowed."""
-        rates = (rate, rate, rate * float(scale), rate)
-        with torch.no_grad():
-            for leaf, g, (m, v), pace in zip(lines.leaves(), gradients, moments, rates, strict=True):
-                m.mul_(0.9).add_(g, alpha=0.1)
-                v.mul_(0.999).addcmul_(g, g, value=0.001)
-                corrected = (v / (1 - 0.999 ** (step + 1))).sqrt_().add_(1e-12)
-                leaf.add_(pace * (m / (1 - 0.9 ** (step + 1))) / corrected)
-            lines.beta.clamp_(min=0)
-            boxes = self.layout.boxes(branches.lower, branches.upper)
-            for slopes in (lines.below, lines.above):
-                parts = self.layout.parted(slopes)
-                slopes.copy_(self.layout.flat({op: op.clamped(parts[op], boxes[op]) for op in self.layout.ops}))
+    def _ranges(self, branches: Branches) -> tuple[Tensor, Tensor]:
+        """The least and the greatest derivative of each entry's op: other slopes are never better; (B, N) each."""
+        boxes, least, most = self.layout.boxes(branches.lower, branches.upper), {}, {}
+        for op in self.layout.ops:
+            ranges = op.slope_range(boxes[op])
+            if ranges is None:
+                ranges = tuple(Bounds(torch.full_like(b.lower, -inf), torch.full_like(b.lower, inf)) for b in boxes[op])
+            least[op], most[op] = (tuple(r.lower for r in ranges), tuple(r.upper for r in ranges))
+        return self.layout.flat(least), self.layout.flat(most)
 
     def _costs(
         self, branches: Branches, lines: Lines, seen: Mapping[Nonlinear, Tensor], points: Tensor
@@ -227,8 +249,10 @@ def _held(
 
 
 def _chosen(better: Tensor, lines: Lines, kept: Lines | None) -> Lines:
-    """Branch by branch the lines of the better bound."""
-    fresh = [t.detach().clone() for t in lines.leaves()]
+    """Branch by branch the lines of the better bound; `kept` is changed."""
     if kept is None:
-        return Lines(*fresh)
-    return Lines(*(torch.where(better.unsqueeze(1), new, old) for new, old in zip(fresh, kept.leaves(), strict=True)))
+        return Lines(*(t.detach().clone() for t in lines.leaves()))
+    index = better.nonzero().squeeze(1)
+    for new, old in zip(lines.leaves(), kept.leaves(), strict=True):
+        old[index] = new.detach()[index]
+    return kept

@@ -14,7 +14,7 @@ from absdomain.attack import inside, rounded_towards
 from absdomain.branching.axes import AxisSearch
 from absdomain.branching.decisions import Layout
 from absdomain.branching.falsify import descended
-from absdomain.branching.outcome import Limits, Outcome, Verdict
+from absdomain.branching.outcome import Cause, Limits, Outcome, Verdict
 from absdomain.branching.pairs import pairwise
 from absdomain.branching.race import Found, Search, raced
 from absdomain.branching.record import UNRECORDED, Record
@@ -113,7 +113,7 @@ def settled(
     region = question.region
     tried = _Tried(asked, region, replay)
     point = tried(descended(asked, region, *_LIGHT))
-    found = Found(-inf, "", point)
+    found = Found(-inf, None, point)
     searches: list[Search[Any]] = []
     if point is None:
         paired = replace(question, frozen=pairwise(question.frozen))  # each kink is of one variable
@@ -125,16 +125,16 @@ def settled(
         if sharper is not None:
             searches = [*searches[:-1], SignSearch(sharper, batch, tried, record)]
         found = raced(searches, limits)
-    if found.point is None and found.reason and not limits.expired(0):
+    if found.point is None and found.reason is not None and limits.expired(0) is None:
         found = replace(found, point=tried(descended(asked, region, *_HEAVY)))
     branches = 1 + sum(search.branches for search in searches)
-    known = Outcome(Verdict.UNKNOWN, limits.spent - began, branches, found.bound, found.reason)
+    known = Outcome(Verdict.UNKNOWN, limits.spent - began, branches, found.bound, str(found.reason or ""))
     if found.point is not None:
         return replace(known, verdict=Verdict.SAT, bound=-inf, reason="", point=found.point)
-    if not found.reason:
+    if found.reason is None:
         record.proved(asked, searches)
         return replace(known, verdict=Verdict.UNSAT)
-    return replace(known, verdict=Verdict.TIMEOUT) if found.reason.startswith("time") else known
+    return replace(known, verdict=Verdict.TIMEOUT) if found.reason.cause is Cause.TIME else known
 
 
 def _sharper(question: Question, domain: AnyDomain, asked: Target, limits: Limits) -> Target | None:

@@ -30,9 +30,11 @@ def solved(climb: Climb, branches: Branches, lines: Lines) -> tuple[Lines, Tenso
     bare = replace(lines, beta=torch.zeros_like(lines.beta))
     e = climb.element(branches)
     _, row = climb.evaluated(e, branches, bare)
+    if not bool(branches.held.any()):
+        return bare, branches.region.argmin(row.data.detach())[0], True
     A, offsets, entries = _decided(climb, branches, e)
     signs = branches.held[0, entries].numpy()
-    ends = torch.where(branches.held > 0, branches.lower, branches.upper)[0, entries].numpy()
+    ends = branches.ends[0, entries].numpy()
     cost = row.data[0, 0].flatten().detach().numpy()
     scale = max(1e-6, float(np.abs(cost).max(initial=0.0)))
     program = _Program(branches.region, signs[:, None] * A, signs * (ends - offsets))

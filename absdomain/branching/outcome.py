@@ -22,6 +22,27 @@ class Verdict(StrEnum):
     TIMEOUT = "timeout"
 
 
+class Cause(StrEnum):
+    """What ends a search that has not decided."""
+
+    TIME = "time"
+    BRANCHES = "branches"
+    MEMORY = "memory"
+    PRECISION = "precision"
+    KIND = "kind"  # of the question: it has nothing that could be split
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a question stays open."""
+
+    cause: Cause
+    detail: str  # with the remedy
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.detail}"
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """The answer to one sample's question, and what it took."""
@@ -52,10 +73,10 @@ class Limits:
         """Seconds since the start."""
         return time.monotonic() - self.start
 
-    def expired(self, branches: int) -> str:
-        """Which limit was reached, with the remedy; or ""."""
+    def expired(self, branches: int) -> Reason | None:
+        """Which limit was reached, with the remedy; or None."""
         if self.spent > self.seconds:
-            return f"time: {self.seconds:g} s are over; give more, or a tighter domain"
+            return Reason(Cause.TIME, f"{self.seconds:g} s are over; give more, or a tighter domain")
         if branches > self.branches:
-            return f"branches: {branches} were bounded; allow more, or give a tighter domain"
-        return ""
+            return Reason(Cause.BRANCHES, f"{branches} were bounded; allow more, or give a tighter domain")
+        return None

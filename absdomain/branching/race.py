@@ -11,9 +11,10 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from absdomain.branching.open_parts import OpenParts
-from absdomain.branching.outcome import Limits
+from absdomain.branching.outcome import Cause, Limits, Reason
 
 P = TypeVar("P", bound=OpenParts)
+_NOTHING = Reason(Cause.KIND, "nothing can be split: there is no nonlinear operation")
 _TURN = 0.5  # seconds of the first turn; each round doubles it
 
 
@@ -22,7 +23,7 @@ class Search(ABC, Generic[P]):
 
     open: P
     branches: int  # that were bounded
-    stuck: str  # why it cannot go on; or ""
+    stuck: Reason | None = None  # why it cannot go on
 
     @property
     def bound(self) -> float:
@@ -39,10 +40,10 @@ class Search(ABC, Generic[P]):
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """How searches ended: the least bound that is open (inf: none), why it is not known or "", a counterexample."""
+    """How searches ended: the least bound that is open (inf: none), why it is not known, a counterexample."""
 
     bound: float
-    reason: str
+    reason: Reason | None
     point: Tensor | None = None
     pausing: bool = False  # the searches can go on
 
@@ -53,24 +54,24 @@ def raced(searches: Sequence[Search[Any]], limits: Limits, pause: float = inf) -
     After `pause` seconds they are left as they are. Which of two ways of splitting is the shorter one is not known
     beforehand: turns of equal time cost a factor of two.
     """
-    turn, reasons, end = _TURN, list[str](), limits.spent + pause
+    turn, reasons, end = _TURN, list[Reason](), limits.spent + pause
     while searches:
         for search in list(searches):
             until = limits.spent + turn
             while limits.spent < until:
                 if not len(search):
-                    return Found(inf, "")
+                    return Found(inf, None)
                 bounded = sum(each.branches for each in searches)
                 limits.watch(bounded, len(search), search.bound)
                 reason = limits.expired(bounded)
-                if reason or limits.spent > end:
-                    return Found(max(each.bound for each in searches), reason, pausing=not reason)
+                if reason is not None or limits.spent > end:
+                    return Found(max(each.bound for each in searches), reason, pausing=reason is None)
                 point = search.step()
                 if point is not None:
-                    return Found(-inf, "", point)
-                if search.stuck:
+                    return Found(-inf, None, point)
+                if search.stuck is not None:
                     reasons.append(search.stuck)
                     searches = [each for each in searches if each is not search]
                     break
         turn *= 2
-    return Found(-inf, reasons[0] if reasons else "nothing can be split: there is no nonlinear operation")
+    return Found(-inf, reasons[0] if reasons else _NOTHING)

@@ -13,12 +13,17 @@ from absdomain.branching.climb import Branches, Climb, Climbed, Lines
 from absdomain.branching.decisions import Layout
 from absdomain.branching.leaf import solved
 from absdomain.branching.open_parts import OpenParts
+from absdomain.branching.outcome import Cause, Reason
 from absdomain.branching.race import Search
 from absdomain.branching.record import UNRECORDED, Record
+from absdomain.branching.single import Single
 from absdomain.branching.target import Target
 
 _CANDIDATES = (3, 2)  # entries of the largest costs, and of the largest gaps, whose two sides are bounded
 _STEPS, _ROOT_STEPS, _RATE = 8, 40, 0.15
+_BETTER = 1 / 6  # the weight of a candidate's better side
+_TENTH = 0.1
+_WIDE = 512  # entries: with more of them the search is in float32
 _HELD = 2**26  # entries of open branches, of which each has some numbers
 Points = Callable[[Tensor], Tensor | None]
 
@@ -53,18 +58,19 @@ class Open(OpenParts):
 class SignSearch(Search[Open]):
     """Branches in which the sign of some pre-activations is decided, until every one is proved.
 
-    The boxes of the whole serve all branches, clipped by the decisions. The entry to decide is the one whose
-    relaxation costs the bound most, among a few by which of them the worse of its two sides gains most (Bunel et al.
-    2020, De Palma et al. 2021).
+    The boxes of the whole serve all branches, clipped by the decisions. Of the few entries whose
+    relaxation costs the bound most, the one is decided whose sides gain most (Bunel et al. 2020, De Palma et al. 2021).
+    Wide networks are searched in float32, and all that is proved is in float64.
     """
 
     def __init__(self, target: Target, batch: int, found: Points, record: Record = UNRECORDED) -> None:
         self.target, self.found, self.record = target, found, record
         self.layout = Layout.of(target.boxes)
         self.climb = Climb(target, self.layout)
+        self.quick = Single(self.climb) if len(self.layout) >= _WIDE else self.climb
         total = len(self.layout) + target.size
         self.batch = max(1, min(batch, 2**21 // max(1, total)))
-        self.branches, self.stuck = 0, ""
+        self.branches = 0
         most = int(torch.bincount(target.groups).max())
         C, d, slack = target.spec.C[0], target.spec.d.expand(1, -1)[0], target.slack
         places = [(target.groups == g).nonzero().flatten() for g in range(target.count)]
@@ -102,37 +108,53 @@ class SignSearch(Search[Open]):
         some = kept.select(left)
         if point is not None or not len(some):
             return point
-        free = self.layout.unsettled(some.lower, some.upper).any(1)
-        self.stuck, point = self.ended(some.select(~free))
-        if self.stuck:
-            self.open = rest.with_more(some)
-        elif bool(free.any()):
-            costs, gaps = (t[left][free] for t in (found.costs, found.gaps))
-            self.open = rest.with_more(*self.children(some.select(free), costs, gaps))
+        costs, gaps = found.costs[left], found.gaps[left]
+        tight = ~self._matters(some, gaps).any(1)
+        proved, point = self.ended(some.select(tight))
+        if point is not None:
+            return point
+        left = torch.ones_like(tight).masked_scatter(tight, ~proved)
+        some, costs, gaps = some.select(left), costs[left], gaps[left]
+        self.open = rest
+        if len(some):
+            self.open = rest.with_more(*self.children(some, costs, gaps))
         if len(self.open) * len(self.layout) > _HELD:
-            self.stuck = f"memory: {len(self.open)} branches are open; give a tighter domain"
+            self.stuck = Reason(Cause.MEMORY, f"{len(self.open)} branches are open; give a tighter domain")
         return point
 
-    def ended(self, some: Open) -> tuple[str, Tensor | None]:
-        """Branches with nothing left to decide: (why one stays open, or ""; a counterexample or None)."""
+    def _matters(self, some: Open, gaps: Tensor) -> Tensor:
+        """Unsettled entries, but for those that cannot move the bound by a tenth of it, all together; (M, N)."""
+        unsettled = self.layout.unsettled(some.lower, some.upper)
+        size = some.bound.abs().unsqueeze(1)
+        return unsettled & ~((gaps * len(self.layout) <= _TENTH * size) & size.isfinite())
+
+    def ended(self, some: Open) -> tuple[Tensor, Tensor | None]:
+        """Branches with nothing to decide that matters: which are proved, and a counterexample or None."""
+        proved = torch.zeros(len(some), dtype=torch.bool)
+        settled = ~self.layout.unsettled(some.lower, some.upper).any(1)
         for place in range(len(some)):
             one = some.select(torch.tensor([place]))
             branches = self._branches(one)
             with torch.no_grad():
                 lines, point, inside = solved(self.climb, branches, Lines(one.below, one.above, one.beta, one.mu))
-                bound = self.climb.evaluated(self.climb.element(branches), branches, lines)[0]
-            if not bool(_proved(bound)):
+            bound = self.climb.glanced(branches, lines)
+            proved[place] = _proved(bound)[0]
+            if bool(proved[place]):
+                self.record.closed(self.target, replace(one, **vars(lines)))
+            else:
                 found = self.found(point)
-                where = "" if inside else ", and HiGHS finds no point of it"
-                reason = f"precision: a branch in which all is decided has the lower bound {float(bound):.3g}{where}"
-                return ("", found) if found is not None else (reason, None)
-            self.record.closed(self.target, replace(one, **vars(lines)))
-        return "", None
+                if found is not None:
+                    return proved, found
+                if bool(settled[place]):
+                    where = "" if inside else ", and HiGHS finds no point of it"
+                    told = f"a branch in which all is decided has the lower bound {float(bound):.3g}{where}"
+                    self.stuck = Reason(Cause.PRECISION, told)
+        return proved, None
 
     def bounded(self, some: Open, steps: int) -> Climbed:
         """The bounds of branches, from their parents' lines."""
         lines = Lines(some.below.clone(), some.above.clone(), some.beta.clone(), some.mu.clone())
-        return self.climb.ascended(self._branches(some), lines, steps, _RATE)
+        return self.quick.ascended(self._branches(some), lines, steps, _RATE)
 
     def _kept(self, some: Open, found: Climbed) -> Open:
         lines = found.lines
@@ -140,25 +162,32 @@ class SignSearch(Search[Open]):
         return replace(some, below=lines.below, above=lines.above, beta=lines.beta, mu=lines.mu, bound=bound)
 
     def children(self, some: Open, costs: Tensor, gaps: Tensor) -> tuple[Open, Open]:
-        """Both sides of the entry chosen for each branch: of a few, that whose worse side is best."""
+        """Both sides of the entry chosen for each branch: the best of a few, by weighted sums of both sides' bounds."""
         where = self.layout.thresholds(some.lower, some.upper)
         free = self.layout.unsettled(some.lower, some.upper)
         scores = [torch.where(free, score, -inf) for score in (costs, gaps)]
         tops = [s.topk(min(count, s.shape[1]), 1).indices for s, count in zip(scores, _CANDIDATES, strict=True)]
         candidates = torch.cat(tops, 1)
-        best, chosen = torch.full((len(some),), -inf, dtype=gaps.dtype), candidates[:, 0]
-        for entry in candidates.unbind(1):
-            low = torch.stack([self._glance(side) for side in self.sides(some, entry, where)]).amin(0)
-            better = free.gather(1, entry.unsqueeze(1)).squeeze(1) & (low > best)
-            best, chosen = torch.where(better, low, best), torch.where(better, entry, chosen)
+        score = self._weighed(some, candidates, where).masked_fill(~free.gather(1, candidates), -inf)
+        chosen = candidates.gather(1, score.nan_to_num(nan=-inf).argmax(1, keepdim=True)).squeeze(1)
         return self.sides(some, chosen, where)
 
-    def _glance(self, side: Open) -> Tensor:
+    def _weighed(self, some: Open, candidates: Tensor, where: Tensor) -> Tensor:
+        """(1 - w) min + w max of the two sides' bounds of each candidate without an ascent, (M, k) of (M, k).
+
+        The score of Linderoth and Savelsbergh 1999; a proof is worth no more than a bound of 0.
+        """
+        branch = torch.arange(len(some)).repeat_interleave(candidates.shape[1])
+        found = []
+        for index, entry in zip(branch.split(self.batch), candidates.flatten().split(self.batch), strict=True):
+            below, above = self.sides(some.select(index), entry, where[index])
+            sides = self._glance(below.with_more(above)).view(2, -1).clamp(max=0)
+            found.append(torch.lerp(sides.amin(0), sides.amax(0), _BETTER))
+        return torch.cat(found).view_as(candidates)
+
+    def _glance(self, some: Open) -> Tensor:
         """Bounds without an ascent, (M,)."""
-        lines = Lines(side.below, side.above, side.beta, side.mu)
-        branches = self._branches(side)
-        with torch.no_grad():
-            return self.climb.evaluated(self.climb.element(branches), branches, lines)[0]
+        return self.quick.glanced(self._branches(some), Lines(some.below, some.above, some.beta, some.mu))
 
     def sides(self, some: Open, entry: Tensor, where: Tensor) -> tuple[Open, Open]:
         """z <= t and z >= t, for one entry of each branch."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from absdomain.kinds import Line, Slopes
 from absdomain.linear import Bounds, Rows
 from absdomain.relations import backward
+from absdomain.relations.adam import Adam
 from absdomain.relations.backward import Pull, Relation, Relaxation
 
 Found = list[Slopes]  # per searched relaxation, the slopes of its searched sides, (K, B, *shape) each
@@ -61,7 +62,7 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
     if not flat:
         return best
     highest: Tensor | None = None
-    optimiser = torch.optim.Adam(flat, lr=pace.rate, fused=True)
+    optimiser = Adam(flat)
     for step in range(pace.steps):
         with torch.enable_grad():
             slopes = [tuple(t * u for t, u in zip(*pair, strict=True)) for pair in zip(tried, units, strict=True)]
@@ -72,7 +73,7 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
         if step == 0:
             _leave(flat)
         elif step + 1 < pace.steps:
-            uphill = torch.full_like(bound, -1.0)  # not bound.sum(), which has no gradient where gradients are off
+            uphill = torch.ones_like(bound)  # not bound.sum(), which has no gradient where gradients are off
             gradients = torch.autograd.grad(bound, flat, uphill, allow_unused=True, materialize_grads=True)
             places = [t for each in _measured(moved, units) for t in each]
             _step(optimiser, pace.rate * pace.decay**step, flat, places, gradients)
@@ -94,23 +95,20 @@ def _leave(slopes: list[Tensor]) -> None:
 
 
 def _step(
-    optimiser: torch.optim.Optimizer,
+    optimiser: Adam,
     rate: float,
     slopes: list[Tensor],
     moved: list[Tensor],
     gradients: tuple[Tensor, ...],
 ) -> None:
     """One step from the slopes to which the op moved: beyond [0, 1] those of ReLU would wander without effect."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
     sizes = [g.abs().reshape(*g.shape[:2], -1).amax(-1) for g in gradients]
     largest = torch.stack(sizes).amax(0).clamp(min=torch.finfo(sizes[0].dtype).tiny)  # (K, B)
     with torch.no_grad():
-        for slope, value, gradient in zip(slopes, moved, gradients, strict=True):
+        for slope, value in zip(slopes, moved, strict=True):
             slope.copy_(value)
-            # relative to the row's largest: Adam would take what rounding leaves of a zero for a direction
-            slope.grad = gradient / largest.view(*largest.shape, *(1,) * (gradient.dim() - 2))
-    optimiser.step()
+    # relative to the row's largest: Adam would take what rounding leaves of a zero for a direction
+    optimiser.step([g / largest.view(*largest.shape, *(1,) * (g.dim() - 2)) for g in gradients], rate)
 
 
 def _relaxation(node: Relation) -> Relaxation:
