@@ -1,4 +1,4 @@
-"""python -m benchmarks bounds | methods | lowering | startup | gpu | verify: tables, on one thread unless told."""
+"""python -m benchmarks bounds | methods | lowering | startup | gpu | verify | zoo: tables."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from benchmarks.methods import methods
 from benchmarks.output import MALLOC
 from benchmarks.startup import startup
 from benchmarks.verify import verify
+from benchmarks.zoo import zoo
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -27,7 +28,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
 
-for command in (bounds, methods, lowering, startup, gpu, verify):
+for command in (bounds, methods, lowering, startup, gpu, verify, zoo):
     app.command()(command)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from absdomain.registry import names
@@ -95,3 +96,19 @@ def test_a_part_for_a_gpu_ends_in_time(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["gpu", "everything", "--out", str(tmp_path / "none.json")], env=MALLOC)
     assert done.exit_code == 2
     assert "agreement" in done.output
+
+
+def test_what_becomes_of_a_module_of_the_zoo() -> None:
+    from benchmarks.models import Model
+    from benchmarks.zoo import blocked, markdown, tried
+
+    x = torch.rand(2, 4)
+    rows = [
+        tried(Model("layers", "relu", lambda: (nn.Sequential(nn.Linear(4, 3), nn.ReLU()), x)), 60),
+        tried(Model("layers", "batch", lambda: (nn.BatchNorm1d(4, track_running_stats=False), x)), 60),
+        tried(Model("layers", "none", lambda: {}["what is not there"]), 60),
+    ]
+    assert [row["outcome"] for row in rows] == ["lowered", "refused", "failed"]
+    assert rows[0]["finite"]
+    assert "| layers | 3 | 1 | 1 | 1 | 0 |" in markdown(rows)
+    assert sum(blocked(rows).values()) == 2

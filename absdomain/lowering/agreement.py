@@ -6,7 +6,7 @@ each operation's own arguments are given to the nodes that stand for it (`standi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,24 @@ from torch.utils import _pytree as pytree
 from absdomain.graph import Graph, Step
 from absdomain.kinds.live import Live
 from absdomain.lowering.levels import level
+from absdomain.lowering.samples import Samples
 from absdomain.lowering.standing import Stand, difference, rough
+from absdomain.lowering.table import LOW
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of a call as a node of the graph."""
+
+    number: int | None  # None: the call has one output
+    place: int
+    samples: Samples
+    kept: Tensor | None  # the node has 0 elsewhere, where the call gives minus infinity
+
+    def of(self, found: Any) -> Tensor:
+        """Its value in the graph's order, of what the call gives."""
+        value = self.samples.first(found if self.number is None else found[self.number])
+        return value if self.kept is None else value.masked_fill(~self.kept, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +43,12 @@ class Part:
 
     node: fx.Node
     steps: Sequence[Step]
-    outputs: Sequence[tuple[int | None, int]]  # None: the call has one output
+    outputs: Sequence[Output]
 
     def held(self, graph: Graph, args: dict[int, Tensor], found: Any) -> None:
         """Refuses the steps unless they give the outputs that were found, up to rounding, on these arguments."""
-        stand = Stand(self.steps, [place for _, place in self.outputs], str(self.node.target), "the module")
-        stand.held(graph, args, [found if number is None else found[number] for number, _ in self.outputs])
+        stand = Stand(self.steps, [output.place for output in self.outputs], str(self.node.target), "the module")
+        stand.held(graph, args, [output.of(found) for output in self.outputs])
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +57,8 @@ class Lowered:
 
     graph: Graph
     nodes: Sequence[fx.Node]
-    constants: Mapping[fx.Node, Live]  # what depends on no input
+    constants: Mapping[fx.Node, Live]  # what depends on no input, nor on the size of the batch
+    fixed: Collection[fx.Node]  # the constants, and what depends on that size alone
     inputs: Mapping[fx.Node, int | None]  # their places in the graph, where it reads them
     parts: Sequence[Part]
 
@@ -51,26 +69,14 @@ class Lowered:
         """
         with torch.no_grad():
             for x in zip(*map(_points, batch), strict=True):
-                values = self._run(x)
+                values = run(self.nodes, self.constants, dict(zip(self.inputs, x, strict=True)))
                 _is_the_module(values[self.nodes[-1]], module(x), x[0])
                 self._is_the_graph(values)
             self._is_the_graph(values, zeros=True)
 
-    def _run(self, xs: Sequence[Tensor]) -> dict[fx.Node, Any]:
-        """The value of every node of the program at xs, one for each input."""
-        values: dict[fx.Node, Any] = dict(zip(self.inputs, xs, strict=True))
-        for node in self.nodes:
-            if node in self.constants:
-                values[node] = self.constants[node].read()
-            elif node.op == "output":
-                values[node] = fx.node.map_arg(node.args[0], lambda n: values[n])
-            elif node.users and node not in values:
-                values[node] = _called(node, values)
-        return values
-
     def _by_truth(self, part: Part, values: Mapping[fx.Node, Any]) -> bool:
         """Whether a call reads truth values that depend on the input."""
-        read = [values[n] for n in part.node.all_input_nodes if n not in self.constants]
+        read = [values[n] for n in part.node.all_input_nodes if n not in self.fixed]
         return any(isinstance(v, Tensor) and v.dtype == torch.bool for v in read)
 
     def _is_above_zero(self, places: Iterable[int]) -> bool:
@@ -82,18 +88,33 @@ class Lowered:
         known: dict[int, Tensor] = {place: values[node] for node, place in self.inputs.items() if place is not None}
         for part in self.parts:
             found = values[part.node]
-            for number, place in part.outputs:
-                known.setdefault(place, found if number is None else found[number])
+            for output in part.outputs:
+                known.setdefault(output.place, output.of(found))
             inner = {step.place for step in part.steps}
-            read = {a for step in part.steps for a in step.args} | {place for _, place in part.outputs}
+            read = {a for step in part.steps for a in step.args} | {output.place for output in part.outputs}
             args = {a: known[a] for a in read - inner}
             if zeros and (self._by_truth(part, values) or self._is_above_zero(args)):
                 continue  # of zeros another choice would be made, or they are below what an argument keeps
             if zeros:
                 args = {a: torch.zeros_like(v) for a, v in args.items()}
                 reads = {n: values[n] for n in part.node.all_input_nodes}
-                found = _called(part.node, {n: v if n in self.constants else _zeros(v) for n, v in reads.items()})
+                found = _called(part.node, {n: v if n in self.fixed else _zeros(v) for n, v in reads.items()})
             part.held(self.graph, args, found)
+
+
+def run(
+    nodes: Sequence[fx.Node], constants: Mapping[fx.Node, Live], inputs: Mapping[fx.Node, Tensor]
+) -> dict[fx.Node, Any]:
+    """The value of every node of a program at these inputs."""
+    values: dict[fx.Node, Any] = dict(inputs)
+    for node in nodes:
+        if node in constants:
+            values[node] = constants[node].read()
+        elif node.op == "output":
+            values[node] = fx.node.map_arg(node.args[0], lambda n: values[n])
+        elif node.users and node not in values:
+            values[node] = _called(node, values)
+    return values
 
 
 def _called(node: fx.Node, values: Mapping[fx.Node, Any]) -> Any:
@@ -102,10 +123,10 @@ def _called(node: fx.Node, values: Mapping[fx.Node, Any]) -> Any:
 
 
 def _zeros(value: Any) -> Any:
-    """Tensors of zeros, several for several; a size stays."""
+    """Tensors of zeros, several for several; a size stays, and what a mask has made minus infinity."""
     if isinstance(value, list | tuple):
         return [_zeros(part) for part in value]
-    return torch.zeros_like(value) if isinstance(value, Tensor) else value
+    return torch.where(value <= LOW, value, 0.0).to(value.dtype) if isinstance(value, Tensor) else value
 
 
 def _points(batch: Tensor) -> Iterator[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ from torch.utils._sympy.numbers import int_oo
 from absdomain.errors import UnsupportedOp
 
 config: Any = torch.fx.experimental._config  # whose `patch` has no type
-_METAS = Path(torch.__file__).parent / "_meta_registrations.py"
+_TORCH = Path(torch.__file__).parent
+# the code that stands for operations while they are traced
+_OPERATIONS = [_TORCH / name for name in ("_meta_registrations.py", "_ops.py", "_decomp", "_refs", "_prims_common")]
 _SAMPLES = 3  # of the example: neither 1, along which tensors are broadcast, nor a usual size of another axis
 
 
@@ -68,10 +71,6 @@ class Exported:
         size = self._input.shape[0]
         return int(size) if _expression(size).is_number else size
 
-    def leads(self, shape: Sequence[Any]) -> bool:
-        """Whether axis 0 is the batch and no other axis depends on it: equal as expressions, not by their values."""
-        return bool(shape) and _same(shape[0], self.batch) and all(isinstance(size, int) for size in shape[1:])
-
     def check_sizes(self) -> None:
         """Refuses a program that was traced under a condition on the batch's size.
 
@@ -105,9 +104,21 @@ def export(module: nn.Module, args: Sequence[Tensor], named: Mapping[str, Tensor
             program = torch.export.export(module, tuple(args), dict(named), dynamic_shapes=sizes)
         except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
             first = str(error).strip().partition("\n")[0]
-            raise UnsupportedOp(f"torch.export cannot export {type(module).__name__}: {first}") from error
+            told = f"torch.export cannot export {type(module).__name__}: {first}{_place(error)}"
+            raise UnsupportedOp(told) from error
         # In-place operations become functional; the others stay as they are.
         return Exported(program.run_decompositions({}))
+
+
+def _place(error: Exception) -> str:
+    """The last line of the module's own code that led to an error."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _inside(Path(f.filename))]
+    return f" [{Path(frames[-1].filename).name}:{frames[-1].lineno}: {frames[-1].line}]" if frames else ""
+
+
+def _inside(file: Path) -> bool:
+    """Whether a file is torch's, or ours."""
+    return _TORCH in file.parents or file == Path(__file__)
 
 
 @contextmanager
@@ -124,13 +135,15 @@ def tracing() -> Iterator[None]:
 def _of_strides(guard: Any, symbol: Any) -> bool:
     """Whether torch has compared B with 0 or 1 to describe an operation's result: its strides, for its values are ours.
 
-    Such comparisons come from the code that stands for an operation while it is traced; the operation is noted whole.
+    Such comparisons come from the code that stands for an operation while it is traced, in Python or, called through
+    `_ops`, in C++; the operation is noted whole.
     """
     from sympy import Ne
 
     small = {symbol >= 2, symbol > 1, symbol >= 1, symbol > 0, *(Ne(symbol, n) for n in (0, 1))}
     place = getattr(getattr(guard, "sloc", None), "framework_loc", None)
-    return guard.expr in small and Path(getattr(place, "filename", "")) == _METAS
+    file = Path(getattr(place, "filename", ""))
+    return guard.expr in small and any(file == known or known in file.parents for known in _OPERATIONS)
 
 
 def _of_inputs(guard: Any) -> bool:
@@ -145,8 +158,3 @@ def _expression(size: Any) -> Any:
     from sympy import Integer
 
     return Integer(size) if isinstance(size, int) else size.node.expr
-
-
-def _same(size: Any, other: Any) -> bool:
-    """Whether two sizes are one expression: `==` on symbols would compare the example's values, and note that."""
-    return bool(_expression(size) == _expression(other))

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import networkx
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from absdomain.errors import UnsupportedOp
 from absdomain.graph.digraph import add
 from absdomain.kinds import Op, Shape
+from absdomain.lowering.blockers import Structural
 from absdomain.lowering.export import Exported
+from absdomain.lowering.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,9 @@ class Activation:
 
 @dataclass(frozen=True)
 class BatchSize:
-    """The size of the batch axis, which a graph leaves open."""
+    """A number that depends on the size of the batch, which a graph leaves open."""
+
+    single: Any = 1  # what it is for one sample
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,20 @@ class Mask:
 Value = Any  # an Activation, a Mask, a BatchSize, a Live constant, a Python literal, or a list of these
 Rule = Callable[..., Value]
 RULES: dict[str, Rule] = {}
-SIZED: set[str] = set()  # overloads whose rule takes the size of the batch
+LOW = -1e30  # numbers below stand for minus infinity: their exponential is 0 in every dtype, and less than any float
+MASKED = {  # what may read numbers of which some are minus infinity
+    "aten.softmax.int", "aten._softmax.default", "aten.clone.default", "aten.alias.default", "aten.detach.default",
+    "aten.contiguous.default", "aten.lift_fresh_copy.default", "aten.add.Tensor", "aten.masked_fill.Scalar",
+    "aten.masked_fill.Tensor", "aten.where.self", "aten.where.ScalarSelf", "aten.where.ScalarOther",
+}  # fmt: skip
 
 
-def lowers(*targets: str, sized: bool = False) -> Callable[[Rule], Rule]:
+def lowers(*targets: str) -> Callable[[Rule], Rule]:
     """Registers a rule (call, *args, **kwargs) -> value for ATen overloads such as "aten.relu.default".
 
-    Arguments are those of the overload: Activations, Live constants and literals, and where the rule is `sized` the
-    BatchSize. Law: the overload treats every sample alike and alone, for the arguments that the rule does not refuse.
+    Arguments are those of the overload in the graph's order, samples along axis 0: Activations, Live constants and
+    literals, and a BatchSize in sizes that follow from the output's shape. Law: the overload treats every sample alike
+    and alone, for the arguments that the rule does not refuse.
     """
 
     def register(rule: Rule) -> Rule:
@@ -53,8 +63,6 @@ def lowers(*targets: str, sized: bool = False) -> Callable[[Rule], Rule]:
                 owner = RULES[target].__module__
                 raise ValueError(f"lowers: {target} has a rule in {owner}, which {rule.__module__} would replace")
             RULES[target] = rule
-        if sized:
-            SIZED.update(targets)
         return rule
 
     return register
@@ -71,15 +79,21 @@ class Builder:
             self.digraph.add_node(name, shape=shape)
         self.counts: dict[str, int] = {}
         self.leaves: dict[str, bool] = {}
+        self.masked: dict[str, Tensor] = {}  # which entries count of activations that are minus infinity elsewhere
 
     def add(self, place: str, op: Op, args: Sequence[str]) -> str:
         """Adds a node for op(args); its name is the place, or the place and a number."""
+        name = self.fresh(place)
+        add(self.digraph, name, op, op.shape(*map(self.shape, args)), args)
+        return name
+
+    def fresh(self, place: str) -> str:
+        """A name that no node has: the place, or the place and a number."""
         name, count = place, self.counts.get(place, 1)  # all numbers before it are taken
         while name in self.digraph:
             count += 1
             name = f"{place}_{count}"
         self.counts[place] = count
-        add(self.digraph, name, op, op.shape(*map(self.shape, args)), args)
         return name
 
     def shape(self, name: str) -> Shape:
@@ -102,18 +116,19 @@ class Call:
     builder: Builder
     node: fx.Node
     target: str
+    samples: tuple[Samples | None, ...]  # where they are in each output
 
     @property
     def shape(self) -> Shape:
-        """The shape of the output, or of the first of several, without the batch; an error where that is not axis 0."""
+        """The shape of the output, or of the first of several, in the graph's order and without the batch."""
         return self.output_shape(0)
 
     def output_shape(self, number: int) -> Shape:
         """The same for another output of a call that gives several."""
-        shape = tuple(self._output(number).shape)
-        if not self.builder.exported.leads(shape):
-            self.unsupported(f"moves or mixes the batch axis: {shape}", "keep axis 0 for the batch alone")
-        return tuple(int(size) for size in shape[1:])
+        where, shape = self.samples[number], tuple(self._output(number).shape)
+        if where is None:
+            raise self.structural(f"moves or mixes the batch axis: {shape}", "keep one axis for the batch alone")
+        return where.inner(shape)
 
     def _output(self, number: int) -> Any:
         value = self.node.meta["val"]
@@ -139,6 +154,10 @@ class Call:
     def unsupported(self, what: str, remedy: str) -> NoReturn:
         """Raises UnsupportedOp with the op, its place and the remedy."""
         raise UnsupportedOp(f"{self.target} at {self.place!r} {what}; {remedy}")
+
+    def structural(self, what: str, remedy: str) -> Structural:
+        """The same of what it does with samples, sizes or chance, to be raised."""
+        return Structural(f"{self.target} at {self.place!r} {what}; {remedy}")
 
     @property
     def place(self) -> str:

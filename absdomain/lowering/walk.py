@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.utils import _pytree as pytree
 
 from absdomain import ops
 from absdomain.errors import UnsupportedOp as UnsupportedOp
 from absdomain.graph import Graph
 from absdomain.kinds.live import Live
-from absdomain.lowering.agreement import Lowered, Part
+from absdomain.lowering.agreement import Lowered, Output, Part, run
+from absdomain.lowering.blockers import Blocker, Structural, Unknown, refuse
 from absdomain.lowering.definitions import written_out
-from absdomain.lowering.export import Exported, export, plain
-from absdomain.lowering.table import RULES, SIZED, Activation, BatchSize, Builder, Call, Mask, Value
+from absdomain.lowering.example import Arguments, Example
+from absdomain.lowering.export import Exported, export
+from absdomain.lowering.following import CREATED, SIZES, Following, Mixed, bound
+from absdomain.lowering.samples import counted, depends, single
+from absdomain.lowering.table import MASKED, RULES, Activation, BatchSize, Builder, Call, Mask, Value
+from absdomain.lowering.translation import in_order
 from absdomain.runtime.modes import check_module, evaluating
 from absdomain.runtime.precision import own_dtype
-
-Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 
 def to_graph(module: nn.Module, example: Example) -> Graph:
@@ -38,7 +39,7 @@ def to_graph(module: nn.Module, example: Example) -> Graph:
     """
     check_module(module, "to_graph")
     _fill_rules()
-    given = _Arguments.of(module, example)
+    given = Arguments.of(module, example)
     with torch.inference_mode(False), evaluating(module), own_dtype(given.first):
         batch = given.plain()
         exported = written_out(export(module, batch.args, batch.named), RULES)
@@ -46,60 +47,6 @@ def to_graph(module: nn.Module, example: Example) -> Graph:
         exported.check_sizes()  # after the walk, whose refusals are more precise
         lowered.check(batch.call(module), batch.tensors)
     return lowered.graph
-
-
-@dataclass(frozen=True, eq=False)
-class _Arguments:
-    """Batches by the names that a graph gives them, and how a module is called with them."""
-
-    names: Sequence[str]
-    args: Sequence[Tensor]
-    named: Mapping[str, Tensor]
-
-    @staticmethod
-    def of(module: nn.Module, example: Example) -> _Arguments:
-        """Those of an example; ValueError for one that is none."""
-        if isinstance(example, Mapping):
-            found = _Arguments(list(example), [], dict(example))
-        else:
-            args = [example] if isinstance(example, Tensor) else list(example)
-            found = _Arguments(["input"] if isinstance(example, Tensor) else _parameters(module, len(args)), args, {})
-        tensors = found.tensors
-        for t in tensors:
-            if not isinstance(t, Tensor) or t.dim() < 2 or not t.is_floating_point() or t.numel() == 0:
-                told = f"shape {tuple(t.shape)} of {t.dtype}" if isinstance(t, Tensor) else f"a {type(t).__name__}"
-                raise ValueError(
-                    f"to_graph: the example is a batch (B, *shape) of floating point numbers, B > 0; got {told}"
-                )
-        if len({(len(t), t.dtype) for t in tensors}) != 1:
-            told = ", ".join(f"{tuple(t.shape)} of {t.dtype}" for t in tensors) or "none"
-            raise ValueError(f"to_graph: batches of one size and dtype are needed, one or more; got {told}")
-        return found
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """In the order of the names."""
-        return [*self.args, *self.named.values()]
-
-    @property
-    def first(self) -> Tensor:
-        return self.tensors[0]
-
-    def plain(self) -> _Arguments:
-        """Three samples of each (`export.plain`)."""
-        return replace(self, args=[plain(t) for t in self.args], named={k: plain(t) for k, t in self.named.items()})
-
-    def call(self, module: nn.Module) -> Callable[[Sequence[Tensor]], Any]:
-        """Tensors in the order of the names -> what the module returns."""
-        count = len(self.args)
-        return lambda xs: module(*xs[:count], **dict(zip(self.named, xs[count:], strict=True)))
-
-
-def _parameters(module: nn.Module, count: int) -> list[str]:
-    """The names of the first parameters of `forward`, or numbered ones where it takes any number."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [name for name, one in inspect.signature(module.forward).parameters.items() if one.kind in kinds][:count]
-    return [*names, *(f"input_{i}" for i in range(len(names), count))]
 
 
 def _fill_rules() -> None:
@@ -115,12 +62,15 @@ def _fill_rules() -> None:
 class _Lowering:
     """One walk over an exported graph."""
 
-    def __init__(self, module: nn.Module, exported: Exported, given: _Arguments) -> None:
+    def __init__(self, module: nn.Module, exported: Exported, given: Arguments) -> None:
         self.module = module
         self.exported = exported
         shapes = {name: tuple(t.shape[1:]) for name, t in zip(given.names, given.tensors, strict=True)}
         self.inputs = dict(zip(exported.inputs, given.names, strict=True))
         self.builder = Builder(module, exported, shapes)
+        self.following = Following(exported.batch)
+        self.example = given.tensors
+        self.blockers: list[Blocker] = []
 
     def lowered(self) -> Lowered:
         values: dict[fx.Node, Value] = {}
@@ -131,13 +81,14 @@ class _Lowering:
                 values[node] = self._placeholder(node)
             elif node.users:  # what nobody reads has no effect: the graph is functional
                 made.append((node, len(self.builder.digraph)))
-                values[node] = self._call(node, values)
+                values[node] = self._asked(node, values)
+        self._refuse(values)
         outputs: Any = nodes[-1].args[0]
-        graph = self._ending(fx.node.map_arg(outputs, lambda n: values[n]))
-        constants = {node: value for node, value in values.items() if isinstance(value, Live)}
+        graph = self._ending(outputs, values)
+        fixed = {node for node, value in values.items() if isinstance(value, Live)}
         place = {node.name: number for number, node in enumerate(graph.nodes)}
         inputs = {node: place.get(name) for node, name in self.inputs.items()}
-        return Lowered(graph, nodes, constants, inputs, list(self._parts(graph, made, values)))
+        return Lowered(graph, nodes, self._constants(values), fixed, inputs, list(self._parts(graph, made, values)))
 
     def _parts(self, graph: Graph, made: list[tuple[fx.Node, int]], values: dict[fx.Node, Value]) -> Iterator[Part]:
         """What each call has become, of what is left in the graph."""
@@ -148,12 +99,18 @@ class _Lowering:
         for (node, start), end in zip(made, ends, strict=True):
             value = values[node]
             found = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
-            outputs = [(n, place[v.name]) for n, v in found if isinstance(v, Activation) and v.name in place]
+            samples = self.following.known.get(node, ())
+            outputs = [
+                Output(n, place[v.name], where, self.builder.masked.get(v.name))
+                for (n, v), where in zip(found, samples, strict=False)
+                if isinstance(v, Activation) and v.name in place and where is not None
+            ]
             if outputs:
                 yield Part(node, [steps[name] for name in names[start:end] if name in steps], outputs)
 
-    def _ending(self, outputs: Sequence[Value]) -> Graph:
+    def _ending(self, returned: Sequence[Any], values: Mapping[fx.Node, Value]) -> Graph:
         """The graph of the output that the program returns."""
+        outputs = fx.node.map_arg(returned, lambda n: values[n])
         results = self.exported.program.graph_signature.output_specs
         changed = [result.target or "its input" for result in results if "MUTATION" in result.kind.name]
         if changed:
@@ -168,6 +125,12 @@ class _Lowering:
                 raise UnsupportedOp(
                     f"the module returns {len(outputs)} values, of which number {number} is no tensor that depends on "
                     "the input; return such tensors only"
+                )
+            (where,) = self.following.known[returned[number]]
+            if where is None or not where.plain:
+                raise UnsupportedOp(
+                    f"the module moves or mixes the batch axis: its output number {number} has another axis 0; return "
+                    "it with the batch along axis 0 alone"
                 )
         inputs = list(self.inputs.values())
         names = [self._named(output.name, key) for output, key in zip(outputs, self._keys(len(outputs)), strict=True)]
@@ -203,32 +166,115 @@ class _Lowering:
         if constant is not None:
             tensor = self.exported.program.constants[constant]
             return Live(lambda: tensor)
+        self.following.first(node)
         return Activation(self.inputs[node])
 
+    def _constants(self, values: Mapping[fx.Node, Value]) -> dict[fx.Node, Live]:
+        """What depends on no input, nor on the size of the batch."""
+        known = self.following.known
+        return {n: v for n, v in values.items() if isinstance(v, Live) and not any(known.get(n, ()))}
+
+    def _refuse(self, values: Mapping[fx.Node, Value]) -> None:
+        """UnsupportedOp with all the calls that have been refused."""
+        if self.blockers:
+            inputs = dict(zip(self.inputs, self.example, strict=True))
+            moving = {
+                n
+                for n, v in values.items()
+                if any(isinstance(leaf, Activation | Mask | Unknown) for leaf in _leaves(v))
+            }
+            found: dict[fx.Node, Any] = {}
+            with torch.no_grad(), suppress(RuntimeError):  # of a program that holds for other sizes only
+                found = run(self.exported.nodes, self._constants(values), inputs)
+            refuse(self.blockers, moving.__contains__, found)
+
+    def _asked(self, node: fx.Node, values: dict[fx.Node, Value]) -> Value:
+        """What a call becomes; where it is refused, an activation of its shape, so that calls after it are asked."""
+        try:
+            return self._call(node, values)
+        except UnsupportedOp as refusal:
+            mixes = self.following.known.get(node, ())[:1] == (None,)
+            self.blockers.append(Blocker(node, str(refusal), mixes or isinstance(refusal, Structural)))
+            return self._stand_in(node)
+
+    def _stand_in(self, node: fx.Node) -> Value:
+        """An activation of the call's shape, of whose value nothing is known."""
+        samples = self.following.known.get(node, ())
+        if len(samples) != 1 or samples[0] is None:
+            return Unknown()
+        name = self.builder.fresh(node.name)
+        self.builder.digraph.add_node(name, shape=samples[0].inner(node.meta["val"].shape))
+        return Activation(name)
+
     def _call(self, node: fx.Node, values: dict[fx.Node, Value]) -> Value:
-        args = fx.node.map_arg(node.args, lambda n: values[n])
-        kwargs = fx.node.map_arg(node.kwargs, lambda n: values[n])
-        call = Call(self.builder, node, str(node.target))
-        flat = list(_leaves((args, kwargs)))
-        active = any(isinstance(v, Activation | Mask) for v in flat)
-        if any(isinstance(v, BatchSize) for v in flat) and not (active and call.target in SIZED):
-            call.unsupported("depends on the batch size", "write it without x.shape[0]")
-        if not active:
-            target: Any = node.target
-            if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
-                call.unsupported("is random", "draw the numbers once, and keep them in a buffer")
-            return Live(lambda: target(*_read(args), **_read(kwargs)))
+        size = node.meta.get("val")
+        if isinstance(size, int | float | torch.SymInt | torch.SymFloat) and counted(size, self.exported.batch):
+            number = single(size, self.exported.batch)
+            return BatchSize(number) if depends(size, self.exported.batch) else number
+        call, given = self._placed(node), bound(node)
+        sized = [name for name, arg in given.items() if any(isinstance(v, BatchSize) for v in _read_by(arg, values))]
+        if not SIZES.issuperset(sized):
+            raise call.structural("depends on the batch size", "write it without x.shape[0]")
+        read = _read_by((node.args, node.kwargs), values)
+        if any(isinstance(v, Unknown) for v in read):
+            return self._stand_in(node)
+        if call.target in CREATED or not any(isinstance(v, Activation | Mask) for v in read):
+            return self._constant(call, values)
+        if call.target not in MASKED and any(isinstance(v, Activation) and v.name in self.builder.masked for v in read):
+            call.unsupported("reads numbers that are minus infinity", "leave them to the softmax before anything else")
         rule = RULES.get(call.target)
         if rule is None:
             call.unsupported(
                 "is neither Affine nor Nonlinear",
                 "give it a band (absdomain.kinds.Nonlinear) and register it (absdomain.lowering.lowers)",
             )
+        try:
+            args, kwargs = in_order(self.following, node, values.__getitem__)
+        except Mixed as mixed:
+            raise call.structural(mixed.what, mixed.remedy) from mixed
         value = rule(call, *args, **kwargs)
-        for number, result in enumerate(value if isinstance(value, list) else [value]):
+        for place, result in enumerate(value if isinstance(value, list) else [value]):
             if isinstance(result, Activation):
-                call.check(result, number)
+                call.check(result, place)
         return value
+
+    def _placed(self, node: fx.Node) -> Call:
+        """The call, with the places of the samples in its outputs."""
+        with suppress(Mixed):  # what the rule refuses, more precisely, or else what reads the output's shape
+            self.following.follow(node)
+        return Call(self.builder, node, str(node.target), self.following.known[node])
+
+    def _constant(self, call: Call, values: Mapping[fx.Node, Value]) -> Live:
+        """A value that depends on no input; where it has a batch, it is that of one sample, as it is for all."""
+        node, target = call.node, call.node.target
+        assert callable(target)
+        if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
+            raise call.structural("is random", "draw the numbers once, and keep them in a buffer")
+        try:
+            self.following.check(node)
+        except Mixed as mixed:
+            raise call.structural(mixed.what, mixed.remedy) from mixed
+        args, kwargs = (
+            fx.node.map_arg(given, lambda n: self._single(n, values[n])) for given in (node.args, node.kwargs)
+        )
+        return Live(lambda: target(*_read(args), **_read(kwargs)))
+
+    def _single(self, node: fx.Node, value: Value) -> Value:
+        """A constant's argument for one sample; of an activation the shape and dtype alone are read."""
+        if isinstance(value, BatchSize):
+            return value.single
+        if not isinstance(value, Activation | Mask):
+            return value
+        like = node.meta["val"]
+        shape = [single(size, self.exported.batch) for size in like.shape]
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+
+
+def _read_by(arg: Any, values: Mapping[fx.Node, Value]) -> list[Value]:
+    """The values that an argument of a call holds, lists of them taken apart."""
+    nodes: list[fx.Node] = []
+    fx.node.map_arg(arg, nodes.append)
+    return [leaf for node in nodes for leaf in _leaves(values[node])]
 
 
 def _leaves(value: Value) -> Iterator[Value]:

@@ -12,12 +12,17 @@ from torch import Tensor
 from absdomain import ops
 from absdomain.kinds.live import Live
 from absdomain.lowering.aten.arguments import constant, expanded, expression
+from absdomain.lowering.aten.masking import finite, low, without
 from absdomain.lowering.levels import floor
 from absdomain.lowering.table import Activation, Call, Mask, Value, lowers
 
 
 @lowers("aten.add.Tensor", "aten.add.Scalar")
 def _add(call: Call, x: Value, y: Value, *, alpha: float = 1) -> Activation:
+    for one, other in ((x, y), (y, x)):
+        taken = low(other) if alpha == 1 and isinstance(one, Activation) else None
+        if taken is not None:
+            return without(call, total(call, one, finite(call, other)), taken)
     return total(call, x, scaled(call, y, alpha))
 
 

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from absdomain import ops
 from absdomain.kinds.live import Live
-from absdomain.lowering.aten.arguments import active, expanded, present, shaped
-from absdomain.lowering.table import Activation, BatchSize, Call, Mask, Value, lowers
+from absdomain.lowering.aten.arguments import active, expanded, expression, present, shaped
+from absdomain.lowering.table import Activation, Call, Mask, Value, lowers
 
 
 @lowers(
     "aten.view.default", "aten._unsafe_view.default", "aten.reshape.default", "aten.flatten.using_ints",
-    "aten.unflatten.int", "aten.unsqueeze.default", sized=True,
+    "aten.unflatten.int", "aten.unsqueeze.default",
 )  # fmt: skip
 def _reshape(call: Call, x: Value, *args: Any, **kwargs: Any) -> Activation:
     """The entries in their order: where axis 0 is the batch before and after, so is every sample's part of it."""
@@ -68,37 +68,63 @@ def cast(call: Call, x: Value, *args: Any, **kwargs: Any) -> Value:
     return x
 
 
-@lowers("aten.t.default")
-def _t(call: Call, x: Value) -> Activation:
-    call.unsupported("moves the batch axis", "keep axis 0 first")
-
-
-@lowers("aten.permute.default")
+@lowers("aten.permute.default", "aten.transpose.int", "aten.t.default")
 def _permute(call: Call, x: Value, axes: Any) -> Activation:
-    rank = len(axes)
-    axes = tuple(axis % rank for axis in axes)
-    if axes[0] != 0:
-        call.unsupported(f"moves the batch axis: {axes}", "keep axis 0 first")
-    return call.apply(ops.Permute(axes), x)
-
-
-@lowers("aten.transpose.int")
-def _transpose(call: Call, x: Value, first: int, second: int) -> Activation:
-    axes = list(range(len(call.shape_of(x)) + 1))
-    axes[first], axes[second] = axes[second], axes[first]
-    return _permute(call, x, axes)
+    """The axes in another order, which is given in the graph's order (`translation`)."""
+    return x if list(axes) == list(range(len(axes))) else call.apply(ops.Permute(tuple(axes)), x)
 
 
 @lowers("aten.cat.default")
 def _cat(call: Call, xs: Any, axis: int = 0) -> Activation:
-    return call.apply(ops.Concat(axis % (len(call.shape) + 1)), *(active(call, x) for x in xs))
+    axis %= len(call.shape) + 1
+    return _joined(call, [x for x in xs if not _is_empty(x)], axis)
 
 
 @lowers("aten.stack.default")
 def _stack(call: Call, xs: Any, axis: int = 0) -> Activation:
     axis %= len(call.shape) + 1
     target = (*call.shape[: axis - 1], 1, *call.shape[axis:])
-    return call.apply(ops.Concat(axis), *(call.apply(ops.Reshape(target), active(call, x)) for x in xs))
+    parts = [
+        call.apply(ops.Reshape(target), x) if isinstance(x, Activation)
+        else expression(call, lambda c: c.reshape(1, *target) if c.numel() == prod(target) else c.unsqueeze(axis), x)
+        for x in xs
+    ]  # fmt: skip
+    return _joined(call, parts, axis)
+
+
+def _joined(call: Call, xs: list[Value], axis: int) -> Activation:
+    """Parts one after another; a constant among them is an offset, of which an activation beside it has zeros."""
+    constants = [(number, x) for number, x in enumerate(xs) if isinstance(x, Live)]
+    moving = [number for number, x in enumerate(xs) if isinstance(x, Activation)]
+    ahead, behind = dict.fromkeys(moving, 0), dict.fromkeys(moving, 0)
+    for number, x in constants:
+        before = [m for m in moving if m < number]
+        (behind if before else ahead)[before[-1] if before else moving[0]] += x.read().shape[axis]
+    around = len(call.shape) - axis
+    parts = [
+        call.apply(ops.Pad((*(0, 0) * around, ahead[m], behind[m])), xs[m]) if ahead[m] + behind[m] else xs[m]
+        for m in moving
+    ]
+    joined = parts[0] if len(parts) == 1 else call.apply(ops.Concat(axis), *parts)
+    if not constants:
+        return joined
+    sizes = [call.shape_of(x) if isinstance(x, Activation) else () for x in xs]
+    like = call.node.meta["val"]
+
+    def read() -> Tensor:
+        zeros = (torch.zeros(1, *size, dtype=like.dtype, device=like.device) for size in sizes)
+        present = (
+            zero if isinstance(x, Activation) else x.read().to(like.dtype) for x, zero in zip(xs, zeros, strict=True)
+        )
+        return torch.cat(list(present), axis)[0]
+
+    offset: Any = Live(read)
+    return call.apply(ops.Scale(None, offset), joined)
+
+
+def _is_empty(x: Value) -> bool:
+    """A constant without entries, which torch leaves out whatever its rank."""
+    return isinstance(x, Live) and x.read().numel() == 0
 
 
 @lowers("aten.pad.default", "aten.constant_pad_nd.default")
@@ -184,27 +210,10 @@ def _moved(call: Call, x: Activation, args: Any, axes: Iterable[int], **kwargs: 
     return gathered if several else gathered[0]
 
 
-@lowers("aten.expand.default", sized=True)
+@lowers("aten.expand.default")
 def _expand(call: Call, x: Value, sizes: Any, *, implicit: bool = False) -> Activation:
-    """Axes of size 1 enlarged; new ones would come before the batch."""
-    x = active(call, x)
-    if len(sizes) != len(call.shape_of(x)) + 1 or not (sizes[0] == -1 or isinstance(sizes[0], BatchSize)):
-        call.unsupported("moves entries between samples", "keep axis 0 for the batch")
-    return expanded(call, x)
-
-
-_MADE = {"new_zeros": 0.0, "zeros_like": 0.0, "new_ones": 1.0, "ones_like": 1.0}
-
-
-@lowers(*(f"aten.{name}.default" for name in (*_MADE, "new_full", "full_like")), sized=True)
-def _made(call: Call, x: Value, *args: Any, **kwargs: Any) -> Live:
-    """A constant of x's dtype; where it has a batch, it is the same for every sample."""
-    like, name = call.node.meta["val"], call.target.split(".")[1]
-    shape = (1, *like.shape[1:]) if call.builder.exported.leads(tuple(like.shape)) else tuple(like.shape)
-    if not all(isinstance(size, int) for size in shape):
-        call.unsupported(f"has the shape {shape}", "keep axis 0 for the batch alone")
-    made = torch.full(shape, _MADE.get(name, args[-1] if args else 0.0), dtype=like.dtype, device=like.device)
-    return Live(lambda: made)
+    """Axes of size 1 enlarged, and new ones; the batch is where it was, counted from the last axis."""
+    return expanded(call, active(call, x))
 
 
 @lowers("<built-in function getitem>")
@@ -212,13 +221,6 @@ def _getitem(call: Call, xs: Any, index: int) -> Value:
     if index >= len(xs):
         call.unsupported(f"uses output {index} of an operation of which only the first is known", "use its values only")
     return xs[index]
-
-
-@lowers("aten.sym_size.int")
-def _size_of(call: Call, x: Value, axis: int) -> Value:
-    shape = call.shape_of(x)
-    axis %= len(shape) + 1
-    return BatchSize() if axis == 0 else shape[axis - 1]
 
 
 def _gather(call: Call, x: Activation, moved: Tensor, size: int) -> Activation:

@@ -12,6 +12,7 @@ from absdomain import ops
 from absdomain.kinds.live import Live
 from absdomain.lowering.aten.arguments import constant, expanded, expression
 from absdomain.lowering.aten.arithmetic import product, scaled, times, total
+from absdomain.lowering.aten.masking import low, without
 from absdomain.lowering.table import Activation, Call, Mask, Value, lowers
 
 _STEPS: dict[str, tuple[int, float]] = {  # the sign of x - y, and the step's value at 0
@@ -87,7 +88,10 @@ def _filled(call: Call, x: Value, mask: Value, value: Value) -> Activation:
 
 
 def _chosen(call: Call, mask: Value, x: Value, y: Value) -> Activation:
-    for value in (x, y):
+    for value, other, chosen in ((x, y, True), (y, x, False)):
+        if isinstance(mask, Live) and isinstance(other, Activation) and low(value) is not None:
+            present = mask.read()
+            return without(call, expanded(call, other), present if chosen else ~present)
         _finite(call, value)
     if isinstance(mask, Mask):
         step = mask.made(call)

@@ -10,9 +10,10 @@ import torch
 from absdomain import ops
 from absdomain.kinds import Shape
 from absdomain.kinds.live import Live
-from absdomain.lowering.aten.arguments import constant, constants, expression, shaped
+from absdomain.lowering.aten.arguments import constant, expression, shaped
 from absdomain.lowering.aten.arithmetic import scaled
 from absdomain.lowering.aten.composites import softmax
+from absdomain.lowering.aten.masking import finite, low, without
 from absdomain.lowering.aten.weights import linear
 from absdomain.lowering.table import Activation, Call, Value, lowers
 
@@ -23,9 +24,10 @@ def _matmul(call: Call, x: Value, y: Value) -> Activation:
         return matmul(call, x, y)
     if isinstance(x, Activation):
         return linear(call, x, expression(call, lambda w: w.mT if w.dim() > 1 else w, y))
-    if not isinstance(x, Live) or x.read().dim() != 2 or len(call.shape_of(y)) < 2:
+    lead = x.read().shape[:-2] if isinstance(x, Live) else None
+    if lead is None or x.read().dim() < 2 or prod(lead) != 1 or len(call.shape_of(y)) < max(2, x.read().dim() - 1):
         call.unsupported("has a constant on its left that is no matrix", "write x @ W.mT for W @ x.mT")
-    (weight,) = constants(call, x)
+    weight = expression(call, lambda w: w.view(w.shape[-2:]), x)
     return call.apply(ops.Along(weight, -2), y)
 
 
@@ -44,24 +46,43 @@ def _attention(
     *, scale: float | None = None, enable_gqa: bool = False,
 ) -> Activation:  # fmt: skip
     """softmax(scale q k^T + mask) v."""
-    if causal or enable_gqa or dropout:
-        call.unsupported("is causal, grouped or random", "give it attn_mask, all heads and dropout_p=0.0")
+    if dropout:
+        call.unsupported("is random in evaluation mode, too", "give it dropout_p=0.0")
+    if enable_gqa:
+        key, value = (_repeated(call, x, call.shape_of(query)[-3]) for x in (key, value))
     last = call.shape_of(query)[-1]
     scores = matmul(call, query, _transposed(call, key))
     scores = scaled(call, scores, last**-0.5 if scale is None else scale)
     if mask is not None:
-        scores = call.apply(ops.Scale(None, _added(call, mask)), scores)
+        scores = _with_mask(call, scores, mask)
+    if causal:
+        scores = without(call, scores, ~torch.ones(call.shape_of(scores)[-2:], dtype=torch.bool).tril())
     return matmul(call, softmax(call, scores, -1), value)
 
 
-def _added(call: Call, mask: Value) -> Any:
-    """A mask that is added to the scores: a constant of finite numbers."""
-    present = mask.read() if isinstance(mask, Live) else None
-    if present is None or not present.is_floating_point() or not bool(present.isfinite().all()):
-        call.unsupported("has a mask that is no constant of finite numbers", "add a number as -1e4 where it masks")
-    if present.dim() == len(call.shape) + 1 and len(present) > 1:
+def _with_mask(call: Call, scores: Activation, mask: Value) -> Activation:
+    """Numbers are added; where a truth value is False, or a number minus infinity, the score is taken out."""
+    shape = call.shape_of(scores)
+    if isinstance(mask, Activation):
+        return call.apply(ops.Add(), scores, _broadcast(call, mask, shape))
+    if not isinstance(mask, Live):
+        call.unsupported("has a mask that depends on the input", "compute it from parameters and buffers")
+    present = mask.read()
+    if present.dim() > len(shape) and len(present) > 1:
         call.unsupported("has a mask per sample", "give it a batch axis of size 1")
-    return Live(lambda: mask.read()[0]) if present.dim() == len(call.shape) + 1 else mask
+    if present.dtype == torch.bool:
+        return scores if bool(present.all()) else without(call, scores, ~present)
+    taken, numbers = low(mask), finite(call, mask)
+    added: Any = Live(lambda: numbers.read()[0]) if present.dim() > len(shape) else numbers
+    scores = call.apply(ops.Scale(None, added), scores)
+    return scores if taken is None else without(call, scores, taken)
+
+
+def _repeated(call: Call, x: Activation, heads: int) -> Activation:
+    """Each head of grouped queries as often as it is asked."""
+    shape = call.shape_of(x)
+    places = torch.arange(prod(shape)).view(shape).repeat_interleave(heads // shape[-3], -3)
+    return call.apply(ops.Gather(places.contiguous()), x)
 
 
 @lowers("aten.einsum.default")

@@ -1,0 +1,193 @@
+"""The samples of a batch, followed from value to value of a program: what each operation does with their axis.
+
+Law: a sample's part of an operation's value is the operation of that sample's parts of its arguments, of constants as
+they are for a batch of one. Of values whose samples are along axis 0 it is the rules that say so (`table.lowers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import fx
+
+from absdomain.lowering.samples import Samples, along_batch
+
+Bound = Mapping[str, Any]  # the arguments of a call by the names of its schema
+NUMBERED = ("dim", "dims", "dim0", "dim1", "axis", "axes")
+SIZES = frozenset({"size", "sizes", "shape", "repeats"})  # arguments that may depend on the batch's size
+
+CREATED = {
+    *(f"aten.{name}.default" for name in ("zeros", "ones", "full")),
+    *(f"aten.{kind}.default" for name in ("zeros", "ones", "full") for kind in (f"new_{name}", f"{name}_like")),
+}  # fmt: skip
+RESHAPED = {
+    "aten.view.default", "aten._unsafe_view.default", "aten.reshape.default", "aten.flatten.using_ints",
+    "aten.unflatten.int", "aten.unsqueeze.default", "aten.squeeze.dim", "aten.squeeze.dims", "aten.squeeze.default",
+}  # fmt: skip
+ORDERED = {"aten.permute.default", "aten.transpose.int", "aten.t.default"}
+_SPREAD = {"aten.expand.default", "aten.repeat.default"}
+
+# Operations that act along the axes that they are given by their numbers, and along no other.
+_BY_NUMBER = {
+    "aten.softmax.int", "aten._softmax.default", "aten.log_softmax.int", "aten._log_softmax.default",
+    "aten.mean.dim", "aten.sum.dim_IntList", "aten.amax.default", "aten.amin.default", "aten.max.dim", "aten.min.dim",
+    "aten.var.correction", "aten.std.correction", "aten.var_mean.correction", "aten.logsumexp.default",
+    "aten.linalg_vector_norm.default", "aten.cumsum.default", "aten.cat.default", "aten.stack.default",
+    "aten.select.int", "aten.slice.Tensor", "aten.narrow.default", "aten.chunk.default", "aten.split.Tensor",
+    "aten.split_with_sizes.default", "aten.unbind.int", "aten.flip.default", "aten.roll.default",
+    "aten.index_select.default",
+}  # fmt: skip
+_ENTRYWISE = {  # and what torch does not call pointwise
+    "aten.dropout.default", "aten.contiguous.default", "aten.detach.default", "aten.alias.default",
+    "aten._to_copy.default", "aten.to.dtype", "aten.to.dtype_layout", "aten.lift_fresh_copy.default",
+}  # fmt: skip
+
+# Operations that act along so many of the last axes.
+_BY_LAST: dict[str, Callable[[Bound], int]] = {
+    "aten.linear.default": lambda bound: 1,
+    "aten.layer_norm.default": lambda bound: len(bound["normalized_shape"]),
+    "aten.rms_norm.default": lambda bound: len(bound["normalized_shape"]),
+    "aten.scaled_dot_product_attention.default": lambda bound: 2,
+    "aten.mm.default": lambda bound: _of_product(bound["self"], bound["mat2"]),
+    "aten.bmm.default": lambda bound: _of_product(bound["self"], bound["mat2"]),
+    "aten.matmul.default": lambda bound: _of_product(bound["self"], bound["other"]),
+    "aten.addmm.default": lambda bound: _of_product(bound["mat1"], bound["mat2"]),
+    "aten.baddbmm.default": lambda bound: _of_product(bound["batch1"], bound["batch2"]),
+}
+_OF_CONSTANTS = {"aten.gather.default", "aten.embedding.default"}  # along the axis that is named, or none
+
+
+class Mixed(Exception):
+    """An operation that moves entries between samples, or of which that is not known: what it does, and a remedy."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.what, self.remedy = what, remedy
+
+
+def bound(node: fx.Node) -> dict[str, Any]:
+    """The arguments of a call by the names of its schema, those that are not given by their defaults."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return {}
+    listed = schema.arguments
+    given = {one.name: one.default_value for one in listed if one.has_default_value()}
+    given.update({one.name: value for one, value in zip(listed, node.args, strict=False)})
+    return {**given, **node.kwargs}
+
+
+class Following:
+    """Where the samples are in the values of a program."""
+
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
+        self.known: dict[fx.Node, tuple[Samples | None, ...]] = {}  # of each output
+
+    def first(self, node: fx.Node) -> None:
+        """An input of the program, whose samples are along axis 0."""
+        self.known[node] = (Samples(0, len(node.meta["val"].shape)),)
+
+    def held(self, node: fx.Node) -> list[tuple[fx.Node, Samples]]:
+        """Those of a call's arguments."""
+        found = ((arg, where) for arg in node.all_input_nodes for where in self.known.get(arg, ()))
+        return [(arg, where) for arg, where in found if where is not None]
+
+    def follow(self, node: fx.Node) -> tuple[Samples | None, ...]:
+        """Where the samples are in the outputs of a call, which is noted; Mixed where they do not stay apart."""
+        value = node.meta.get("val")
+        outputs = list(value) if isinstance(value, list | tuple) else [value]
+        if str(node.target) == "<built-in function getitem>":
+            source, number = node.args
+            self.known[node] = (self.known[source][number],)  # type: ignore[index]
+            return self.known[node]
+        held = self.held(node)
+        self.known[node] = (None,) * len(outputs)
+        found = [self._output(node, held, v) if isinstance(v, torch.Tensor) else None for v in outputs[:1]]
+        for other in outputs[1:]:
+            with suppress(Mixed):  # as of an output beside the first that is no tensor of samples
+                found.append(None)
+                found[-1] = self._output(node, held, other) if isinstance(other, torch.Tensor) else None
+        self.known[node] = tuple(found)
+        return self.known[node]
+
+    def _output(self, node: fx.Node, held: list[tuple[fx.Node, Samples]], value: torch.Tensor) -> Samples | None:
+        shape = tuple(value.shape)
+        along = along_batch(shape, self.batch)
+        if not held and (not along or isinstance(self.batch, int)):
+            return None
+        if len(along) != 1 or along[0][1] < 1:
+            raise Mixed(f"moves or mixes the batch axis: {shape}", "keep one axis for the batch alone")
+        ((axis, count),) = along
+        target = str(node.target)
+        if target in CREATED:
+            return Samples(axis, len(shape), 1, count)
+        if not held:
+            return _spread(node, Samples(axis, len(shape), 1, count))
+        first, source = held[0][1], held[0][0]
+        found = None
+        if target in RESHAPED:
+            found = first.reshaped(source.meta["val"].shape, shape, axis, count)
+        elif count == 1 or count == first.count:
+            found = Samples(axis, len(shape), *((1, 1) if count == 1 else (first.before, first.after)))
+        if found is None:
+            raise Mixed(f"moves or mixes the batch axis: {shape}", "keep one axis for the batch alone")
+        return found
+
+    def check(self, node: fx.Node) -> None:
+        """Mixed unless the call acts on each sample alone, for one that no rule is asked about: of constants."""
+        if not any(self.known[node]) and not self.held(node):
+            return
+        target = str(node.target)
+        if target not in _OF_CONSTANTS:
+            self.check_places(node)
+        if target not in _BY_NUMBER | {"aten.gather.default"}:
+            return
+        given = bound(node)
+        named = [axis for name in NUMBERED if name in given for axis in _listed(given[name])]
+        if target == "aten.gather.default" and len(self.held(node)) < 2:  # entry i of an index is looked up in row i
+            raise Mixed("depends on the batch size", "make constants of a batch of one")
+        for _, where in self.held(node):
+            if not named or where.axis in {axis % where.rank for axis in named}:
+                raise Mixed("depends on the batch size", "make constants of a batch of one")
+
+    def check_places(self, node: fx.Node) -> None:
+        """Mixed for an operation of which it is not known along which axes it acts, or that does along the samples'."""
+        target, given = str(node.target), bound(node)
+        held = [where for _, where in self.held(node)]
+        entrywise = torch.Tag.pointwise in _tags(node) or target in _ENTRYWISE
+        if not (entrywise or target in CREATED | RESHAPED | ORDERED | _SPREAD | _BY_NUMBER or target in _BY_LAST):
+            raise Mixed("is applied to a batch that is not along axis 0", "keep axis 0 for the batch there")
+        last = _BY_LAST[target](given) if target in _BY_LAST else 0
+        for where in held:
+            if where.axis >= where.rank - last:
+                raise Mixed("acts along the batch axis", "keep axis 0 for the batch")
+        if len({where.behind for where in held}) > 1:
+            raise Mixed("has arguments with their batches along several axes", "keep axis 0 for the batch")
+
+
+def _spread(node: fx.Node, where: Samples) -> Samples:
+    """Those of a constant that is laid out for every sample; where is as if each sample's entries lay together."""
+    target = str(node.target)
+    if target in _SPREAD:  # each sample's entries lie together, since the batch's copies come first
+        return where
+    raise Mixed("depends on the batch size", "write it without x.shape[0]")
+
+
+def _of_product(one: Any, other: Any) -> int:
+    """The axes that a product acts along, from behind: of a matrix of weights on its right the sum's alone."""
+    return 1 if isinstance(other, fx.Node) and not _sized(other) and _sized(one) else 2
+
+
+def _sized(node: Any) -> bool:
+    return isinstance(node, fx.Node) and not all(isinstance(size, int) for size in node.meta["val"].shape)
+
+
+def _tags(node: fx.Node) -> Sequence[torch.Tag]:
+    return getattr(node.target, "tags", ())
+
+
+def _listed(axes: Any) -> list[int]:
+    return [axes] if isinstance(axes, int) else list(axes or ())

@@ -1,0 +1,169 @@
+"""Which modules of others lower, and whether bounds of them hold samples: a table, and docs/models.md made of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.table import Table
+from torch import Tensor, nn
+
+from absdomain import Graph, Linf, to_graph
+from absdomain.domains import Box
+from absdomain.errors import UnsupportedOp
+from benchmarks.models import FAMILIES, Model, models
+from benchmarks.output import Row, write
+
+OUTCOMES = ("lowered", "refused", "failed", "wrong")
+EPS = 1e-5
+SAMPLES = 4
+_ROUNDING = 1e-9  # of the value's size: what float64 may do to a value and to a bound of it
+_OPERATION = re.compile(r"(aten\.[\w.]+|the module [a-z ]+|torch\.export cannot export)")
+
+
+def zoo(
+    family: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(FAMILIES)}; the default is all.")] = None,
+    only: Annotated[str, typer.Option(help="Names that hold this text.")] = "",
+    seconds: Annotated[int, typer.Option(help="For one module.")] = 120,
+    out: Annotated[Path | None, typer.Option(help="Also write the rows here (JSON); rows that are there stay.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write the table of families as Markdown.")] = None,
+) -> None:
+    """Lower modules of torchvision, timm and transformers, where installed, and of papers, and sample their bounds."""
+    rows: list[Row] = json.loads(out.read_text()) if out is not None and out.exists() else []
+    known = {(row["family"], row["name"]) for row in rows}
+    for name in family or FAMILIES:
+        for model in models(name):
+            if only in model.name and (model.family, model.name) not in known:
+                rows.append(tried(model, seconds))
+                print(json.dumps(rows[-1]), flush=True)
+                if out is not None:
+                    out.write_text(json.dumps(rows, indent=1))
+    table = Table(title=f"Modules that lower; box bounds at eps {EPS:g} against samples")
+    for column in ("family", "modules", *OUTCOMES):
+        table.add_column(column)
+    for name, counts in _counts(rows).items():
+        table.add_row(
+            name, str(sum(counts.values())), *(str(counts[k]) for k in ("lowered", "refused", "failed", "wrong"))
+        )
+    write(table, rows, None)
+    for text, count in blocked(rows).most_common(40):
+        print(f"{count:4} {text}")
+    if page is not None:
+        page.write_text(markdown(rows))
+
+
+def tried(model: Model, seconds: int) -> Row:
+    """What becomes of a module: lowered, refused, failed (it cannot be made, or time is up), or wrong."""
+    start = time.process_time()
+    row: Row = {
+        "family": model.family,
+        "name": model.name,
+        "outcome": "failed",
+        "message": "",
+        "nodes": 0,
+        "finite": False,
+    }
+    try:
+        with _at_most(seconds):
+            torch.manual_seed(0)
+            module, example = model.made()
+            module, example = module.eval().double(), _double(example)
+            try:
+                graph = to_graph(module, example)
+            except UnsupportedOp as refusal:
+                return row | {"outcome": "refused", "message": str(refusal)}
+            holds, finite = held(graph, module, example)
+            row |= {"outcome": "lowered" if holds else "wrong", "nodes": len(graph.nodes), "finite": finite}
+    except Exception as error:  # whatever the module's library raises
+        row["message"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return row | {"seconds": round(time.process_time() - start, 1)}
+
+
+def held(graph: Graph, module: nn.Module, example: Any) -> tuple[bool, bool]:
+    """Whether box bounds around the example hold the graph's values at samples, and whether all are finite.
+
+    That the graph is the module has been tried where it was lowered (`lowering.agreement`).
+    """
+    named = {"input": example} if isinstance(example, Tensor) else example
+    given = dict(zip(graph.inputs, named.values() if isinstance(named, dict) else named, strict=True))
+    x = given[graph.inputs[0]] if len(given) == 1 else graph.joined(given)
+    region = Linf(x[:1], EPS)
+    with torch.no_grad():
+        bounds = Box().propagate(graph, region)
+        for point in region.sample(SAMPLES, generator=torch.Generator().manual_seed(0)):
+            value = graph(point)
+            room = _ROUNDING * (1 + value.abs())
+            if bool((value < bounds.lower - room).any() or (value > bounds.upper + room).any()):
+                return False, True
+    return True, bool(bounds.lower.isfinite().all() and bounds.upper.isfinite().all())
+
+
+def blocked(rows: list[Row]) -> Counter[str]:
+    """How many modules each operation, or reason, stands in the way of."""
+    found: Counter[str] = Counter()
+    for row in rows:
+        if row["outcome"] == "refused":
+            found.update(set(_OPERATION.findall(row["message"])) or {row["message"][:80]})
+        elif row["outcome"] == "failed":
+            found.update({f"failed: {row['message'][:80]}"})
+    return found
+
+
+def markdown(rows: list[Row]) -> str:
+    """The page of families that lower."""
+    lines = [
+        "# Models that lower", "",
+        "Made by `python -m benchmarks zoo --page docs/models.md`: random weights, small images; box bounds at eps "
+        f"{EPS:g} against {SAMPLES} samples of each, in float64.", "",
+        f"| family | tried | {' | '.join(OUTCOMES)} |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name, counts in _counts(rows).items():
+        lines.append(
+            f"| {name} | {sum(counts.values())} | {counts['lowered']} | {counts['refused']} | {counts['wrong']} |"
+        )
+    for name in _counts(rows):
+        lowered = ", ".join(f"`{row['name']}`" for row in rows if row["family"] == name and row["outcome"] == "lowered")
+        lines += ["", f"## {name}", "", f"Lowered: {lowered or 'none'}."]
+        refused = [row for row in rows if row["family"] == name and row["outcome"] == "refused"]
+        if refused:
+            lines += ["", "| refused | because of |", "|---|---|"]
+            lines += [f"| `{row['name']}` | {', '.join(sorted(blocked([row])))} |" for row in refused]
+    return "\n".join(lines) + "\n"
+
+
+def _counts(rows: list[Row]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for row in rows:
+        found.setdefault(row["family"], Counter())[row["outcome"]] += 1
+    return found
+
+
+def _double(example: Any) -> Any:
+    if isinstance(example, Tensor):
+        return example.double()
+    if isinstance(example, dict):
+        return {name: _double(value) for name, value in example.items()}
+    return tuple(map(_double, example))
+
+
+@contextmanager
+def _at_most(seconds: int) -> Iterator[None]:
+    def late(*_: Any) -> None:
+        raise TimeoutError(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # of the processor, however busy the machine is
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
