@@ -2,13 +2,14 @@
 
 Fan and Li 2021, "Adversarial Training and Provable Robustness: A Tale of Two Objectives", algorithms 1 and 2 (line 13
 as `directions` reads it); with a mixture of CROWN-IBP and IBP for a domain it is their AdvCROWN-IBP. The paper is
-followed where its released code does otherwise, but for the ramp; of that code's ways these are options: `ramp=alone`,
-the default (while eps grows, the bound's loss alone, and moments from then on), `moments=first` (inner products and
-norms of the first trainable tensor's gradient alone), `strength=0` (its adversarial warm-up, whose attack has no
-radius), `always_square=True` (L^2 / 2 is added wherever the gradients oppose each other), `present_first=True` (the
-first step's own gradients are its moments, and count again as those before the second), `long_step=True` (where the
-gradients agree, v stands for |m|^2 / v, which makes that step a few times longer), `times_length=True` (a factor v_1 on
-both weights after the ramp, where the gradients agree). Not offered: the freezing of layers that follows there.
+followed where its released code does otherwise, but for two ways of that code that train better and are the defaults:
+`ramp=alone` (while eps grows, the bound's loss alone, and moments from then on) and `long_step=True` (where the
+gradients agree, v stands for |m|^2 / v, which makes that step a few times longer). Others are options:
+`moments=first` (inner products and norms of the first trainable tensor's gradient alone), `strength=0` (its adversarial
+warm-up, whose attack has no radius), `always_square=True` (L^2 / 2 is added wherever the gradients oppose each other),
+`present_first=True` (the first step's own gradients are its moments, and count again as those before the second),
+`times_length=True` (a factor v_1 on both weights after the ramp, where the gradients agree). Not offered: the freezing
+of layers that follows there.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Settings:
     loss: BoundLoss = robust_cross_entropy
     elision: bool = True
     ramp: Growing = Growing.ALONE
-    long_step: bool = False
+    long_step: bool = True
     always_square: bool = False
     present_first: bool = False
     times_length: bool = False
