@@ -127,9 +127,8 @@ def markdown(rows: list[Row]) -> str:
         f"| family | tried | {' | '.join(OUTCOMES)} |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name, counts in _counts(rows).items():
-        lines.append(
-            f"| {name} | {sum(counts.values())} | {counts['lowered']} | {counts['refused']} | {counts['wrong']} |"
-        )
+        told = " | ".join(str(counts[outcome]) for outcome in OUTCOMES)
+        lines.append(f"| {name} | {sum(counts.values())} | {told} |")
     for name in _counts(rows):
         lowered = ", ".join(f"`{row['name']}`" for row in rows if row["family"] == name and row["outcome"] == "lowered")
         lines += ["", f"## {name}", "", f"Lowered: {lowered or 'none'}."]
