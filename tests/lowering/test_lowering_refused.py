@@ -57,8 +57,7 @@ def single_branch(self: Any, x: Tensor) -> Tensor:
 HYPER = Written(lambda s, x: F.linear(x, s.layer(x)), layer=nn.Linear(4, 4))
 REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
     # what is no op of ours, nor anyone's
-    "what is left of rounding": (lambda s, x: x.frac(), (4,), "trunc.*neither Affine nor Nonlinear"),
-    "equality": (lambda s, x: torch.where(x == 0, x, 0.0), (4,), "eq.*neither"),
+    "equality": (lambda s, x: torch.where(x == 0, x, 0.0), (4,), "eq.*single points"),
     "a place": (lambda s, x: x.argmax(1, keepdim=True) + x, (4,), "argmax.*place and no number"),
     "truth of a number": (lambda s, x: torch.where(x.logical_not(), x, 0.0), (4,), "logical_not.*compare"),
     "infinite numbers by a mask": (lambda s, x: x.masked_fill(torch.arange(4) > 2, torch.inf), (4,), "infinite"),
