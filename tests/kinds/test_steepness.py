@@ -10,7 +10,7 @@ import torch
 from absdomain import Bounds
 from absdomain.kinds import Nonlinear
 from absdomain.ops import Floor, Heaviside, ReLU, Sqrt
-from absdomain.rounding import nonlinear, source
+from absdomain.rounding.errors import nonlinear, source
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
