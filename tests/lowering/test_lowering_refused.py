@@ -118,6 +118,47 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
     ),
     "a weight without rows": (Written(lambda s, x: x @ s.w, w=parameter(4)), (4,), "1 axes"),
     "a weight per sample": (Written(lambda s, x: x @ s.w, w=parameter(1, 4, 3)), (5, 4), "3 axes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_rule_is_refused(name: str) -> None:
+    written, shape, message = REFUSED[name]
+    module = written if isinstance(written, nn.Module) else Written(written)
+    said = refused(module, *shape)
+    assert re.search(message, said), said
+    assert "; " in said, "a remedy follows"
+
+
+def test_a_module_that_counts_its_calls_is_refused_by_the_check() -> None:
+    def counts(self: Any, x: Tensor) -> Tensor:
+        self.calls.append(0)
+        return x + (1e-3 if len(self.calls) > 3 else 0)
+
+    with pytest.raises(ValueError, match="differs from the module by"):
+        to_graph(Written(counts, calls=[]), torch.randn(2, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_the_check_is_fine_enough_for_each_precision(dtype: torch.dtype) -> None:
+    def drifts(self: Any, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * (1 + self.calls * 64 * torch.finfo(dtype).eps ** (2 / 3))
+
+    with pytest.raises(ValueError, match="differs"):
+        to_graph(Written(drifts, calls=0), torch.randn(2, 4, dtype=dtype))
+
+
+def test_the_check_sees_past_infinite_outputs() -> None:
+    def drifts(self: Any, x: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.cat([x * torch.inf, x * self.calls], 1)
+
+    with pytest.raises(ValueError, match="differs"):
+        to_graph(Written(drifts, calls=0), torch.rand(2, 4) + 1)
+
+
+@pytest.mark.parametrize(
     "example",
     [torch.randn(4), torch.randn(0, 4), torch.zeros(2, 4, dtype=torch.int64)],
     ids=["vector", "empty", "integers"],
