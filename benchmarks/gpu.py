@@ -23,11 +23,12 @@ from absdomain.registry import find
 from absdomain.runtime.device import chosen
 from absdomain.runtime.modes import copied
 from absdomain.runtime.precision import set_tf32
-from absdomain.runtime.writing import as_json, replace
+from absdomain.runtime.writing import as_json, keyed, replace, vacant
 from absdomain.trainers import read, train
-from benchmarks.output import OURS, Row, ready
+from benchmarks.output import Row
 
 SHAPE, CLASSES, EPS = (1, 28, 28), 10, 0.05
+OURS = keyed(("torch", "device", "part", "rows"))  # a file that an earlier call has written
 EXACT = 1e-10  # how far float64 on two devices may differ, relative to the largest bound
 DOMAINS = (
     "box", "deeppoly.guided(by=box)", "deeppoly", "deeppoly(slopes=zero)", "box & deeppoly", "dual", "zonotope",
@@ -70,13 +71,13 @@ def gpu(
     """Compare a GPU with the CPU, time bounds on it, or train whole schedules on it."""
     if part not in PARTS:
         raise typer.BadParameter(f"{part!r} is none; choose one of {', '.join(PARTS)}", param_hint="PART")
-    ready(out)
+    vacant(out, OURS)
     set_tf32(False)
     where, end, rows = torch.device(chosen(device)), time.monotonic() + seconds, list[Row]()
     for row in PARTS[part](where, SMALL if small else WHOLE, lambda: time.monotonic() > end, out.parent, data_dir):
         rows.append(row)
         typer.echo(row)
-        content = {"torch": torch.__version__, "malloc": {}, "device": str(where), "part": part, "rows": rows}
+        content = {"torch": torch.__version__, "device": str(where), "part": part, "rows": rows}
         replace(out, as_json(content), OURS)
 
 
