@@ -8,7 +8,7 @@ network. Every point that was tried is compared with every bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 
@@ -150,7 +150,7 @@ def certify(
     return Certification(_run(judge, images, batch, journal, world), images)
 
 
-def _run(judge: Judge, images: Tensor, batch: int, journal: Journals | None, world: World) -> Iterator[Verdict]:
+def _run(judge: Judge, images: Tensor, batch: int, journal: Journals | None, world: World) -> Generator[Verdict]:
     with nullcontext() if journal is None else closing(journal):
         done = {} if journal is None else journal.done
         seen = set(done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ class Certification(Iterator[Verdict]):
     again begins anew with those that are known.
     """
 
-    def __init__(self, source: Iterator[Verdict], images: Tensor) -> None:
+    def __init__(self, source: Generator[Verdict], images: Tensor) -> None:
         self._source, self._images = source, images
         self._known: list[Verdict] = []
 
@@ -52,6 +52,10 @@ class Certification(Iterator[Verdict]):
                     return
             yield self._known[place]
             place += 1
+
+    def close(self) -> None:
+        """End the work, and let others write its file; verdicts that are known stay."""
+        self._source.close()
 
     def __len__(self) -> int:
         """How many images there are."""

@@ -86,6 +86,7 @@ class Lowered:
     def _is_the_graph(self, values: Mapping[fx.Node, Any], *, zeros: bool = False) -> None:
         """Every part against its call, on the arguments that the call has, or on zeros."""
         known: dict[int, Tensor] = {place: values[node] for node, place in self.inputs.items() if place is not None}
+        masked = {part.node for part in self.parts if any(output.kept is not None for output in part.outputs)}
         for part in self.parts:
             found = values[part.node]
             for output in part.outputs:
@@ -98,7 +99,8 @@ class Lowered:
             if zeros:
                 args = {a: torch.zeros_like(v) for a, v in args.items()}
                 reads = {n: values[n] for n in part.node.all_input_nodes}
-                found = _called(part.node, {n: v if n in self.fixed else _zeros(v) for n, v in reads.items()})
+                zeroed = {n: v if n in self.fixed else _zeros(v, n in masked) for n, v in reads.items()}
+                found = _called(part.node, zeroed)
             part.held(self.graph, args, found)
 
 
@@ -122,11 +124,13 @@ def _called(node: fx.Node, values: Mapping[fx.Node, Any]) -> Any:
     return target(*fx.node.map_arg(node.args, lambda n: values[n]), **fx.node.map_arg(node.kwargs, lambda n: values[n]))
 
 
-def _zeros(value: Any) -> Any:
+def _zeros(value: Any, masked: bool) -> Any:
     """Tensors of zeros, several for several; a size stays, and what a mask has made minus infinity."""
     if isinstance(value, list | tuple):
-        return [_zeros(part) for part in value]
-    return torch.where(value <= LOW, value, 0.0).to(value.dtype) if isinstance(value, Tensor) else value
+        return [_zeros(part, masked) for part in value]
+    if not isinstance(value, Tensor):
+        return value
+    return torch.where(value <= LOW, value, 0.0).to(value.dtype) if masked else torch.zeros_like(value)
 
 
 def _points(batch: Tensor) -> Iterator[Tensor]:
