@@ -58,7 +58,6 @@ class Relation:
     widest: int = 0  # entries of the largest activation on the way to the input
     moved: Region | Bounds | None = None  # the image of the whole region, where only diagonal ops lie before it
     exact: Callable[[], Bounds] | None = None  # the exact interval hull over the whole region, where one op gives it
-    hull: Image | None = None  # the same behind further ops that take entries one by one: substitution says less
     local: bool = False  # a neuron depends on a window of the arguments: rows on patches are worth starting with
     relaxation: Relaxation | None = None  # of a nonlinear op, for whoever looks for better lines
 
@@ -78,9 +77,8 @@ def affine(op: Affine, *args: Relation) -> Relation:
     if len(args) == 1 and args[0].moved is not None:
         moved = args[0].moved.image(op) if op.diagonal else None
         exact = partial(_hull_of, args[0].moved, op) if moved is None else moved.box
-    hull = None
     if exact is None and len(args) == 1 and (op.diagonal or op.picks):
-        hull = Image.of(op.image, args[0].hull or args[0].exact)  # no two entries meet, so that nothing is lost
+        exact = Image.of(op.image, args[0].exact)  # no two entries meet, so that nothing is lost
 
     def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
         return op.pull(rows if op.local else rows.dense(), *shapes)
@@ -88,16 +86,7 @@ def affine(op: Affine, *args: Relation) -> Relation:
     shape = op.shape(*shapes)
     local = op.local and len(shape) > 1 and all(e.local for e in args)
     return Relation(
-        shape,
-        args,
-        args[0].region,
-        pull,
-        mirrored(pull),
-        *_extent(shape, args),
-        moved=moved,
-        exact=exact,
-        hull=hull,
-        local=local,
+        shape, args, args[0].region, pull, mirrored(pull), *_extent(shape, args), moved=moved, exact=exact, local=local
     )
 
 
@@ -144,8 +133,8 @@ def relaxed(
     monotone: the op itself, where it acts on every entry alone and is increasing: its image of an exact hull is exact.
     """
     extent, local = _extent(shape, args), len(shape) > 1
-    hull = None if monotone is None else Image.of(lambda box: monotone.image((box,)), args[0].hull or args[0].exact)
-    return Relation(shape, args, args[0].region, pull, share, *extent, hull=hull, local=local, relaxation=relaxation)
+    exact = None if monotone is None else Image.of(lambda box: monotone.image((box,)), args[0].exact)
+    return Relation(shape, args, args[0].region, pull, share, *extent, exact=exact, local=local, relaxation=relaxation)
 
 
 def _under(e: Relation) -> list[Relation]:
@@ -261,12 +250,7 @@ def _minima_of(e: Relation, roots: Roots) -> Iterator[tuple[Tensor, Tensor, Tens
 
 
 def boxes(e: Relation, where: Tensor | None = None) -> Bounds:
-    """Bounds of e over the whole of which the region may be a part: those over which a relaxation is taken.
-
-    Where the hull is known it is what a relaxation needs; `bounds` are those of substitution, as papers have them.
-    """
-    if e.hull is not None:
-        return e.hull()
+    """Bounds of e over the whole of which the region may be a part: those over which a relaxation is taken."""
     return bounds(replace(e, region=e.region.whole), where)
 
 

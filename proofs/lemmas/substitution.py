@@ -167,22 +167,21 @@ def as_by_hand(graph: Graph, rule: Rule, kind: type[Interval] = Interval) -> Che
         for place in range(1, len(graph.nodes)):
             name = graph.nodes[place].name
             e = domain.propagate(graph.subgraph(end=name), region).output
-            known, args = true[name], graph.nodes[place].args
+            known, args = true[name], graph.nodes[place].args  # those of the substitution
             deep.append(1 + max(deep[a] for a in args))
             wide.append(max(prod(e.shape), *(wide[a] for a in args)))
             world.check((e.depth, e.widest) == (deep[place], wide[place]), f"{name}: its longest way, its widest")
-            free = replace(e, exact=None, hull=None)
-            for one in (e, free):
+            free = replace(e, exact=None)
+            op, hull = graph.nodes[place].op, known
+            if e.exact is not None and isinstance(op, ReLU):  # over the exact hull of its argument the image is exact
+                below = true[graph.nodes[args[0]].name]
+                hull = Bounds(below.lower.relu(), below.upper.relu())
+            for one, known in ((e, hull), (free, true[name])):
                 for found in (
-                    backward.bounds(one), apart(backward.bounds, one), domain.bounds(one), apart(domain.bounds, one),
+                    backward.bounds(one), apart(backward.bounds, one), backward.boxes(one),
+                    domain.bounds(one), apart(domain.bounds, one), *domain.boxes(ReLU(), (one,)),
                 ):  # fmt: skip
                     close(world, found, known, name)
-                hull = known
-                if one.hull is not None and isinstance(graph.nodes[place].op, ReLU):  # the image of an exact hull
-                    below = true[graph.nodes[args[0]].name]
-                    hull = Bounds(below.lower.relu(), below.upper.relu())
-                for found in (backward.boxes(one), *domain.boxes(ReLU(), (one,))):
-                    close(world, found, hull, f"{name}: boxes")
             units = Rows.units(torch.arange(e.shape[0]), e.shape, region.centre)
             ends = Bounds(*(backward.minimum(free, rows).t() for rows in (units, units.negated())))
             close(world, Bounds(ends.lower, -ends.upper), known, f"{name}: minimum")

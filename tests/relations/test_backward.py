@@ -85,11 +85,12 @@ def test_behind_the_first_layer_the_hulls_of_monotone_ops_and_of_windows_are_kno
     region = Linf(torch.rand(1, 1, 6, 6).double(), 0.3)
     with monkeypatch.context() as patched:
         patched.setattr(backward, "_minima", None)  # it would fail
-        before = DeepPoly().propagate(graph.subgraph(end=graph.nodes[3].name), region).output
-        box = backward.boxes(before)
+        patched.setattr(backward, "minimum", None)
+        trace = DeepPoly().propagate(graph.subgraph(end=graph.nodes[3].name), region)
+        low, high = trace.lower, trace.upper
         whole = DeepPoly().propagate(graph, region).output
     first = region.image(graph.nodes[1].op).box()
-    torch.testing.assert_close(box.lower, pool(first.lower.relu()))
-    torch.testing.assert_close(box.upper, pool(first.upper.relu()))
-    assert whole.hull is None
-    assert backward.affine(Add(), before, before).hull is None
+    torch.testing.assert_close(low, pool(first.lower.relu()))
+    torch.testing.assert_close(high, pool(first.upper.relu()))
+    assert whole.exact is None
+    assert backward.affine(Add(), trace.output, trace.output).exact is None
