@@ -61,8 +61,7 @@ class DeepPoly(Domain[Relation]):
 
         shape = op.shape(*shapes)
         if marks is None:
-            monotone = op if op.curvature.increasing else None
-            return backward.relaxed(args, shape, pull, share, Relaxation(op, boxes, *slopes), monotone)
+            return backward.relaxed(args, shape, pull, share, Relaxation(op, boxes, *slopes))
         return backward.relaxed(
             args, shape, levels.marked(pull, marks), None if share is None else levels.marked_share(share, marks)
         )

@@ -27,7 +27,6 @@ class Affine(Op):
     weight: Tensor | None = None
     bias: Tensor | None = None
     diagonal: ClassVar[bool] = False  # A is a signed and scaled permutation: the image of a ball is a ball
-    picks: ClassVar[bool] = False  # every output reads one entry at most, as those of a diagonal op do
     local: ClassVar[bool] = False  # adjoint keeps rows on windows where it can, so that they are worth starting with
     lemma = "affine"
 

@@ -42,9 +42,15 @@ class Linearised(Affine):
         self, above: Self, rows: Rows, low: Tensor | None, high: Tensor | None, *shapes: Shape
     ) -> tuple[tuple[Rows, ...], Tensor]:
         """x -> <c+, A x> + <c-, A' x> with A' that of `above`, and <c+, low> + <c-, high>, (K, N); None: 0."""
-        positive, negative = rows.dense().parts()
+        rows = rows.dense()
+        data = rows.data
+        positive = rows.with_data(data.relu())
+        negative = rows.with_data(data - positive.data)
         pairs = zip(self.adjoint(positive, *shapes), above.adjoint(negative, *shapes), strict=True)
-        return tuple(one + other for one, other in pairs), positive.dots(low) + negative.dots(high)
+        const = torch.zeros((), dtype=data.dtype, device=data.device)
+        for part, level in ((positive, low), (negative, high)):
+            const = const if level is None else const + part.dot(level)
+        return tuple(one + other for one, other in pairs), const
 
 
 @dataclass(frozen=True, eq=False)

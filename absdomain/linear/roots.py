@@ -65,26 +65,12 @@ def windows(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Roots
 
     A row per channel, or a single row and a column per neuron where less than half of those at such places are asked.
     """
-    asked = _asked(shape, like, where)
-    places = asked.any(1).nonzero()
-    few = where is not None and 2 * int(asked.sum()) < shape[0] * len(places)
-    return neurons(shape, like, where) if few else _patches(shape, like, places, few=False)
-
-
-def neurons(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Roots:
-    """As `windows`, a single row with a column for each neuron that is asked: the smallest parts there are."""
-    return _patches(shape, like, _asked(shape, like, where).movedim(1, -1).nonzero(), few=True)
-
-
-def _asked(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Tensor:
-    """The neurons that are asked, (B, *shape)."""
-    batch = len(like)
-    return like.new_ones(batch, *shape, dtype=torch.bool) if where is None else where.reshape(batch, *shape)
-
-
-def _patches(shape: tuple[int, ...], like: Tensor, places: Tensor, *, few: bool) -> Roots:
-    """The roots at these (sample, *place), and with `few` (sample, *place, channel)."""
     channels, *plane = shape
+    asked = like.new_ones(len(like), *shape, dtype=torch.bool) if where is None else where.reshape(len(like), *shape)
+    places = asked.any(1).nonzero()
+    few = where is not None and 2 * int(asked.sum()) < channels * len(places)
+    if few:
+        places = asked.movedim(1, -1).nonzero()
     strides = torch.tensor([prod(plane[axis + 1 :]) for axis in range(len(plane))], device=like.device)
 
     def take(first: int, last: int) -> tuple[Rows, Tensor]:

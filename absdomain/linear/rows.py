@@ -167,16 +167,6 @@ class Rows:
         data, const = SignSplit.apply(self.data, *numbers)
         return self._same(data, clean=True), const
 
-    def parts(self) -> tuple[Rows, Rows]:
-        """x -> <c_k+, x> and x -> <c_k-, x>, whose sum is the row."""
-        data = self.data
-        positive = data.relu()
-        return self._same(positive), self._same(data - positive)
-
-    def dots(self, level: Tensor | None) -> Tensor:
-        """<c_k, level>, (K, N or 1); None: 0."""
-        return self.data.new_zeros(()) if level is None else self.dot(level)
-
     def negated(self) -> Rows:
         """x -> <-c_k, x>."""
         return self._same(-self.data)

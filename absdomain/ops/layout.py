@@ -54,7 +54,6 @@ class Gather(Moving):
     """y[i] = x[index[i]] on the flat activation: windows, slices, selections, expansions."""
 
     index: Tensor  # (*output shape), flat positions
-    picks = True
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:
         return xs[0].reshape(len(xs[0]), -1)[:, self.index.to(xs[0].device)]
@@ -97,7 +96,6 @@ class Pad(Moving):
     """x with zeros around it; `amounts` in the order of torch.nn.functional.pad (last axis first), none negative."""
 
     amounts: tuple[int, ...]
-    picks = True
     local = True
 
     def linear(self, w: Tensor | None, *xs: Tensor) -> Tensor:

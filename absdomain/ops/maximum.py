@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor
 
 from absdomain.kinds import Line, Linearised, Nonlinear, Piece, Shape, Slopes
-from absdomain.linear import Bounds, Rows
+from absdomain.linear import Bounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,15 +26,6 @@ class WeightedSum(Linearised):
     def transpose(self, w: Tensor | None, y: Tensor, *shapes: Shape) -> tuple[Tensor, ...]:
         assert w is not None
         return (y.unsqueeze(self.axis) * w,)
-
-    def split(
-        self, above: Self, rows: Rows, low: Tensor | None, high: Tensor | None, *shapes: Shape
-    ) -> tuple[tuple[Rows, ...], Tensor]:
-        """Both signs into one tensor: that of a window has as many entries for each of the maximum's as the window."""
-        positive, negative = rows.dense().parts()
-        pulled = positive.data.unsqueeze(self.axis) * positive.seen(self.weight)
-        pulled.addcmul_(negative.data.unsqueeze(self.axis), positive.seen(above.weight))
-        return (positive.with_data(pulled),), positive.dots(low) + negative.dots(high)
 
 
 @dataclass(frozen=True, eq=False)

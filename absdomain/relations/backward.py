@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,13 +17,10 @@ from torch import Tensor
 from absdomain.kinds import Affine, Linearised, Nonlinear, Shape, Slopes
 from absdomain.linear import Bounds, Ends, Rows
 from absdomain.linear.bounds import ordered
-from absdomain.linear.roots import Roots, neurons, pairs, units, windows
+from absdomain.linear.roots import Roots, pairs, units, windows
 from absdomain.region import Region
-from absdomain.runtime import memory
 
 _BUDGET = 2**21  # coefficients in flight at once
-_COARSE = 16  # budgets that a part may take before it is cut into single neurons
-_COPIES = 4  # of the coefficients, that steps of the way hold at once
 
 Constant = Tensor | None  # (K, N or 1), or 0-dim; None: zero
 Pull = Callable[[Rows], tuple[tuple[Rows, ...], Constant]]
@@ -77,8 +73,6 @@ def affine(op: Affine, *args: Relation) -> Relation:
     if len(args) == 1 and args[0].moved is not None:
         moved = args[0].moved.image(op) if op.diagonal else None
         exact = partial(_hull_of, args[0].moved, op) if moved is None else moved.box
-    if exact is None and len(args) == 1 and (op.diagonal or op.picks):
-        exact = Image.of(op.image, args[0].exact)  # no two entries meet, so that nothing is lost
 
     def pull(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
         return op.pull(rows if op.local else rows.dense(), *shapes)
@@ -88,32 +82,6 @@ def affine(op: Affine, *args: Relation) -> Relation:
     return Relation(
         shape, args, args[0].region, pull, mirrored(pull), *_extent(shape, args), moved=moved, exact=exact, local=local
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Image:
-    """The exact hull behind ops that take every entry by itself: of a chain of any length, image by image."""
-
-    image: Callable[[Bounds], Bounds]  # of the last op
-    first: Callable[[], Bounds]  # the hull before all of them
-    before: Image | None
-
-    @staticmethod
-    def of(image: Callable[[Bounds], Bounds], exact: Callable[[], Bounds] | None) -> Image | None:
-        """The hull of f(x) where that of x is known."""
-        if exact is None:
-            return None
-        return Image(image, exact.first, exact) if isinstance(exact, Image) else Image(image, exact, None)
-
-    def __call__(self) -> Bounds:
-        images, at = [], cast("Image | None", self)
-        while at is not None:
-            images.append(at.image)
-            at = at.before
-        box = self.first()
-        for image in reversed(images):
-            box = image(box)
-        return box
 
 
 def _hull_of(region: Region | Bounds, op: Affine) -> Bounds:
@@ -126,15 +94,10 @@ def relaxed(
     pull: Pull,
     share: Share | None = None,
     relaxation: Relaxation | None = None,
-    monotone: Nonlinear | None = None,
 ) -> Relation:
-    """The value of a nonlinear op between two lines, of output shape `shape`.
-
-    monotone: the op itself, where it acts on every entry alone and is increasing: its image of an exact hull is exact.
-    """
+    """The value of a nonlinear op between two lines, of output shape `shape`."""
     extent, local = _extent(shape, args), len(shape) > 1
-    exact = None if monotone is None else Image.of(lambda box: monotone.image((box,)), args[0].exact)
-    return Relation(shape, args, args[0].region, pull, share, *extent, exact=exact, local=local, relaxation=relaxation)
+    return Relation(shape, args, args[0].region, pull, share, *extent, local=local, relaxation=relaxation)
 
 
 def _under(e: Relation) -> list[Relation]:
@@ -198,13 +161,11 @@ def bounds(e: Relation, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> 
     exact = known(e)
     if exact is not None:
         return exact()
-    least = _COPIES * e.widest * len(e.region.centre) * e.region.centre.element_size()
-    memory.needed(least, f"substituting one neuron of {e.shape} backwards through activations of {e.widest} entries")
     if where is None and ends is not Ends.BOTH:
         return Bounds.of(ends, lambda: _end(e, lambda rows: rows), lambda: -_end(e, Rows.negated))
     like = e.region.centre
     lower, upper = like.new_full((len(like), *e.shape), -torch.inf), like.new_full((len(like), *e.shape), torch.inf)
-    found = list(_minima_of(e, _fitting(e, _roots(e)(e.shape, like, where), where)))
+    found = list(_minima_of(e, _roots(e)(e.shape, like, where)))
     if found:
         neurons, low, high = (torch.cat([part.flatten() for part in parts]) for parts in zip(*found, strict=True))
         lower = lower.flatten().index_copy(0, neurons, low).view_as(lower)
@@ -217,19 +178,6 @@ def _roots(e: Relation) -> Callable[[Shape, Tensor, Tensor | None], Roots]:
     if not e.region.any_columns:
         return units
     return windows if e.local else pairs
-
-
-def _fitting(e: Relation, coarse: Roots, where: Tensor | None) -> Roots:
-    """The roots, or single neurons where an item of theirs, a place with all its channels, would take too much.
-
-    What a neuron takes depends on the way to the input, so that the first is tried.
-    """
-    most = _COARSE * _BUDGET
-    if coarse.rows == 1 or not e.local or not e.region.any_columns or 2 * e.widest * coarse.rows <= most:
-        return coarse
-    single = neurons(e.shape, e.region.centre, where)
-    peak = _minima(e, single.take(0, 1)[0])[2] if single.count else 0
-    return single if peak * coarse.rows > most else coarse
 
 
 def _minima_of(e: Relation, roots: Roots) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -245,7 +193,6 @@ def _minima_of(e: Relation, roots: Roots) -> Iterator[tuple[Tensor, Tensor, Tens
         columns = neurons.shape[1]
         yield neurons, low.expand(-1, columns), high.expand(-1, columns)
         done += part
-        memory.tell(f"bounds of {e.shape}", done, roots.count)
         step = max(1, _BUDGET * part // max(1, peak))
 
 

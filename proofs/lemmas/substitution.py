@@ -167,16 +167,12 @@ def as_by_hand(graph: Graph, rule: Rule, kind: type[Interval] = Interval) -> Che
         for place in range(1, len(graph.nodes)):
             name = graph.nodes[place].name
             e = domain.propagate(graph.subgraph(end=name), region).output
-            known, args = true[name], graph.nodes[place].args  # those of the substitution
+            known, args = true[name], graph.nodes[place].args
             deep.append(1 + max(deep[a] for a in args))
             wide.append(max(prod(e.shape), *(wide[a] for a in args)))
             world.check((e.depth, e.widest) == (deep[place], wide[place]), f"{name}: its longest way, its widest")
             free = replace(e, exact=None)
-            op, hull = graph.nodes[place].op, known
-            if e.exact is not None and isinstance(op, ReLU):  # over the exact hull of its argument the image is exact
-                below = true[graph.nodes[args[0]].name]
-                hull = Bounds(below.lower.relu(), below.upper.relu())
-            for one, known in ((e, hull), (free, true[name])):
+            for one in (e, free):
                 for found in (
                     backward.bounds(one), apart(backward.bounds, one), backward.boxes(one),
                     domain.bounds(one), apart(domain.bounds, one), *domain.boxes(ReLU(), (one,)),
@@ -274,7 +270,6 @@ def constants_forgotten(e: Relation, rows: Rows) -> Tensor:
 
 FUNCTIONS = (
     backward.source, backward.affine, backward.relaxed, backward.mirrored, backward._extent, backward._hull_of,
-    backward.Image.of, backward.Image.__call__,
     backward.bounds, backward._roots, backward._minima_of, backward.boxes,
     backward.minimum, backward.minima, backward._minima, backward.to_input, backward._substituted, backward.above,
     backward.known, backward._joined, backward._chunks, backward._end,

@@ -330,8 +330,7 @@ LEMMAS = (
         "rows on windows, by index or in columns of their own are the functionals that they stand for, through every "
         "affine op and ReLU: back-substitution gives the bounds of the matrix, and those of coefficients that are "
         "written out, whichever neurons are asked",
-        (*PATCHES, *ROWS, roots.units, roots.pairs, roots.windows, roots.neurons,
-         roots._asked, roots._patches, Conv.adjoint, conv.fits, conv.spread, conv._extent,
+        (*PATCHES, *ROWS, roots.units, roots.pairs, roots.windows, Conv.adjoint, conv.fits, conv.spread, conv._extent,
          AvgPool.adjoint, Pad.adjoint, Concat.adjoint),
         (same_functionals, by_index, *map(of_the_matrix, NETWORKS),
          *(as_written_out(graph, DeepPoly(slopes=policy)) for graph in (ACTIVE, RESIDUAL)

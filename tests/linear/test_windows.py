@@ -12,7 +12,7 @@ from absdomain.laws import drawing
 from absdomain.laws.drawing import normal
 from absdomain.linear import Bounds, Rows
 from absdomain.linear.patches import Columns, Frame
-from absdomain.linear.roots import neurons, units, windows
+from absdomain.linear.roots import units, windows
 
 D64 = torch.float64
 
@@ -114,12 +114,12 @@ def test_windows_of_all_neurons_are_the_unit_vectors() -> None:
     like = torch.zeros(2, 1, dtype=D64)
     shape: Shape = (3, 2, 4)
     for where in (None, torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)) < 0.2):
-        for roots in (windows(shape, like, where), neurons(shape, like, where), units(shape, like, where)):
+        for roots in (windows(shape, like, where), units(shape, like, where)):
             value = torch.arange(2.0 * prod(shape), dtype=D64).view(2, *shape)
             found = [roots.take(a, a + 1) for a in range(roots.count)]
             asked = torch.zeros(2 * prod(shape), dtype=torch.bool)
-            for rows, places in found:
-                torch.testing.assert_close(rows.dot(value), places.to(D64))
-                torch.testing.assert_close(rows.dense().dot(value), places.to(D64))
-                asked[places.flatten()] = True
+            for rows, neurons in found:
+                torch.testing.assert_close(rows.dot(value), neurons.to(D64))
+                torch.testing.assert_close(rows.dense().dot(value), neurons.to(D64))
+                asked[neurons.flatten()] = True
             assert bool(asked.view(2, *shape)[torch.ones_like(asked.view(2, *shape)) if where is None else where].all())

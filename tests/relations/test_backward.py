@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from absdomain import Graph, Linf, Node, Rows, parse
-from absdomain.domains import DeepPoly
-from absdomain.ops import Add, Conv, Gather, Max, ReLU, Scale
-from absdomain.ops.maximum import windows
+from absdomain.ops import ReLU, Scale
 from absdomain.relations import backward
 from absdomain.relations.backward import Constant, Relation
 from tests.references import tensor
@@ -71,26 +69,3 @@ def test_relaxations_come_after_those_that_they_depend_on() -> None:
     found = backward.relaxations(output)
     assert [node.depth for node in found] == [2, 4, 6]
     assert found[-1] is output
-
-
-def test_behind_the_first_layer_the_hulls_of_monotone_ops_and_of_windows_are_known(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Nothing is substituted for a pool that stands there; entries that meet, as in a sum, are."""
-    torch.manual_seed(0)
-    pool = Gather(windows((6, 6), (2, 2), (2, 2), (0, 0)).unsqueeze(0))
-    graph = Graph.of([Node("x", None, (), (1, 6, 6))])
-    for op in (Conv(torch.randn(1, 1, 3, 3).double(), padding=(1, 1)), ReLU(), pool, Max(-3)):
-        graph = graph.then(op)
-    region = Linf(torch.rand(1, 1, 6, 6).double(), 0.3)
-    with monkeypatch.context() as patched:
-        patched.setattr(backward, "_minima", None)  # it would fail
-        patched.setattr(backward, "minimum", None)
-        trace = DeepPoly().propagate(graph.subgraph(end=graph.nodes[3].name), region)
-        low, high = trace.lower, trace.upper
-        whole = DeepPoly().propagate(graph, region).output
-    first = region.image(graph.nodes[1].op).box()
-    torch.testing.assert_close(low, pool(first.lower.relu()))
-    torch.testing.assert_close(high, pool(first.upper.relu()))
-    assert whole.exact is None
-    assert backward.affine(Add(), trace.output, trace.output).exact is None
