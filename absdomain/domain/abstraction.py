@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import NoneType
 from typing import ClassVar, Generic, TypeVar, final
 
 import torch
@@ -120,8 +121,7 @@ class Abstraction(ABC, Generic[E]):
         """
         check_type("propagate", graph, Graph, "lower a module first: absdomain.to_graph(module, example)")
         check_type("propagate", region, Region, "make one, such as absdomain.Linf(x, eps)")
-        if spec is not None:
-            check_type("propagate", spec, Spec, "make one, such as absdomain.margins(labels, classes)")
+        check_type("propagate", spec, (Spec, NoneType), "make one, such as absdomain.margins(labels, classes)")
         if tuple(region.centre.shape[1:]) != graph.input.shape:
             raise ValueError(
                 f"the region's points have shape {tuple(region.centre.shape[1:])} without the batch, "
