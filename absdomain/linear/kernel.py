@@ -114,8 +114,8 @@ class BoxMinima(torch.autograd.Function):
 
 def _parts(c: Tensor) -> tuple[Tensor, Tensor]:
     """(c+, -c-), exactly."""
-    plus = c.relu()
-    return plus, plus - c
+    minus = c.neg().relu_()
+    return c + minus, minus
 
 
 def _least(plus: Tensor, minus: Tensor, lower: Tensor | None, upper: Tensor) -> Tensor:
