@@ -1,7 +1,7 @@
 """Operations outside the table, written out as PyTorch itself defines them by others.
 
-PyTorch keeps a definition of many operations for compilers: an LSTM as its steps, a cosine similarity as norms and
-products. What the table has a rule for stays whole, since a rule knows more than the definition says.
+PyTorch keeps a definition of many operations for compilers: a cosine similarity as norms and products, a gated unit as
+halves and a product. What the table has a rule for stays whole, since a rule knows more than the definition says.
 """
 
 from __future__ import annotations

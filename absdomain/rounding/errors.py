@@ -56,12 +56,12 @@ def widened(box: Bounds, error: Tensor) -> Bounds:
 
 def source(box: Bounds) -> Computed:
     """The input: its box is off by the rounding of centre and radius."""
-    return _computed(box, _SUMS * _unit(box.lower) * _largest(box), _lost(box, prod(box.shape)))
+    return _computed(box, _SUMS * _unit(box.lower) * largest(box), _lost(box, prod(box.shape)))
 
 
 def affine(op: Affine, args: Sequence[Computed], terms: int) -> Computed:
     """|A| e + gamma (|A| |x| + |b|) and what underflow costs, for sums of so many terms."""
-    size = op.modulus(*(_largest(e.wide) for e in args))
+    size = op.modulus(*(largest(e.wide) for e in args))
     size = size if op.offset_size is None else size + op.offset_size
     error = op.modulus(*(e.error for e in args)) + _SUMS * _gamma(terms, size) * size
     box = op.image(*(e.box for e in args))
@@ -76,7 +76,7 @@ def nonlinear(op: Nonlinear, args: Sequence[Computed], boxes: tuple[Bounds, ...]
     image = op.image(boxes)
     steep = op.linearised(op.steepness(boxes))
     moved = steep(*(e.error for e in args))
-    size = _largest(image) + 2 * steep(*(_largest(box) for box in boxes))
+    size = largest(image) + 2 * steep(*(largest(box) for box in boxes))
     own = _SUMS * _gamma(terms, size) * size + 2 * _unit(size) * op.forward_error(boxes)
     lost = _lost(image, terms) + sum(_lost(box, terms) for box in boxes)  # a gate that underflows is missing from x
     return _computed(image, moved + own, lost + sum(e.lost for e in args))
@@ -147,7 +147,7 @@ def _terms(graph: Graph, places: Iterable[int]) -> int:
 def asked(output: Computed, C: Tensor, d: Tensor) -> Tensor:
     """|C| e + gamma (|C| |z| + |d|), (B, K): the error of C z + d at an output z, with what underflow costs."""
     weights, error = C.abs(), flat(output.error, 1).unsqueeze(-1)
-    size = (weights @ flat(_largest(output.wide), 1).unsqueeze(-1)).squeeze(-1) + d.abs()
+    size = (weights @ flat(largest(output.wide), 1).unsqueeze(-1)).squeeze(-1) + d.abs()
     own = _SUMS * _gamma(C.shape[-1] + 2, size) * size
     lost = (output.lost + _lost(output.wide, C.shape[-1] + 2)).unsqueeze(1)
     return _known((weights @ error).squeeze(-1) + own + torch.finfo(lost.dtype).tiny * lost)
@@ -162,7 +162,8 @@ def _unit(like: Tensor) -> float:
     return torch.finfo(like.dtype).eps / 2
 
 
-def _largest(box: Bounds) -> Tensor:
+def largest(box: Bounds) -> Tensor:
+    """max |x| over the box, entry by entry."""
     return torch.maximum(box.lower.abs(), box.upper.abs())
 
 
@@ -173,7 +174,7 @@ def _known(error: Tensor) -> Tensor:
 
 def _lost(box: Bounds, count: int) -> Tensor:
     """A coefficient that a smallest number is missing from reads each of these values."""
-    return count * (1 + flat(_known(_largest(box)), 1).amax(1))
+    return count * (1 + flat(_known(largest(box)), 1).amax(1))
 
 
 def _meet(one: Bounds, other: Bounds) -> Bounds:

@@ -25,7 +25,7 @@ from absdomain.graph.joining import fresh
 from absdomain.kinds import Affine, Nonlinear, Op
 from absdomain.linear import Bounds
 from absdomain.ops.rounded import Rounded
-from absdomain.rounding.errors import Boxes, evaluated, holding, widened
+from absdomain.rounding.errors import Boxes, evaluated, holding, largest, widened
 
 _OUTWARD = 1 + 2.0**-20  # what is computed here in float64 is off by less, as long as no sum has 2^31 terms
 
@@ -93,14 +93,14 @@ class _Rounding:
             case _:
                 raise TypeError(f"{type(op).__name__} is neither Affine nor Nonlinear (absdomain.kinds)")
         own = _outward(own.expand_as(image.lower))
-        far = _largest(image) + passed + own
+        far = largest(image) + passed + own
         own = own.masked_fill(~(far <= self.most), torch.inf)  # it may overflow
         return _outward(passed + own), own
 
     def affine(self, op: Affine, wide: tuple[Bounds, ...]) -> Tensor:
         """gamma_n (|A| |x| + |b|) + n eta; what overflows on the way is infinite."""
         count = op.roundings(*(b.shape for b in wide))
-        size = op.modulus(*(_largest(b) for b in wide))
+        size = op.modulus(*(largest(b) for b in wide))
         size = size if op.offset_size is None else size + op.offset_size
         part = count * self.unit
         gamma = part / (1 - part) if part < 0.5 else torch.inf
@@ -124,10 +124,6 @@ class _Rounding:
 
 def _outward(error: Tensor) -> Tensor:
     return error.nan_to_num(nan=torch.inf, posinf=torch.inf) * _OUTWARD
-
-
-def _largest(box: Bounds) -> Tensor:
-    return torch.maximum(box.lower.abs(), box.upper.abs())
 
 
 def with_radii(graph: Graph, radii: Mapping[str, Tensor]) -> Graph:
