@@ -48,6 +48,8 @@ from absdomain.ops import (  # fmt: skip
     Tanh,
 )
 from absdomain.ops.formula import Formula
+from absdomain.ops.inverse import Acosh, Asin, Logit, Tan
+from absdomain.ops.rounded import Rounded
 from absdomain.proofs.kernel.world import Unproved, explore
 from absdomain.proofs.lemma import Lemma, lemmas
 from absdomain.reference import MatchedSpace
@@ -292,6 +294,11 @@ MUTANTS = (
            lambda f: lambda groups: (2 * f(groups)[0], f(groups)[1])),
     Mutant("another lower end", "matmul", MatMul, "inf", lambda f: lambda self, s, boxes: f(self, s, boxes) / 2 + 1),
     Mutant("the mirrored function", "prelu", PReLU, "__call__", lambda f: lambda self, x: f(self, -x)),
+    Mutant("half the derivative", "asin", Asin, "derivative", scaled(0.5)),
+    Mutant("half the derivative", "acosh", Acosh, "derivative", scaled(0.5)),
+    Mutant("half the derivative", "logit", Logit, "derivative", scaled(0.5)),
+    Mutant("half the derivative", "tan", Tan, "derivative", scaled(0.5)),
+    Mutant("upwards alone", "rounded", Rounded, "inf", lambda f: lambda self, *args: f(self, *args) + self.radius),
     Mutant("twice the sign", "steps", Sign, "__call__", lambda f: lambda self, x: 2 * f(self, x)),
     Mutant("the last slopes are kept, not the best", "ascent", ascent, "_better",
            always(lambda highest, bound, best, moved: (bound, moved))),
