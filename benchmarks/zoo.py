@@ -20,12 +20,14 @@ from torch import Tensor, nn
 from absdomain import Graph, Linf, to_graph
 from absdomain.domains import Box
 from absdomain.errors import UnsupportedOp
+from absdomain.runtime.writing import as_json, keyed, replace
 from benchmarks.models import FAMILIES, Model, models
 from benchmarks.output import Row, write
 
 OUTCOMES = ("lowered", "refused", "failed", "wrong")
 EPS = 1e-5
 SAMPLES = 4
+TITLE = "# Models that lower"  # a page that begins so is ours
 _ROUNDING = 1e-9  # of the value's size: what float64 may do to a value and to a bound of it
 _OPERATION = re.compile(r"(aten\.[\w.]+|the module [a-z ]+|torch\.export cannot export)")
 
@@ -46,7 +48,7 @@ def zoo(
                 rows.append(tried(model, seconds))
                 print(json.dumps(rows[-1]), flush=True)
                 if out is not None:
-                    out.write_text(json.dumps(rows, indent=1))
+                    replace(out, as_json(rows), keyed(rows[-1]))
     table = Table(title=f"Modules that lower; box bounds at eps {EPS:g} against samples")
     for column in ("family", "modules", *OUTCOMES):
         table.add_column(column)
@@ -58,7 +60,7 @@ def zoo(
     for text, count in blocked(rows).most_common(40):
         print(f"{count:4} {text}")
     if page is not None:
-        page.write_text(markdown(rows))
+        replace(page, markdown(rows).encode(), lambda old: old.startswith(TITLE.encode()))
 
 
 def tried(model: Model, seconds: int) -> Row:
@@ -70,6 +72,7 @@ def tried(model: Model, seconds: int) -> Row:
         "outcome": "failed",
         "message": "",
         "nodes": 0,
+        "seconds": 0.0,
         "finite": False,
     }
     try:
@@ -121,7 +124,7 @@ def blocked(rows: list[Row]) -> Counter[str]:
 def markdown(rows: list[Row]) -> str:
     """The page of families that lower."""
     lines = [
-        "# Models that lower", "",
+        TITLE, "",
         "Made by `python -m benchmarks zoo --page docs/models.md`: random weights, small images; box bounds at eps "
         f"{EPS:g} against {SAMPLES} samples of each, in float64.", "",
         f"| family | tried | {' | '.join(OUTCOMES)} |", "|---|---|---|---|---|---|",

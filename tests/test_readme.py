@@ -187,9 +187,17 @@ def test_the_make_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+def headings(text: str) -> set[str]:
+    """The places in a page of Markdown that a link may name, as GitHub makes them of its headings."""
+    lines = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in lines}
+
+
 def test_the_files_it_links_to_exist() -> None:
     for target in re.findall(r"\]\((?!http)(.*?)\)", README):
-        assert (ROOT / target).exists(), target
+        name, _, place = target.partition("#")
+        assert (ROOT / name).exists(), target
+        assert not place or place in headings((ROOT / name).read_text()), target
 
 
 @pytest.mark.usefixtures("mine")

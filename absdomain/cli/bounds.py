@@ -9,6 +9,7 @@ import typer
 
 from absdomain.cli import options as option
 from absdomain.report.runs import check_of, subject_of, use
+from absdomain.runtime import pictures
 
 
 def bounds(
@@ -37,7 +38,7 @@ def bounds(
 
     use(threads)
     if plot is not None:
-        vacant(plot, plots.drawn)
+        vacant(plot, pictures.drawn)
     subject = subject_of(run, weights, data)
     check = check_of(subject, eps, clip, domain)
     test = load(subject.data, "test", data_dir=data_dir)
@@ -52,4 +53,4 @@ def bounds(
         tables.margins_table(margins, int(label), f"lower bounds of z_{int(label)} - z_rival"),
     )
     if plot is not None:
-        replace(plot, plots.encoded(plots.widths(layers, title), plot.suffix[1:] or "png"), plots.drawn)
+        replace(plot, pictures.encoded(plots.widths(layers, title), plot.suffix[1:] or "png"), pictures.drawn)

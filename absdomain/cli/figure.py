@@ -24,7 +24,7 @@ def figure(
     `absdomain figure seeds runs/* --out docs/figures/seeds.svg`
     """
     from absdomain.report.figures import KINDS
-    from absdomain.report.plots import drawn, encoded
+    from absdomain.runtime.pictures import drawn, encoded
     from absdomain.runtime.writing import replace
 
     if kind not in KINDS:

@@ -10,6 +10,7 @@ import typer
 
 from absdomain.cli import options as option
 from absdomain.report.runs import subject_of
+from absdomain.runtime import pictures
 from absdomain.runtime.folders import Kind
 from absdomain.runtime.writing import keyed, present
 
@@ -81,7 +82,7 @@ def inspect(
     centred = centring(graph, Box(), ball) if radius else []
     output = INSPECTION.claim(folder)
     output.write_json(LAYERS, [asdict(row) for row in rows])
-    output.write(FILTERS, plots.encoded(plots.filters(filters(graph), f"{subject.name}: the first layer")))
+    output.write(FILTERS, pictures.encoded(plots.filters(filters(graph), f"{subject.name}: the first layer")))
     _show(rows, f"{subject.name} on {subject.data}", threshold)
     if centred:
         output.write_json(CENTRING, {"eps": radius, "clip": clipped, "images": len(images), **_plain(centred)})

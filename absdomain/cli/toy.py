@@ -10,6 +10,7 @@ import typer
 
 from absdomain.cli import options as option
 from absdomain.report.runs import made_of_runs, recipe_of, train_in, use
+from absdomain.runtime import pictures
 from absdomain.runtime.folders import Kind
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def toy(
     `absdomain toy --out runs/toy`
     """
     from absdomain.data import load
-    from absdomain.report import plots, plots_toy
+    from absdomain.report import plots_toy
 
     use(threads)
     points = load("toy", "train")
@@ -66,7 +67,7 @@ def toy(
     output.write_json(NUMBERS, rows)
     label = int(points.labels[index])
     title = f"point {index}, class {label}, eps {eps:g}: axes are the two logits"
-    output.write(PICTURE, plots.encoded(plots_toy.polytopes(found, title)))
+    output.write(PICTURE, pictures.encoded(plots_toy.polytopes(found, title)))
     _show(rows)
     typer.echo(f"drawn and numbers: {out / PICTURE}, {out / NUMBERS}")
 

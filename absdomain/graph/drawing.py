@@ -9,6 +9,8 @@ from typing import Any
 import networkx
 
 from absdomain.graph.digraph import Node
+from absdomain.runtime.pictures import drawn, encoded
+from absdomain.runtime.writing import replace
 from absdomain.values import leaves
 
 _HEADS = ("node", "operation", "shape", "numbers", "reads")
@@ -50,4 +52,4 @@ def draw(digraph: networkx.DiGraph[str], path: Path) -> None:
         node_color="#dbe9f6", edgecolors="#444444", node_size=1800,
     )  # fmt: skip
     axes.set_axis_off()
-    figure.savefig(path)
+    replace(path, encoded(figure, path.suffix[1:] or "png"), drawn)

@@ -210,7 +210,7 @@ class Graph:
     def draw(self, path: str | Path) -> None:
         """Writes a picture of the operations, layer by layer from left to right; the suffix says as what, .svg or .png.
 
-        Errors: ImportError without matplotlib; OSError where the file cannot be written.
+        Errors: ImportError without matplotlib; WriteError where the file cannot be written or is none of ours.
         """
         draw(self.nx, Path(path))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,27 +16,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 CLEAN, ATTACK, VERIFIED, OTHER = "#0072B2", "#E69F00", "#D55E00", "#7F7F7F"
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-
-PNG, SOFTWARE = b"\x89PNG\r\n\x1a\n", b"tEXtSoftware\0absdomain"
-CHUNK = 8 + 25 + 4  # where a PNG's second chunk has its type: behind the signature, the header and its own length
-
-
-SIGNED = {"png": {"Software": "absdomain"}, "svg": {"Creator": "absdomain", "Date": None}}
-CREATOR = b"<dc:title>absdomain</dc:title>"  # in the head of an SVG
-
-
-def encoded(figure: Figure, kind: str = "png") -> bytes:
-    """The picture as a file, such as a PNG or an SVG, which says whose it is."""
-    file = io.BytesIO()
-    figure.savefig(file, format=kind, metadata=SIGNED.get(kind))
-    return file.getvalue()
-
-
-def drawn(content: bytes) -> bool:
-    """Whether this is a PNG or an SVG of ours."""
-    return (content.startswith(PNG) and content[CHUNK:].startswith(SOFTWARE)) or CREATOR in content[:2000]
-
 
 # What a method notes of itself, by the panel that shows it below the curves: AdvIBP's and Robustra's.
 PANELS = {

@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from absdomain.runtime import pictures
 from absdomain.runtime.progress import progress, speaks
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def train_in(
     if not speaks():
         return
     title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
-    TRAINING.claim(folder).write(CURVES, plots.encoded(plots.training(read_metrics(folder), title)))
+    TRAINING.claim(folder).write(CURVES, pictures.encoded(plots.training(read_metrics(folder), title)))
 
 
 def _rates(where: str, row: StepMetrics | Metrics) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from absdomain.report.answering import DECIDED, VERDICTS
 from absdomain.report.instances import VERIFICATION, Instance, Result
 from absdomain.report.others import Other
+from absdomain.runtime import pictures
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,11 +95,11 @@ def line(one: Result, rows: Sequence[Instance], done: int) -> str:
 
 def write(folder: Path, found: Standing) -> None:
     """summary.json and cactus.png in the folder of the results."""
-    from absdomain.report import plots, plots_verify
+    from absdomain.report import plots_verify
 
     output = VERIFICATION.claim(folder)
     output.write_json("summary.json", found.to_json())
-    output.write("cactus.png", plots.encoded(plots_verify.cactus(found.times)))
+    output.write("cactus.png", pictures.encoded(plots_verify.cactus(found.times)))
 
 
 def show(found: Standing) -> None:

@@ -22,6 +22,7 @@ from absdomain.lowering import UnsupportedOp
 from absdomain.region import Linf
 from absdomain.report import measure, plots
 from absdomain.report.landscape import landscape
+from absdomain.runtime import pictures
 from absdomain.runtime.folders import Kind, Output
 from absdomain.runtime.processes import ALONE, World
 from absdomain.runtime.progress import progress
@@ -221,12 +222,12 @@ def _draw(
                 show(len(points), f"eps {point.eps:g}")
         output.write_json("curve.json", [asdict(point) for point in points])
         figure = plots.errors(points, check.eps, f"{title} (the first {count})")
-        output.write("errors.png", plots.encoded(figure))
+        output.write("errors.png", pictures.encoded(figure))
     layers = layers_of(model, check, images[:DRAWN])
     if layers:
         output.write_json("layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
         figure = plots.widths(layers, f"{title}, eps {check.eps:g} (the first {DRAWN})")
-        output.write("widths.png", plots.encoded(figure))
+        output.write("widths.png", pictures.encoded(figure))
 
 
 def _draw_missed(
@@ -243,7 +244,7 @@ def _draw_missed(
         attacked = Pgd(max(check.steps, 20), check.restarts)(model, region, label, generator=generator).points[0]
         found = landscape(model, image[0], verdict.label, attacked, verdict.witness.to(image))
         title = f"{subject.name}, test image {verdict.index}, eps {check.eps:g}"
-        output.write(f"landscape-{verdict.index}.png", plots.encoded(plots.landscape(found, title)))
+        output.write(f"landscape-{verdict.index}.png", pictures.encoded(plots.landscape(found, title)))
 
 
 def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, list[measure.LayerWidths]]:

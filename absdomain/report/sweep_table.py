@@ -9,9 +9,9 @@ from statistics import mean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 from absdomain.report import plots_sweep as plots
-from absdomain.report.plots import encoded
 from absdomain.report.runs import recipe_of
 from absdomain.runtime.folders import Output
+from absdomain.runtime.pictures import encoded
 
 if TYPE_CHECKING:
     from absdomain.trainers.presets.result import Result as Published

@@ -88,6 +88,6 @@ def test_svhn_is_trained_on(tmp_path: Path) -> None:
     write_svhn(tmp_path / "data", "train")
     call(
         "train", "--data", "svhn", "--data-dir", tmp_path / "data", "--trainer", "ibp", "--network", "mlp-2x100",
-        "--epochs", "2", "--validation", "1", "--out", tmp_path / "run",
+        "--epochs", "2", "--warmup", "0", "--ramp", "1", "--validation", "1", "--out", tmp_path / "run",
     )  # fmt: skip
     assert (tmp_path / "run/model.safetensors").exists()

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from absdomain import to_graph
+from absdomain.runtime.writing import WriteError
 
 
 def test_a_graph_prints_as_a_table_and_draws_itself(tmp_path: Path) -> None:
@@ -20,5 +21,6 @@ def test_a_graph_prints_as_a_table_and_draws_itself(tmp_path: Path) -> None:
         graph.draw(tmp_path / f"graph.{suffix}")
         assert (tmp_path / f"graph.{suffix}").stat().st_size > 1000
     assert "#dbe9f6" in (tmp_path / "graph.svg").read_text()  # the boxes; their text is made of curves
-    with pytest.raises(FileNotFoundError):
-        graph.draw(tmp_path / "nowhere" / "graph.svg")
+    (tmp_path / "theirs.svg").write_text("<svg/>")
+    with pytest.raises(WriteError, match=r"theirs.svg: absdomain did not write this"):
+        graph.draw(tmp_path / "theirs.svg")

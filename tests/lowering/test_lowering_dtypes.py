@@ -38,6 +38,11 @@ def powers(x: Tensor) -> Tensor:
     return z + (y - 1).square() + y.exp() + y.expm1() + y.log1p()
 
 
+def inverses(x: Tensor) -> Tensor:
+    y = x.sigmoid() / 2 + 0.2
+    return y.asin() + (y + 1).acosh() + y.logit() + y.tan() + y.atanh() + y.std(1, keepdim=True) + 1 / (x + 9)
+
+
 def images(self: nn.Module, x: Tensor) -> Tensor:
     y = F.pad(self.norm(self.conv(x + 1)) / 2, (1, 0, 0, 1))  # type: ignore[operator]
     y = torch.cat([F.max_pool2d(y, 2), F.avg_pool2d(y - 1, 2)], 1) * self.mask
@@ -55,7 +60,8 @@ def steps(x: Tensor) -> Tensor:
 
 def matrices(self: nn.Module, x: Tensor) -> Tensor:
     y = F.prelu(F.conv_transpose1d(x + 1, self.w), self.a)  # type: ignore[arg-type]
-    return y.cumsum(1) @ y.mT
+    z = y.cumsum(1) @ y.mT
+    return torch.zeros_like(z).index_add(1, self.places, z)  # type: ignore[arg-type]
 
 
 MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -63,12 +69,16 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "rectifiers": (lambda: Written(lambda s, x: rectifiers(s.layer(x)), layer=nn.Linear(4, 4)), (4,)),
     "smooth": (lambda: Written(lambda s, x: smooth(s.layer(x)), layer=nn.Linear(4, 3)), (4,)),
     "powers": (lambda: Written(lambda s, x: powers(s.layer(x)), layer=nn.Linear(4, 3)), (4,)),
+    "inverses": (lambda: Written(lambda s, x: inverses(s.layer(x)), layer=nn.Linear(4, 3)), (4,)),
     "images": (
         lambda: Written(images, conv=nn.Conv2d(1, 2, 2), norm=nn.BatchNorm2d(2), mask=torch.arange(3) > 0),
         (1, 6, 6),
     ),
     "steps": (lambda: Written(lambda s, x: steps(s.layer(x)), layer=nn.Linear(4, 4)), (4,)),
-    "matrices": (lambda: Written(matrices, w=parameter(2, 3, 2), a=parameter(3)), (2, 4)),
+    "matrices": (
+        lambda: Written(matrices, w=parameter(2, 3, 2), a=parameter(3), places=torch.tensor([2, 0, 2])),
+        (2, 4),
+    ),
     "composites": (lambda: Written(composites, layer=nn.Linear(3, 4), w=parameter(4)), (3,)),
 }
 

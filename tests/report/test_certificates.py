@@ -10,7 +10,7 @@ import pytest
 from absdomain.registry import find
 from absdomain.report import figures, results_table
 from absdomain.report.certificates import certificates, grouped, labels, published
-from absdomain.report.plots import drawn, encoded
+from absdomain.runtime.pictures import drawn, encoded
 from absdomain.trainers import Recipe
 from absdomain.trainers.run.folder import CONFIG, METRICS, Config
 

@@ -9,6 +9,7 @@ from torch import nn
 from absdomain.attack import margin
 from absdomain.report import plots
 from absdomain.report.landscape import POINTS, landscape
+from absdomain.runtime import pictures
 
 
 def test_the_margin_over_the_plane(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_the_margin_over_the_plane(tmp_path: Path) -> None:
 
     corner, right, top, far = at(0, 0), at(1, 0), at(0, 1), at(1, 1)
     assert far == pytest.approx(right + top - corner)
-    (tmp_path / "plane.png").write_bytes(plots.encoded(plots.landscape(found, "a title")))
+    (tmp_path / "plane.png").write_bytes(pictures.encoded(plots.landscape(found, "a title")))
     assert (tmp_path / "plane.png").stat().st_size > 10_000
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from absdomain.report import plots
+from absdomain.runtime import pictures
 from absdomain.runtime.writing import (
     WriteError,
     _temporary,
@@ -151,13 +151,13 @@ def test_json_is_known_by_its_keys() -> None:
 
 def test_our_pictures_say_so() -> None:
     figure = Figure()
-    assert plots.drawn(plots.encoded(figure))
-    assert plots.drawn(plots.encoded(figure, "svg"))
-    unsigned = plots.encoded(figure, "svg").replace(b"absdomain", b"matplotlib")
-    for theirs in (unsigned, plots.encoded(figure, "pdf"), b"", b"tEXtSoftware\0absdomain"):
-        assert not plots.drawn(theirs)
+    assert pictures.drawn(pictures.encoded(figure))
+    assert pictures.drawn(pictures.encoded(figure, "svg"))
+    unsigned = pictures.encoded(figure, "svg").replace(b"absdomain", b"matplotlib")
+    for theirs in (unsigned, pictures.encoded(figure, "pdf"), b"", b"tEXtSoftware\0absdomain"):
+        assert not pictures.drawn(theirs)
     with pytest.raises(ValueError, match="xyz"):
-        plots.encoded(figure, "xyz")
+        pictures.encoded(figure, "xyz")
 
 
 ROOT = Path(__file__).parents[2]
@@ -168,7 +168,7 @@ WRITES = re.compile(
 WRITERS = {
     "absdomain/certification/journal.py": "appends to a file with its header, removes parts that have it",
     "absdomain/runtime/folders.py": "makes folders, appends to their records",
-    "absdomain/report/plots.py": "into memory",
+    "absdomain/runtime/pictures.py": "into memory",
     "absdomain/runtime/writing.py": "all else",
     "trainers/run/checkpoints.py": "removes temporaries, which prove themselves",
     "trainers/run/folder.py": "the lock, which stays empty; the metrics, of which it drops a torn row of its own",
