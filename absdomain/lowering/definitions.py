@@ -20,22 +20,25 @@ _ROUNDS = 4  # definitions name operations that are defined themselves
 
 def written_out(exported: Exported, known: Collection[str]) -> Exported:
     """The program with definitions for what depends on an input, is not known by its name, and has one."""
+    tried: set[Any] = set()
     for _ in range(_ROUNDS):
-        missing = {node.target for node in _moving(exported) if str(node.target) not in known}
+        missing = {node.target for node in _moving(exported) if str(node.target) not in known} - tried
         missing = {target for target in missing if isinstance(target, torch._ops.OpOverload)}
         table: Any = torch.export.default_decompositions() if missing else {}
         found = {target: table[target] for target in missing if target in table}
         if not found:
             break
+        tried |= set(found)  # some are defined by themselves
         with tracing():
             exported = replace(exported, program=exported.program.run_decompositions(found))
     return exported
 
 
 def _moving(exported: Exported) -> Iterator[fx.Node]:
-    """The calls that depend on an input."""
+    """The calls that depend on an input's entries: not those that read its size."""
     reached = set(exported.inputs)
     for node in exported.nodes:
-        if node.op == "call_function" and any(arg in reached for arg in node.all_input_nodes):
+        depends = node.op == "call_function" and any(arg in reached for arg in node.all_input_nodes)
+        if depends and not isinstance(node.meta.get("val"), torch.SymInt | int):
             reached.add(node)
             yield node
