@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from absdomain.lowering import onnx_to_graph, to_graph
     from absdomain.properties import Property, queries, specify, unsafe, variables
     from absdomain.rounding import executed
+    from absdomain.trainers import Fit, fit
     from absdomain.vnnlib import read_property
 
 # loaded at first use: the core imports no concrete domain, network or trainer, and `import absdomain` stays quick
@@ -41,6 +42,7 @@ _LAZY = {
     "Property": "properties", "queries": "properties", "specify": "properties", "unsafe": "properties",
     "variables": "properties", "Answer": "branching", "Outcome": "branching", "Radius": "branching",
     "decide": "branching", "executed": "rounding", "radius": "branching", "verify": "branching",
+    "Fit": "trainers", "fit": "trainers",
 }  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
@@ -52,6 +54,7 @@ __all__ = [
     "CartesianProduct",
     "Domain",
     "Ends",
+    "Fit",
     "Graph",
     "Guarantee",
     "Guided",
@@ -79,6 +82,7 @@ __all__ = [
     "decide",
     "domains",
     "executed",
+    "fit",
     "freeze",
     "halfspaces",
     "kinds",

@@ -43,7 +43,8 @@ def blocks(language: str) -> list[str]:
 PYTHON = blocks("python")
 MODULES = {match[1]: block for block in PYTHON if (match := re.match(r"# mine/(\w+)\.py\n", block))}
 CHECKS = next(block for block in PYTHON if "check_domain(" in block)
-USE = [block for block in PYTHON if block not in (*MODULES.values(), CHECKS)]
+FIRST = PYTHON[0]  # trains and certifies
+USE = [block for block in PYTHON[1:] if block not in (*MODULES.values(), CHECKS)]
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,22 @@ def mine(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     RULES.update(rules)
     for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
         del sys.modules[name]
+
+
+def test_the_first_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    short = FIRST.replace("epochs=60", "epochs=1, images=200")
+    assert short != FIRST
+    names: dict[str, Any] = {}
+    exec(compile(short, "README.md", "exec"), names)
+    assert len(capsys.readouterr().out.splitlines()) == 361 == 1 + len(names["found"])
+
+
+@pytest.mark.slow
+def test_the_first_example_verifies_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(FIRST, "README.md", "exec"), names)
+    assert capsys.readouterr().out.count(" verified box\n") > 250
+    assert names["found"].summary.verified_error == pytest.approx(16, abs=2)  # threads and versions round otherwise
 
 
 def test_the_lines_that_bound_a_model_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from absdomain.runtime.names import former
 from absdomain.trainers.certified import Certified
+from absdomain.trainers.fitting import Fit, fit
 from absdomain.trainers.losses import hinge, robust_cross_entropy, softplus
 from absdomain.trainers.method import Method, Setup, read
 from absdomain.trainers.methods.crown_ibp import CrownIBP
@@ -31,6 +32,7 @@ __all__ = [
     "Constant",
     "CrownIBP",
     "Diverged",
+    "Fit",
     "LinearRamp",
     "Method",
     "Metrics",
@@ -48,6 +50,7 @@ __all__ = [
     "StepMetrics",
     "Values",
     "clean_error",
+    "fit",
     "hinge",
     "load_run",
     "models_in",

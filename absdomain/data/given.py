@@ -1,7 +1,8 @@
-"""Images and labels as people have them: tensors, arrays, data sets and loaders."""
+"""Images and labels as people have them: tensors, arrays, data sets, loaders, and the names of public data sets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
@@ -11,46 +12,107 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from absdomain.data.images import Images, load
+
 Array = NDArray[Any]
-Samples = Tensor | Array | Dataset[Any] | DataLoader[Any]
+Samples = Tensor | Array | Dataset[Any] | DataLoader[Any] | Images | str
+_Pair = tuple[Tensor, Tensor | None]
 
 
 @singledispatch
-def samples(given: object, labels: Any = None) -> tuple[Tensor, Tensor | None]:
+def samples(given: object, labels: Any = None, *, caller: str = "certify", split: str = "test") -> _Pair:
     """(images (N, *shape), labels (N,) int64 or None): of a data set or a loader of pairs, its own labels.
 
-    Errors: TypeError for what is none of these; ValueError where labels come twice.
+    A text is the name of a public data set, of which `split` is taken. `caller` stands in errors.
+
+    Errors: TypeError for what is none of these; ValueError where labels come twice; DataError for an unknown name.
     """
     came = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
     kinds = "a tensor, an array, a data set or a loader"
-    raise TypeError(f"certify: images are {kinds}, got {came}; torch.stack makes one tensor of several")
+    raise TypeError(f"{caller}: images are {kinds}, got {came}; torch.stack makes one tensor of several")
 
 
 @samples.register
-def _(given: Tensor, labels: Any = None) -> tuple[Tensor, Tensor | None]:
+def _(given: Tensor, labels: Any = None, *, caller: str = "certify", split: str = "test") -> _Pair:
     return given, _labels(labels)
 
 
 @samples.register
-def _(given: np.ndarray, labels: Any = None) -> tuple[Tensor, Tensor | None]:
+def _(given: np.ndarray, labels: Any = None, *, caller: str = "certify", split: str = "test") -> _Pair:
     return torch.from_numpy(given), _labels(labels)
 
 
 @samples.register
-def _(given: DataLoader, labels: Any = None) -> tuple[Tensor, Tensor | None]:
+def _(given: DataLoader, labels: Any = None, *, caller: str = "certify", split: str = "test") -> _Pair:
     parts = list(given)
     if not parts:
-        raise ValueError("certify: the loader is empty, so that there is nothing to certify")
+        raise ValueError(f"{caller}: the loader is empty; give one with images")
     if isinstance(parts[0], Tensor):
         return torch.cat(parts), _labels(labels)
-    if labels is not None:
-        raise ValueError("certify: the loader has labels of its own; leave `labels` out")
+    _own_labels(labels, caller, "the loader")
     return torch.cat([part[0] for part in parts]), _labels(torch.cat([part[1] for part in parts]))
 
 
 @samples.register
-def _(given: Dataset, labels: Any = None) -> tuple[Tensor, Tensor | None]:
-    return samples(DataLoader(given, batch_size=256, collate_fn=default_collate), labels)
+def _(given: Dataset, labels: Any = None, *, caller: str = "certify", split: str = "test") -> _Pair:
+    loader: DataLoader[Any] = DataLoader(given, batch_size=256, collate_fn=default_collate)
+    return samples(loader, labels, caller=caller, split=split)
+
+
+@samples.register
+def _(given: Images, labels: Any = None, *, caller: str = "certify", split: str = "test") -> _Pair:
+    _own_labels(labels, caller, given.name)
+    return given.images, given.labels
+
+
+@samples.register
+def _(given: str, labels: Any = None, *, caller: str = "certify", split: str = "test") -> _Pair:
+    return samples(load(given, split), labels, caller=caller, split=split)
+
+
+@dataclass(frozen=True, eq=False)
+class Floats(Images):
+    """{ (x_i, y_i) }: images of any shape, kept as the floats that they are."""
+
+    pixels: Tensor  # (N, *shape)
+
+    def floats(self, pixels: Tensor) -> Tensor:
+        """As they are."""
+        return pixels
+
+
+def labelled(given: Samples | tuple[Any, Any], caller: str) -> Images:
+    """Images with labels, to train on: of a name the training images, of a pair (images, labels) what it has.
+
+    Labels are not compared with the number of classes, which is one more than the largest.
+
+    Errors: those of `samples`; ValueError for images or labels that cannot be trained on.
+    """
+    if isinstance(given, Images):
+        return given
+    if isinstance(given, str):
+        return load(given, "train")
+    pair = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    images, labels = samples(*pair, caller=caller)
+    if labels is None:
+        raise ValueError(f"{caller}: labels are missing; give (images, labels), or a data set or loader of pairs")
+    if not images.is_floating_point():
+        remedy = "divide bytes by 255, as in images.float() / 255"
+        raise ValueError(f"{caller}: images are floats, got {images.dtype}; {remedy}")
+    if labels.dtype != torch.int64 or labels.shape != images.shape[:1] or not len(labels):
+        told = f"{tuple(images.shape)} and {tuple(labels.shape)} of {labels.dtype}"
+        raise ValueError(f"{caller}: images are (N, *shape), labels whole numbers (N,), N > 0; got {told}")
+    infinite = ~images.flatten(1).isfinite().all(1)
+    for name, bad in (("a pixel that is NaN or infinite", infinite), ("a label below 0", labels < 0)):
+        if bool(bad.any()):
+            raise ValueError(f"{caller}: image {int(bad.nonzero()[0])} has {name}")
+    classes = int(labels.max()) + 1
+    return Floats(images.detach().cpu(), labels.cpu(), classes, "given", "train", white=1)
+
+
+def _own_labels(labels: Any, caller: str, whose: str) -> None:
+    if labels is not None:
+        raise ValueError(f"{caller}: {whose} has labels of its own; leave `labels` out")
 
 
 def _labels(given: Any) -> Tensor | None:

@@ -59,6 +59,7 @@ def train_in(
     from absdomain.report import plots
     from absdomain.trainers import read_metrics, train
     from absdomain.trainers.run.folder import TRAINING
+    from absdomain.trainers.run.metrics import errors
 
     TRAINING.allow(folder, CURVES)
     held_out = ""
@@ -66,22 +67,16 @@ def train_in(
 
         def on_step(step: StepMetrics) -> None:
             if step.step % 10 == 0:
-                text = f"loss {step.loss:.3f}  eps {step.values.eps:.4g}  {_rates('batch', step)}  {held_out}"
-                show(recipe.epochs * step.step / step.steps, text)
+                show(recipe.epochs * step.step / step.steps, f"{step.told}  {held_out}")
 
         for row in train(recipe, folder, data_dir=data_dir, device=device, on_step=on_step):
-            held_out = _rates("held out", row)
-            show(row.epoch, f"loss {row.loss:.3f}  eps {row.eps:.4g}  {held_out}")
+            held_out = errors("held out", row.clean_error, row.verified_error)
+            show(row.epoch, row.told)
             after(row)
     if not speaks():
         return
     title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
     TRAINING.claim(folder).write(CURVES, pictures.encoded(plots.training(read_metrics(folder), title)))
-
-
-def _rates(where: str, row: StepMetrics | Metrics) -> str:
-    parts = [("clean", row.clean_error), ("verified", row.verified_error)]
-    return where + "".join(f" {name} {100 * error:.2f} %" for name, error in parts if error is not None)
 
 
 def use(threads: int | None, device: str = "cpu") -> str:

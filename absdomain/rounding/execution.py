@@ -49,13 +49,9 @@ def radii(graph: Graph, box: Bounds, dtype: torch.dtype, known: Boxes | None = N
     Without nodes that are exact. Arguments and errors are those of `executed`.
     """
     if not dtype.is_floating_point:
-        raise ValueError(
-            f"executed: {dtype} is no floating-point type; give one, such as torch.float32"
-        )
+        raise ValueError(f"executed: {dtype} is no floating-point type; give one, such as torch.float32")
     if box.lower.dtype != torch.float64:
-        raise ValueError(
-            f"executed: boxes of {box.lower.dtype} cannot bound roundings; give float64"
-        )
+        raise ValueError(f"executed: boxes of {box.lower.dtype} cannot bound roundings; give float64")
     rounding, found = _Rounding(dtype), dict[str, Tensor]()
     with torch.no_grad():
         real, off = evaluated(graph, box, known), [torch.zeros_like(box.lower)]  # how far executed values may be off

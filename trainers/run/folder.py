@@ -41,6 +41,7 @@ class Config:
     threads: int
     torch: str
     init_sha256: str = ""  # of the file of first weights, where there is one
+    given: bool = False  # network and data were handed to `fit`, so that no names tell them
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -234,6 +235,11 @@ def load_run(folder: Path | str, model: str = "model") -> tuple[nn.Module, Recip
     if not model_path(folder).exists():
         raise RunError(
             f"{folder}: holds no {model_path(folder).name}, its training has not ended; start it again to resume"
+        )
+    if config.given:
+        raise RunError(
+            f"{folder}: `fit` trained a network here that was handed to it, and only its own code can build it again; "
+            f"build it there, and load its weights: safetensors.torch.load_model(network, {str(path)!r})"
         )
     if not path.exists():
         raise RunError(f"{folder}: holds no {path.name}; a run of {config.recipe.trainer} does not train such a model")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from absdomain.data import Images, load
 from absdomain.domain import parse
@@ -31,6 +32,7 @@ from absdomain.trainers.batchnorm import synchronised
 from absdomain.trainers.method import read
 from absdomain.trainers.objective import Step, clean_error, verified_error
 from absdomain.trainers.recipe import Recipe
+from absdomain.trainers.run.collapse import collapsed
 from absdomain.trainers.run.folder import Config, agreed, append_metrics, check_metrics, init_path, locked, settle
 from absdomain.trainers.run.guard import Buffers, compared, gradient_trouble, left_out, loss_trouble, taken
 from absdomain.trainers.run.metrics import Metrics, StepMetrics, step_metrics
@@ -80,30 +82,38 @@ def train(
         raise recipe.refuse("validation", f"there are {len(full)} training images, hold out fewer")
     if recipe.images is not None and recipe.images + recipe.validation > len(full):
         raise recipe.refuse("images", f"there are {len(full)} and {recipe.validation} are held out, take fewer")
+    wanted = config_of(recipe, full)
+    world.once(lambda: agreed(folder, wanted))
+    return run(folder, wanted, full, torch.device(chosen(device)), world, on_step, checkpoint_seconds)
+
+
+def config_of(recipe: Recipe, full: Images, *, given: bool = False) -> Config:
+    """What makes the results of a training by this recipe on these images; `given` with a network of the caller's."""
     digest = hashlib.sha256(full.pixels.numpy().tobytes() + full.labels.numpy().tobytes()).hexdigest()
     first = init_path(recipe)
     weights = "" if first is None else hashlib.sha256(first.read_bytes()).hexdigest()
-    wanted = Config(recipe, full.shape, full.classes, digest, torch.get_num_threads(), torch.__version__, weights)
-    world.once(lambda: agreed(folder, wanted))
-    return _train(folder, wanted, full, torch.device(chosen(device)), world, on_step, checkpoint_seconds)
+    threads = torch.get_num_threads()
+    return Config(recipe, full.shape, full.classes, digest, threads, torch.__version__, weights, given)
 
 
-def _train(
+def run(
     folder: Path,
     wanted: Config,
     full: Images,
     device: torch.device,
     world: World,
-    on_step: Callable[[StepMetrics], None] | None,
-    checkpoint_seconds: float,
+    on_step: Callable[[StepMetrics], None] | None = None,
+    checkpoint_seconds: float = 30.0,
+    network: nn.Module | None = None,
 ) -> Iterator[Metrics]:
+    """`train`, of what has been checked; a network that is given is trained in the place of the recipe's."""
     recipe = wanted.recipe
     with ExitStack() as held:
         world.once(lambda: held.enter_context(locked(folder)))
         config = world.once(lambda: agreed(folder, wanted))  # again, as only now nobody else can write it
         torch.set_num_threads(config.threads)
         set_tf32(recipe.tf32)
-        session = start(folder, recipe, full, device, world)
+        session = start(folder, recipe, full, device, world, network)
         world.once(lambda: settle(folder, config))  # what cannot start leaves no config behind
         session.restore()
         world.once(lambda: check_metrics(folder, session.position.metrics_size, session.position.epoch))
@@ -112,7 +122,11 @@ def _train(
             raise Diverged(_diverged(session, session.position.diverged))
         while session.position.epoch < recipe.epochs:
             _epoch(session, on_step, checkpoint_seconds)
-            yield _finish_epoch(session)
+            row = _finish_epoch(session)
+            trouble = collapsed(row, session.held_out.labels) if row.epoch == recipe.epochs else None
+            if trouble is not None and world.first:
+                warnings.warn(trouble, stacklevel=2)
+            yield row
         session.save_models()
 
 

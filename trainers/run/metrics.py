@@ -22,6 +22,12 @@ class StepMetrics:
     skipped: str | None = None  # why the step was left out
     more: dict[str, float] = field(default_factory=dict)  # what else the method saw
 
+    @property
+    def told(self) -> str:
+        """For a progress display."""
+        rates = errors("batch", self.clean_error, self.verified_error)
+        return f"loss {self.loss:.3f}  eps {self.values.eps:.4g}  {rates}"
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -41,8 +47,21 @@ class Metrics:
     skipped: int = 0  # steps that were left out, for a loss or gradient that was not finite or far too large
     more: dict[str, float] = field(default_factory=dict)  # what the method reports, and means of what its steps saw
 
+    @property
+    def told(self) -> str:
+        """For a progress display."""
+        return f"loss {self.loss:.3f}  eps {self.eps:.4g}  {errors('held out', self.clean_error, self.verified_error)}"
+
 
 SHOWN = ("clean_error", "verified_error")
+
+
+def errors(where: str, clean: float | None, verified: float | None) -> str:
+    """Those that are known, in percent."""
+    told = [
+        f"{name} {100 * error:.2f} %" for name, error in (("clean", clean), ("verified", verified)) if error is not None
+    ]
+    return f"error {where}: {', '.join(told)}" if told else ""
 
 
 def step_metrics(session: Session, step: int, loss: float, seen: dict[str, float]) -> StepMetrics:

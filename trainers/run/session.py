@@ -179,11 +179,18 @@ def split(recipe: Recipe, full: Images) -> tuple[Images, Images]:
     return images, held_out
 
 
-def start(folder: Path, recipe: Recipe, full: Images, device: torch.device, world: World = ALONE) -> Session:
-    """The training at its beginning: network and data drawn from the recipe's seed."""
+def start(
+    folder: Path,
+    recipe: Recipe,
+    full: Images,
+    device: torch.device,
+    world: World = ALONE,
+    given: nn.Module | None = None,
+) -> Session:
+    """The training at its beginning: data and, unless one is given, network drawn from the recipe's seed."""
     method = read(recipe.trainer)
     torch.manual_seed(recipe.seed)
-    network = build_network(recipe, full.shape, full.classes).to(device)
+    network = (build_network(recipe, full.shape, full.classes) if given is None else given).to(device)
     images, held_out = split(recipe, full)
     recipe.check(math.ceil(len(images) / recipe.batch))
     example = images[:1][0].to(device, recipe.torch_dtype)
