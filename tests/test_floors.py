@@ -142,31 +142,16 @@ def test_no_domain_names_an_operation() -> None:
 
 
 PROBE = """
-import json, sys, time
+import json, sys
 import torch
-started, before = time.process_time(), set(sys.modules)
+before = set(sys.modules)
 import absdomain
-seconds, new = time.process_time() - started, set(sys.modules) - before
-print(json.dumps([seconds, sorted({name.partition(".")[0] for name in new})]))
+print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
 """
 
 
-@pytest.fixture(scope="module")
-def added() -> tuple[float, set[str]]:
-    """What `import absdomain` adds to `import torch`: seconds of processor time, and top-level modules."""
-
-    def once() -> tuple[float, list[str]]:
-        out = subprocess.run([sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        return tuple(json.loads(out))
-
-    (first, _), (second, modules) = once(), once()  # the first may compile the library's files, which happens once
-    return min(first, second), set(modules)
-
-
-def test_importing_the_library_loads_none_of_what_is_used_in_places(added: tuple[float, set[str]]) -> None:
-    loaded = HEAVY & added[1]
+def test_importing_the_library_loads_none_of_what_is_used_in_places() -> None:
+    """`python -m benchmarks startup` measures the time that this keeps small."""
+    out = subprocess.run([sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    loaded = HEAVY & set(json.loads(out))
     assert not loaded, f"`import absdomain` loads {sorted(loaded)}; import them where they are used"
-
-
-def test_importing_the_library_adds_at_most_half_a_second_to_torch(added: tuple[float, set[str]]) -> None:
-    assert added[0] < 0.5, f"`import absdomain` takes {added[0]:.2f} s of processor time beyond `import torch`"

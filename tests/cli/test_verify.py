@@ -160,23 +160,19 @@ def test_what_is_supported_is_told_in_the_words_of_the_standard() -> None:
 
 ROOT = Path(__file__).parents[2]
 PROBE = """
-import json, sys, time
-import torch
-began = time.process_time()
+import json, sys
 from absdomain.cli.main import app
 try:
     app(["verify", *sys.argv[1:]])
 except SystemExit as end:
     assert end.code == 0
-print(json.dumps([time.process_time() - began, sorted({name.partition(".")[0] for name in sys.modules})]))
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 HEAVY = {"cvxpy", "hypothesis", "matplotlib", "pooch", "safetensors", "scipy", "sklearn", "sympy", "rich", "onnxscript"}
 
 
-def test_a_small_question_imports_nothing_heavy_and_is_answered_at_once(tmp_path: Path) -> None:
+def test_a_small_question_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Else no answer is quick: `python -m benchmarks startup` measures it."""
     asked = [sys.executable, "-c", PROBE, str(tmp_path / "net.onnx"), str(tmp_path / "unsat.vnnlib")]
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}
-    out = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=ROOT, env=alone)
-    seconds, modules = json.loads(out.stdout.splitlines()[-1])
-    assert not HEAVY & set(modules)
-    assert seconds < 1.5, f"{seconds:.2f} s of processor time after torch's import"
+    out = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not HEAVY & set(json.loads(out.stdout.splitlines()[-1]))
