@@ -17,7 +17,7 @@ from absdomain.graph import Graph, Node, freeze
 from absdomain.guarantee import Guarantee
 from absdomain.linear import Bounds, Ends, Rows, bounds
 from absdomain.reference import MatchedSpace, ReferenceSpace
-from absdomain.region import L1, L2, CartesianProduct, Interval, Linf, Region
+from absdomain.region import L1, L2, CartesianProduct, Clipped, Interval, Linf, Region
 from absdomain.relations import slopes
 from absdomain.spec import Spec, halfspaces, margins, targeted
 
@@ -52,6 +52,7 @@ __all__ = [
     "Answer",
     "Bounds",
     "CartesianProduct",
+    "Clipped",
     "Domain",
     "Ends",
     "Fit",

@@ -23,6 +23,10 @@ WRONG: tuple[object, ...] = (
 CALLS: dict[str, tuple[Callable[..., object], tuple[object, ...]]] = {
     "propagate": (lambda *a: domains.Box().propagate(*a).lower, (GRAPH, BALL, SPEC)),
     "certify": (lambda *a: list(absdomain.certify(*a[:3], eps=a[3], domains=a[4])), (NET, X, Y, 0.1, ["box"])),
+    "certify_radii": (lambda *a: absdomain.certify(NET, X, Y, eps=[a[0]], norm=a[1], preprocessing=a[2]), (0.1, 2, {})),
+    "fit": (lambda *a: absdomain.fit(a[0], (X, a[1]), a[2], eps=a[3], epochs=1), (NET, Y, "natural", 0.1)),
+    "radius": (lambda *a: absdomain.radius(NET, *a[:2], largest=a[2]), (X, Y, 0.1)),
+    "Clipped": (absdomain.Clipped, (absdomain.L2(X, 0.1), torch.zeros(()), torch.ones(()))),
     "decide": (absdomain.decide, (GRAPH, BALL, SPEC)),
     "Linf": (absdomain.Linf, (X, 0.1)),
     "L2": (absdomain.L2, (X, 0.1)),
@@ -56,7 +60,9 @@ def test_a_wrong_argument_is_told_as_such(name: str, place: int) -> None:
 
 def test_what_users_look_for_is_listed() -> None:
     listed = dir(absdomain)
-    assert {"certify", "verify", "radius", "to_graph", "domains", "networks", "trainers", "__version__"} <= set(listed)
+    assert {"certify", "fit", "verify", "radius", "to_graph", "domains", "networks", "trainers", "__version__"} <= set(
+        listed
+    )
     assert all(getattr(absdomain, name) is not None for name in listed)
     assert isinstance(absdomain.__version__, str)
     assert inspect.ismodule(absdomain.domains)

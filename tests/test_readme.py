@@ -164,7 +164,7 @@ def signatures() -> list[str]:
 
 def test_the_regions_and_specifications_exist() -> None:
     regions = {name for name in vars(absdomain) if isinstance(getattr(absdomain, name), type)} & set(signatures())
-    assert {"Linf", "L2", "L1", "Interval", "Spec"} == regions
+    assert {"Linf", "L2", "L1", "Interval", "Clipped", "Spec"} == regions
     assert hasattr(absdomain, "ReferenceSpace")
     assert {"margins", "targeted", "halfspaces"} == set(signatures()) - regions
     for name in signatures():

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from absdomain.branching.decide import Replay, decide, within
 from absdomain.branching.outcome import Limits, Outcome, Verdict
+from absdomain.certification.arguments import ball
 from absdomain.certification.asked import Asked, Holding, by_class, holding
+from absdomain.data.given import Array, Samples, samples
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph, freeze
+from absdomain.lowering.adapted import Preprocessing, adapted
 from absdomain.properties.query import dtype_of
-from absdomain.region import Linf, Region
+from absdomain.region import Region
 from absdomain.runtime.modes import check_module, copied
 from absdomain.values import moved
 
@@ -43,26 +46,31 @@ class Radius:
 
 def radius(
     model: nn.Module | Graph,
-    images: Tensor,
-    labels: Tensor | None = None,
+    images: Samples,
+    labels: Tensor | Array | None = None,
     *,
     spec: Holding | None = None,
     largest: float = 1.0,
     tolerance: float = 1e-3,
+    norm: float = inf,
     clip: tuple[float, float] | None = (0.0, 1.0),
     region: Balls | None = None,
     domain: AnyDomain | str | None = None,
     timeout: float = 60.0,
+    preprocessing: Preprocessing | None = None,
+    output: str | int | None = None,
 ) -> Iterator[Radius]:
     """For each image x, the largest eps with z_y - z_j > 0 on all of its ball, and the smallest without; an iterator.
 
     images (N, *shape), labels (N,) int64; the model is a module, or a graph, whose output is logits. In the place of
-    labels `spec` may say what is to hold, as in `certify`. Balls are
-    { x' : |x' - x|_inf <= eps } within `clip`, or those that `region` makes: they must grow with eps. Bisection on
+    labels `spec` may say what is to hold; it, data sets and loaders, `preprocessing` and `output` are as in `certify`.
+    Balls are { x' : |x' - x|_norm <= eps } within `clip`, norm inf, 2 or 1, or those that `region` makes: they must
+    grow with eps. Bisection on
     `decide` between 0 and `largest`, until both are within `tolerance` of each other or `timeout` seconds of an image
     are over; an eps that is not decided is left out from both sides. A module is bounded in float64, and a witness is
     one in the module's own dtype. Errors: ValueError for wrong shapes and numbers; those of `decide`.
     """
+    images, labels = samples(images, labels, caller="radius")
     if (labels is None) == (spec is None):
         raise ValueError("radius: give either labels or spec, what is to hold of the outputs")
     if not len(images) or (labels is not None and (labels.shape != images.shape[:1] or labels.dtype != torch.int64)):
@@ -70,14 +78,21 @@ def radius(
         raise ValueError(f"radius: images are (N, *shape), labels (N,) int64; got {tuple(images.shape)}{told}")
     if not (0 < tolerance < largest < inf) or not timeout > 0:
         raise ValueError(f"radius: needs 0 < tolerance < largest and a timeout; got {tolerance}, {largest}, {timeout}")
-    balls = region or (lambda x, eps: Linf(x, eps, clip=clip))
+    balls = region or (lambda x, eps: ball(x, eps, clip, norm, "radius"))
+    if not isinstance(model, Graph):
+        model = adapted(model, images, preprocessing=preprocessing, output=output, caller="radius")
+    elif preprocessing is not None or output is not None:
+        raise ValueError(
+            "radius: a graph has its preprocessing and its outputs in it; give the module, or leave these out"
+        )
     subject = _opened(model, images)
     goals = _goals(subject.graph, images, labels, spec)
 
     def each(index: int) -> Radius:
         one, goal = images[index : index + 1].to(torch.float64), goals.select(torch.tensor([index]))
         asked = _Asked(subject, one, goal, balls, domain, Limits(seconds=timeout))
-        return _searched(asked, Radius(index, goal.label(0), 0.0, inf), largest, tolerance, shrinks=region is None)
+        known = Radius(index, goal.label(0), 0.0, inf)
+        return _searched(asked, known, largest, tolerance, norm if region is None else None)
 
     return (each(index) for index in range(len(images)))
 
@@ -148,8 +163,11 @@ class _Asked:
         return confirmed
 
 
-def _searched(asked: _Asked, known: Radius, largest: float, tolerance: float, *, shrinks: bool) -> Radius:
-    """Bisection between what is proved and what is falsified, and on both sides of what is not decided."""
+def _searched(asked: _Asked, known: Radius, largest: float, tolerance: float, norm: float | None) -> Radius:
+    """Bisection between what is proved and what is falsified, and on both sides of what is not decided.
+
+    `norm`: that of the balls, in which a counterexample may be nearer than the ball's radius.
+    """
     spent = asked.limits
     if asked.broken(asked.image.to(asked.subject.own)):
         return replace(known, falsified=0.0, seconds=spent.spent, witness=asked.image[0].to(asked.subject.own))
@@ -162,7 +180,7 @@ def _searched(asked: _Asked, known: Radius, largest: float, tolerance: float, *,
             known = replace(known, proved=eps)
         elif found.verdict is Verdict.SAT:
             assert found.point is not None
-            smallest = min(eps, _distance(found.point, asked.image)) if shrinks else eps
+            smallest = eps if norm is None else min(eps, _distance(found.point, asked.image, norm))
             known = replace(known, falsified=smallest, witness=found.point)
         else:
             open_from, open_to = min(open_from, eps), max(open_to, eps)
@@ -186,6 +204,9 @@ def _next(known: Radius, open_from: float, open_to: float, tolerance: float) -> 
     return 0.0
 
 
-def _distance(point: Tensor, image: Tensor) -> float:
-    """|x' - x|_inf, rounded up."""
-    return nextafter(float((point.to(image.dtype) - image[0]).abs().max()), inf)
+def _distance(point: Tensor, image: Tensor, norm: float) -> float:
+    """|x' - x|_norm, rounded up."""
+    apart = (point.to(image.dtype) - image[0]).flatten()
+    rounding = 1 + 4 * (len(apart) + 8) * torch.finfo(image.dtype).eps  # of a sum; a maximum has none
+    length = float(torch.linalg.vector_norm(apart, norm))
+    return nextafter(length if norm == inf else length * rounding, inf)

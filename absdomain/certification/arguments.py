@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,8 @@ from absdomain.domain import AnyDomain, Domain, parse
 from absdomain.errors import check_type
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
-from absdomain.region import Linf, Region
+from absdomain.region import L1, L2, Clipped, Linf, Region
+from absdomain.region.balls import Ball
 
 Given = AnyDomain | str  # a domain, or its text
 
@@ -102,15 +105,35 @@ def _classes(logits: Tensor, labels: Tensor) -> int:
     return classes
 
 
+def radii_of(eps: float | Tensor | Sequence[float] | None, file: object) -> Sequence[float | Tensor | None]:
+    """The radii that are asked for one after the other; ValueError for several and a file, which has one question."""
+    if eps is None or isinstance(eps, float | int | Tensor):
+        return [eps]
+    check_type(
+        "certify, eps", eps, (list, tuple), "give a radius such as 8 / 255, a tensor of them, or a list of radii"
+    )
+    for one in eps:
+        check_type("certify, eps", one, (float, int), "give a list of numbers; a tensor has one for each image")
+    if not eps or file is not None:
+        told = "a file has the verdicts of one eps" if eps else "eps is an empty list"
+        raise ValueError(f"certify: {told}; certify one at a time")
+    return eps
+
+
+BALLS: dict[float, Callable[..., Region]] = {inf: Linf, 2: L2, 1: L1}
+
+
 def region_of(
     images: Tensor,
     eps: float | Tensor | None,
     clip: tuple[float, float] | None,
     region: Callable[[Tensor], Region] | None,
+    norm: float = inf,
+    caller: str = "certify",
 ) -> Region:
     """The regions of all images, which have the certification's dtype: balls of radius eps, or what `region` makes."""
     if region is None and eps is not None:
-        return Linf(images, _radius(eps, images), clip=clip)
+        return ball(images, _radius(eps, images), clip, norm, caller)
     if region is None or eps is not None:
         raise ValueError(f"certify takes either eps or region, not {eps=} and {region=}")
     around = region(images)
@@ -120,6 +143,35 @@ def region_of(
             f"{tuple(around.centre.shape)}; it must make one sample's of each"
         )
     return around
+
+
+def ball(
+    images: Tensor, radius: float | Tensor, clip: tuple[float, float] | None, norm: float, caller: str = "certify"
+) -> Region:
+    """{ x : |x - image|_norm <= radius, clip[0] <= x <= clip[1] }; ValueError for images outside of the clip.
+
+    And for a radius that lets every image of the clip in, as one in bytes does.
+    """
+    if norm not in BALLS:
+        raise ValueError(f"{caller}: norm {norm!r} is none of inf, 2 and 1; give one of them, or a region of your own")
+    if clip is None:
+        return BALLS[norm](images, radius)
+    low, high = images.aminmax()
+    if low < clip[0] or high > clip[1]:
+        raise ValueError(
+            f"{caller}: images are in [{low:.4g}, {high:.4g}], but what is perturbed is clipped to {list(clip)}; give "
+            "raw pixels, and normalise inside: preprocessing=dict(mean=..., std=...); or give another clip, or None"
+        )
+    width = clip[1] - clip[0]
+    if norm == inf and float(torch.as_tensor(radius).max()) > width:
+        most = float(torch.as_tensor(radius).max())
+        raise ValueError(
+            f"{caller}: eps {most:g} is more than the width {width:g} of the clip, so that any image is allowed; if "
+            f"bytes are meant, give eps={most:g} / 255; for a radius in other units give clip=None"
+        )
+    if norm == inf:
+        return Linf(images, radius, clip=clip)
+    return Clipped(cast(Ball, BALLS[norm](images, radius)), *(images.new_tensor(end) for end in clip))
 
 
 def _radius(eps: float | Tensor, images: Tensor) -> float | Tensor:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
+from math import inf
 from pathlib import Path
+from typing import TypedDict, Unpack, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,7 @@ from absdomain.certification.arguments import (
     check_sound,
     chosen_domains,
     outputs_of,
+    radii_of,
     region_of,
 )
 from absdomain.certification.asked import Holding
@@ -39,6 +42,7 @@ from absdomain.data.given import Array, Samples, samples
 from absdomain.errors import check_type
 from absdomain.graph import freeze
 from absdomain.lowering import to_graph
+from absdomain.lowering.adapted import Preprocessing, adapted
 from absdomain.region import Region
 from absdomain.runtime.modes import check_module, copied
 from absdomain.runtime.precision import own_dtype
@@ -48,15 +52,60 @@ from absdomain.runtime.processes import ALONE, World
 CASCADE = ("box", "box & deeppoly(slopes=zero)", "box & deeppoly")
 
 
+class Options(TypedDict, total=False):
+    """What `certify` is given by name, but for eps, which decides what it returns."""
+
+    spec: Holding | None
+    norm: float
+    clip: tuple[float, float] | None
+    region: Callable[[Tensor], Region] | None
+    preprocessing: Preprocessing | None
+    output: str | int | None
+    domains: Given | Sequence[Given] | None
+    every: bool
+    attack: Attack | None
+    seed: int
+    batch: int
+    dtype: torch.dtype
+    executed: torch.dtype | None
+    margin: float | None
+    strict: bool
+    file: str | Path | None
+    world: World
+
+
+Labels = Tensor | Array | None
+
+
+@overload
+def certify(
+    model: nn.Module, images: Samples, labels: Labels = None, *, eps: Sequence[float], **options: Unpack[Options]
+) -> dict[float, Certification]: ...
+
+
+@overload
 def certify(
     model: nn.Module,
     images: Samples,
-    labels: Tensor | Array | None = None,
+    labels: Labels = None,
+    *,
+    eps: float | Tensor | None = None,
+    **options: Unpack[Options],
+) -> Certification: ...
+
+
+def certify(
+    model: nn.Module,
+    images: Samples,
+    labels: Labels = None,
     *,
     spec: Holding | None = None,
-    eps: float | Tensor | None = None,
+    eps: float | Tensor | Sequence[float] | None = None,
+    norm: float = inf,
     clip: tuple[float, float] | None = (0.0, 1.0),
     region: Callable[[Tensor], Region] | None = None,
+    preprocessing: Preprocessing | None = None,
+    output: str | int | None = None,
     domains: Given | Sequence[Given] | None = None,
     every: bool = False,
     attack: Attack | None = Pgd(),  # noqa: B008  # a frozen value
@@ -68,20 +117,25 @@ def certify(
     strict: bool = True,
     file: str | Path | None = None,
     world: World = ALONE,
-) -> Certification:
+) -> Certification | dict[float, Certification]:
     """For each image x_i: is z_y - z_j > 0 for every j != y on region(x_i)? The verdicts, image by image.
 
-    images (N, *shape) and labels (N,) int64; the model maps (B, *shape) to logits (B, classes). It is copied and used
-    in evaluation mode: neither its mode nor its dtype nor its gradients change.
+    images (N, *shape) and labels (N,) int64: tensors or arrays, a data set or a loader of pairs, or the name of a
+    public data set, of which the test images are taken. The model maps (B, *shape) to logits (B, classes). It is copied
+    and used in evaluation mode: neither its mode nor its dtype nor its gradients change. Of a model that returns a
+    dict, a tuple or an object, `output` names the entry, by default "logits" or the only one. Where it takes normalised
+    images, preprocessing=dict(mean=, std=, axis=-3) puts (x - mean) / std in front, and the images stay as they are.
 
     In the place of labels, `spec` is what is to hold on the region, of outputs of any shape: a `Spec` of the flat
     outputs, for all images or for each; a formula of `variables(to_graph(model, images[:1]))`, or a list with one for
     each image; or a property, whose unsafe set is not to be reached. A counterexample to a formula breaks it exactly as
     it is written, at the outputs of the given module.
 
-    The region is { x : |x - x_i| <= eps, clip[0] <= x <= clip[1] }, in the units of `images`; eps is a number, one for
-    each image (N,), or a tensor that broadcasts to `images`. Or it is whatever `region` makes of all images, such as
-    `lambda x: L2(x, 0.5)`: it is asked once, in `dtype`, and samples are selected from it (`Region.select`).
+    The region is { x : |x - x_i|_norm <= eps, clip[0] <= x <= clip[1] }, in the units of `images`, norm inf, 2 or 1;
+    eps is a number, a tensor with one for each image (N,), or a tensor that broadcasts to `images`. With a list of
+    numbers the result is a dict { eps -> Certification }, of a model that is lowered once. Or the region is whatever
+    `region` makes of all images, such as `lambda x: L2(x, 0.5)`: it is asked once, in `dtype`, and samples are selected
+    from it (`Region.select`).
 
     `domains` are asked in order, by default those of CASCADE, each on what is undecided; with `every`, each on every
     image, which gives each domain's own verified error and holds each against the attack.
@@ -113,41 +167,46 @@ def certify(
     check_data(images, labels, spec)
     check_domains(chosen)
     check_module(model, "certify")
-    original = copied(model).eval().requires_grad_(False)
-    exact = copied(original).to(dtype)
-    device = _device(exact)
+    device = _device(model)
     check_numbers(margin, dtype, device)
     whole = images.to(device, dtype)
-    around = region_of(whole, eps, clip, region)
-    check_sound(type(around).__name__, around.guarantee)
+    several = isinstance(eps, list | tuple)
+    arounds = {one: region_of(whole, one, clip, region, norm) for one in radii_of(eps, file)}
+    for around in arounds.values():
+        check_sound(type(around).__name__, around.guarantee)
+    original = copied(adapted(model, images, preprocessing=preprocessing, output=output)).eval().requires_grad_(False)
+    exact = copied(original).to(dtype)
     outputs = outputs_of(exact, whole[:1])
     asked = asked_of(to_graph(exact, whole[:1]), outputs, whole, labels, spec)
     own = next((p.dtype for p in original.parameters()), images.dtype)
-    question = Question(asked.graph, freeze(asked.graph), around, asked.spec)
-    if executed is not None:
-        check_executed(executed, own, dtype)
-        question = question.executed(executed, chosen[0], batch)
-    judge = Judge(
-        original=original,
-        exact=exact if executed is None else Narrowed(original, executed),
-        asked=asked,
-        question=question,
-        domains=chosen,
-        every=every,
-        attack=attack,
-        seed=seed,
-        margin=margin,
-        strict=strict,
-        own=own,
-        executed=executed,
-    )
-    if file is None:
-        if not world.alone:
-            raise ValueError(f"certify: {world.size} processes tell each other their verdicts in a file; give `file`")
-        return Certification(_run(judge, images, batch, None, world), images)
-    _check_batch(batch, world)
-    journal = Journals(Path(file), configuration(judge, images), world)
-    return Certification(_run(judge, images, batch, journal, world), images)
+    frozen = freeze(asked.graph)
+    if file is not None:
+        _check_batch(batch, world)
+    elif not world.alone:
+        raise ValueError(f"certify: {world.size} processes tell each other their verdicts in a file; give `file`")
+    found = {}
+    for one, around in arounds.items():
+        question = Question(asked.graph, frozen, around, asked.spec)
+        if executed is not None:
+            check_executed(executed, own, dtype)
+            question = question.executed(executed, chosen[0], batch)
+        judge = Judge(
+            original=original,
+            exact=exact if executed is None else Narrowed(original, executed),
+            asked=asked,
+            question=question,
+            domains=chosen,
+            every=every,
+            attack=attack,
+            seed=seed,
+            margin=margin,
+            strict=strict,
+            own=own,
+            executed=executed,
+        )
+        journal = None if file is None else Journals(Path(file), configuration(judge, images), world)
+        found[one] = Certification(_run(judge, images, batch, journal, world), images)
+    return cast(dict[float, Certification], found) if several else next(iter(found.values()))
 
 
 def _run(judge: Judge, images: Tensor, batch: int, journal: Journals | None, world: World) -> Generator[Verdict]:

@@ -206,7 +206,7 @@ def _draw(
         points = []
         with progress("errors against eps", len(RADII)) as show:
             attack = Pgd(max(check.steps, 20), 1)
-            radii = [check.eps * fraction for fraction in RADII]
+            radii = [eps for eps in (check.eps * part for part in RADII) if eps <= 1 or not check.clip]
             found = measure.curve(
                 model,
                 images[:count],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from unittest.mock import patch
 
 import torch
@@ -14,7 +15,8 @@ from absdomain.proofs.kernel.exact import assume, number, numbers, prove, prove_
 from absdomain.proofs.kernel.world import World
 from absdomain.proofs.lemma import SYMBOLS, Lemma, Twin
 from absdomain.proofs.lemmas.windows import numbers as dyadic
-from absdomain.region import L1, L2, Interval, Linf, Region, balls
+from absdomain.region import L1, L2, Clipped, Interval, Linf, Region, balls
+from absdomain.region import clipped as clipped_balls
 
 Make = Callable[[World], tuple[Region, Tensor]]  # a region and any point of it
 
@@ -99,7 +101,8 @@ def attained(world: World) -> None:
     centre = dyadic(2, 3)
     reach = torch.tensor([[0.5, 1.0, 0.25], [1.0, 0.0, 0.5]], dtype=torch.float64)
     for region in (Interval(centre - reach, centre + 2 * reach), Linf(centre, 0.5, clip=(-0.75, 0.75)),
-                   L1(centre, reach), L2(centre, reach), L1(centre, 0.75), L2(centre, 0.75)):  # fmt: skip
+                   L1(centre, reach), L2(centre, reach), L1(centre, 0.75), L2(centre, 0.75),
+                   *(Clipped(ball(centre, reach), centre - 0.125, centre + 0.25) for ball in (L1, L2))):  # fmt: skip
         c = torch.cat([dyadic(4, 2, 3, start=3), torch.eye(3).double().unsqueeze(1).expand(-1, 2, -1)])
         found, x = region.minimum(Rows.of(c)), region.argmin(c)
         world.check(bool(((c * x).sum(-1) - found).abs().max() < 1e-12), f"{region}: minimum at {x}")
@@ -134,6 +137,26 @@ def hull_of_two(world: World) -> None:
         world.check(bool((image.minimum(Rows.of(c)) - least).abs().max() < 1e-12), f"{ball}: its image")
 
 
+def any_multiplier(world: World, share: float = 1) -> None:
+    """The dual of -<a, s> over 0 <= s <= m, s_0 + s_1 <= 1, bounds it at every t >= 0 (`region.clipped`, p = 1)."""
+    a, m, s, t = reals(world, "a", 1, 2), reals(world, "m", 1, 2), reals(world, "s", 1, 2), real(world, "t")
+    assume(world, a, s, m - s, t, 1 - s.sum(1))
+    for i in range(2):
+        world.split(number(a[:, i] - t))
+    prove(world, -(a * s).sum(1) - share * clipped_balls._value_sum(a, m, t), "a bound")
+
+
+def any_square_multiplier(world: World, share: float = 1) -> None:
+    """The same for p = 2, at every t > 0; one axis, a = t q."""
+    q, m, s, t = (real(world, name) for name in ("q", "m", "s", "t"))
+    assume(world, q, s, m - s, t, 1 - s * s)
+    world.split(number(m - q))  # whether the axis stops at q = a / t or at its end
+    for p in (q - s, m - s):
+        world.square(number(p))
+    a = (t * q).unsqueeze(-1)
+    prove(world, -(a[:, 0] * s) - share * clipped_balls._value_square(a, m.unsqueeze(-1), t), "a bound")
+
+
 class _HalfRadius(L1):
     @staticmethod
     def dual_norm(c: Tensor) -> Tensor:
@@ -164,13 +187,16 @@ LEMMAS = (
         "minimum(c) <= <c, x> and x lies in box(), for every x of the region and every c; the hull of image(op) is the "
         "minimum of op's rows",
         (Interval.minimum, Interval.box, Linf.box, L1.minimum, L1.dual_norm, L2.minimum, L2.dual_norm, L1.image,
-         L1._hull),
-        (*map(supported, (interval, linf, clipped, l1, l2)), hulled(l1), hulled(linf), attained, hull_of_two),
+         L1._hull, clipped_balls._value_sum, clipped_balls._value_square),
+        (*map(supported, (interval, linf, clipped, l1, l2)), hulled(l1), hulled(linf), attained, hull_of_two,
+         any_multiplier, any_square_multiplier),
         (
             Twin("both ends of a box by the wrong signs", supported(swapped),
                  {"x00": 0, "l00": 0, "u00": 1, "x01": 0, "l01": 0, "u01": 0, "c000": 1, "c001": 0}),
             Twin("half of the dual norm", supported(half_l1),
                  {"d00": -1, "d01": 0, "m00": 0, "m01": 0, "r": 1, "c000": 1, "c001": 0}),
+            Twin("half of a clipped ball's dual", partial(any_multiplier, share=0.5),
+                 {"a00": 1, "a01": 0, "m00": 1, "m01": 0, "s00": 1, "s01": 0, "t": 0}),
             Twin("the sign of the bound", supported(linf, -1),
                  {"x00": 0, "x01": 0, "m00": 0, "m01": 0, "r00": 1, "r01": 0, "c000": 1, "c001": 0}),
         ),

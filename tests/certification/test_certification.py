@@ -297,7 +297,7 @@ def test_bad_calls_are_refused_at_once(
 def test_an_image_outside_its_region_is_refused(net: nn.Module, images: Tensor, labels: Tensor) -> None:
     images[7] += 1.05
     with pytest.raises(ValueError, match="image 7 lies outside its own region"):
-        list(certify(net, images, labels, eps=1.1, domains=[BOX]))
+        list(certify(net, images, labels, region=lambda x: Linf(x, 1.1, clip=(0, 1)), domains=[BOX]))
 
 
 def test_a_network_without_logits_is_refused(images: Tensor, labels: Tensor) -> None:
