@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from absdomain.errors import NoCertificate
+from absdomain_check import checking
 from absdomain_check.bounds import Bounds, Boxes, Cutter
 from absdomain_check.checking import Job, Part, Walk
 from absdomain_check.form import CUT, Tree
@@ -37,10 +38,14 @@ class Grower(Walk):
     """Halves every box that is open, along the axis that moves its bound most, and keeps what fails below signs."""
 
     def __init__(self, bounds: Bounds, case: Case, body: dict[str, Any], growth: Growth) -> None:
-        super().__init__(bounds, case, body)
-        self.growth, self.grown = growth, 0
+        super().__init__(bounds, case.conjunctions, body)
+        self.case, self.growth, self.grown = case, growth, 0
         self.failures: list[Failure] = []
         self.boxes: Boxes | None = None  # of the last tree below signs
+
+    def grow(self) -> None:
+        """Walk through the case's box."""
+        self.run(*checking.ends_of(self.case))
 
     def open(self, part: Part, low: float, cutting: Cutter, place: int) -> None:
         """The leaf becomes a cut."""
@@ -48,7 +53,8 @@ class Grower(Walk):
         if time.monotonic() > self.growth.until or self.grown > self.growth.leaves:
             raise NoCertificate(f"{self.grown} boxes were halved, and one still has the lower bound {low:.3g}")
         width = part.upper - part.lower
-        slope = self.bounds.grade.coefficients(cutting.line[0][:, int(cutting.low[place].argmax())][:, None])[0][place]
+        row = cutting.line[0][0][:, int(cutting.low[place].argmax())][:, None]
+        slope = self.bounds.grade.coefficients(row)[0][place]
         score = np.maximum(slope, _FLOOR * slope.max()) * width
         axis = int(np.argmax(score if score.max() > 0 else width))
         middle = part.lower[axis] / 2 + part.upper[axis] / 2

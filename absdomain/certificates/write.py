@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -23,6 +24,7 @@ from absdomain.certificates.recording import Leaf, Recorder
 from absdomain.certificates.trees import bytes_of_multipliers, bytes_of_slopes, bytes_of_weights, tree_of
 from absdomain.errors import NoCertificate
 from absdomain.properties import Query
+from absdomain.spec import Spec
 from absdomain_check.ball import Ball
 from absdomain_check.bounds import Bounds, Boxes
 from absdomain_check.checking import checked
@@ -40,11 +42,11 @@ _BATCH = 64
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """How one box of a query was proved."""
+    """How a spec was proved over one box; the spec is of that one sample."""
 
-    query: Query
-    box: int
-    record: Recorder
+    box: tuple[tuple[Fraction, Fraction], ...]
+    spec: Spec
+    record: Recorder = field(default_factory=Recorder)
 
 
 @dataclass(eq=False)
@@ -58,14 +60,16 @@ class Writer:
 
     def record(self, query: Query, box: int) -> Recorder:
         """What is told how this box is proved."""
-        self.proofs.append(Proof(query, box, Recorder()))
+        ends = query.cases[box].box.ends(query.layout.inputs)
+        self.proofs.append(Proof(tuple(ends), query.spec.select(torch.tensor([box]))))
         return self.proofs[-1].record
 
     def unsat(self) -> bytes:
         """The certificate that the unsafe set is empty. Errors: NoCertificate with the reason."""
         until = time.monotonic() + self.seconds
         bounds, asked = self._read()
-        bodies = [_Body(bounds, case, _proof_of(self.proofs, case), until).written() for case in asked.cases]
+        proofs = {proof.box: proof for proof in reversed(self.proofs)}
+        bodies = [body_of(bounds, case, proofs.get(case.box), until) for case in asked.cases]
         return self._sealed({"verdict": "unsat", "cases": bodies}, bounds, asked)
 
     def sat(self, point: Sequence[float]) -> bytes:
@@ -94,13 +98,9 @@ class Writer:
         return canonical({**content, "digest": digest(content)})
 
 
-def _proof_of(proofs: Sequence[Proof], case: Case) -> Proof | None:
-    """The proof of a case's box."""
-    for proof in proofs:
-        own = proof.query.cases[proof.box]
-        if tuple(own.box.ends(proof.query.layout.inputs)) == case.box:
-            return proof
-    return None
+def body_of(bounds: Bounds, case: Case, proof: Proof | None, until: float) -> dict[str, Any]:
+    """What a certificate says of one case, by `until` (time.monotonic). Errors: NoCertificate with the reason."""
+    return _Body(bounds, case, proof, until).written()
 
 
 class _Body:
@@ -122,13 +122,13 @@ class _Body:
 
     def _by_axes(self) -> dict[str, Any]:
         grower = self._grower(Tree(), weights=[_sums(n) for n in self.counts])
-        grower.run()
+        grower.grow()
         return self._body(grower.tree, weights=[_sums(n) for n in self.counts])
 
     def _by_signs(self) -> dict[str, Any]:
         """A tree for each conjunction, repaired until the checker proves all of its leaves."""
         found = self._grower(Tree(kind=EACH, kids=[Tree() for _ in self.counts]))
-        found.run()
+        found.grow()
         if not found.failures:
             return self._body(found.tree)
         signs = _Signs(self, found)
@@ -166,8 +166,7 @@ class _Signs:
         assert target is not None and first.boxes is not None
         self.target: Target = target
         self.layout = Layout.of(target.boxes)
-        spec = body.proof.query.spec.select(torch.tensor([body.proof.box]))
-        rows = matching.rows(spec, body.case, body.bounds.net.nodes[-1].size)
+        rows = matching.rows(body.proof.spec, body.case, body.bounds.net.nodes[-1].size)
         entries = matching.entries(target, self.layout, body.bounds)
         if rows is None or entries is None:
             raise NoCertificate("rows or operations of the search have no counterpart in the checker")
@@ -203,7 +202,7 @@ class _Signs:
         margin = 0.0
         for _ in range(_ROUNDS):
             walk = self.body._grower(root)
-            walk.run()
+            walk.grow()
             if not walk.failures:
                 return walk.tree
             margin = max(2 * margin, *(-2 * fail.low for fail in walk.failures if np.isfinite(fail.low)), 1e-9)

@@ -84,7 +84,7 @@ class Bounds:
     def boxes(self, box: Box, plan: Mapping[int, Any]) -> Boxes:
         """The boxes of all nodes over boxes of the input: intervals, and where the plan says so rows for each entry.
 
-        plan: { curve: slopes of relu for the rows that bound its argument, or None for those of the box alone }.
+        plan: { curve: places of its argument -> slopes of relu for the rows that bound these }.
         """
         found: Boxes = [checked(*box)]
         for i, node in enumerate(self.net.nodes[1:], 1):
@@ -110,57 +110,61 @@ class Bounds:
             rows[0, np.arange(len(some)), some] = 1
             rows[0, np.arange(len(some), 2 * len(some)), some] = -1
             rows = np.repeat(rows, len(lower), 0)
-            own = {} if slopes is None else slopes(some)
-            low = self.minimum(a, rows, boxes, own)
+            low = self.minimum(a, rows, boxes, slopes(some))
             lower[:, some] = np.maximum(lower[:, some], low[:, : len(some)])
             upper[:, some] = np.minimum(upper[:, some], -low[:, len(some) :])
         return checked(lower, np.maximum(lower, upper))
 
     def minimum(self, start: int, rows: Array, boxes: Boxes, slopes: Mapping[int, Array]) -> Array:
         """Lower bounds (B, K) of rows (B, K, n) of a node."""
-        return self.least(*self.back(start, rows, boxes, slopes, {}), boxes[0])
+        return self.least(*self.back(start, rows, boxes, slopes, {}), boxes)
 
     def linear(
-        self, rows: Rows, boxes: Boxes, slopes: Mapping[int, Array], held: Mapping[int, Array]
+        self, rows: Rows, boxes: Boxes, slopes: Mapping[int, Array], held: Mapping[int, Array], end: int = 0
     ) -> tuple[tuple[Any, Any, Any], Array]:
-        """((c, k, debt), low): rows >= <c, x> + k - debt over the input, and their least values (B, K).
+        """((ends, k, debt), low): rows >= sum_i <c_i, z_i> + k - debt as in `back`, and their least values (B, K).
 
         held: { curve: (B, n) multipliers of z >= 0 where they are positive and of z <= 0 where negative }.
         """
-        c, k, debt = self.back(len(self.net.nodes) - 1, rows.y, boxes, slopes, held)
+        ends, k, debt = self.back(len(self.net.nodes) - 1, rows.y, boxes, slopes, held, end)
         dot, lift = self.grade.dot, self.grade.lift
         for error, box in ((rows.y_error, boxes[-1]), (rows.x_error, boxes[0])):
             if error.any():
                 debt = debt + dot(lift(error), largest(box))
         if rows.x.any():
-            c = c + lift(rows.x)
-            debt = debt + dot(abs(c), self.grade.unit(2) * largest(boxes[0]))
+            ends[0] = ends[0] + lift(rows.x) if 0 in ends else lift(rows.x)
+            debt = debt + dot(abs(ends[0]), self.grade.unit(2) * largest(boxes[0]))
         k = k + lift(rows.c)
         debt = debt + abs(k) * self.grade.unit(2)
-        return (c, k, debt), self.least(c, k, debt, boxes[0])
+        return (ends, k, debt), self.least(ends, k, debt, boxes)
 
-    def cutter(self, rows: Rows, boxes: Boxes) -> Cutter:
+    def cutter(self, rows: Rows, boxes: Boxes, slopes: Mapping[int, Array], end: int) -> Cutter:
         """What cuts boxes to where rows may be at most 0."""
-        line, low = self.linear(rows, boxes, {}, {})
+        line, low = self.linear(rows, boxes, slopes, {}, end)
         return Cutter(self, line, boxes[0], low)
 
-    def least(self, c: Any, k: Any, debt: Any, box: Box) -> Array:
-        """The least value of <c, x> + k over the box, less the debt."""
-        dot, n = self.grade.dot, box[0].shape[1]
-        k = k + (dot(c.clip(0, None), box[0]) + dot(c.clip(None, 0), box[1]))
-        unit = self.grade.unit(n + 3)
-        if unit:
-            debt = debt + unit * dot(abs(c), largest(box)) + abs(k) * unit
+    def least(self, ends: Mapping[int, Any], k: Any, debt: Any, boxes: Boxes) -> Array:
+        """The least value of sum_i <c_i, z_i> + k over the nodes' boxes, less the debt."""
+        dot = self.grade.dot
+        for i, c in ends.items():
+            (low, high), unit = boxes[i], self.grade.unit(boxes[i][0].shape[1] + 3)
+            k = k + (dot(c.clip(0, None), low) + dot(c.clip(None, 0), high))
+            if unit:
+                debt = debt + unit * dot(abs(c), largest(boxes[i])) + abs(k) * unit
         return self.grade.least(k, debt)
 
     def back(
-        self, start: int, rows: Array, boxes: Boxes, slopes: Mapping[int, Array], held: Mapping[int, Array]
-    ) -> tuple[Any, Any, Any]:
-        """(c, k, debt) with <row, z> >= <c, x> + k - debt for all x of the boxes."""
+        self, start: int, rows: Array, boxes: Boxes, slopes: Mapping[int, Array], held: Mapping[int, Array],
+        end: int = 0,
+    ) -> tuple[dict[int, Any], Any, Any]:  # fmt: skip
+        """({ i: c_i }, k, debt) with <row, z> >= sum_i <c_i, z_i> + k - debt, nodes i <= end, for all x of the boxes.
+
+        Substitution ends there: with 0 at the input, and with the last curve the bound is that of intervals.
+        """
         g = self.grade
         k = debt = g.lift(np.zeros(rows.shape[:2]))
         pending: dict[int, list[Any]] = {start: [g.lift(rows)]}
-        for i in range(start, 0, -1):
+        for i in range(start, end, -1):
             if i not in pending:
                 continue
             node, c = self.net.nodes[i], pending.pop(i)
@@ -175,9 +179,13 @@ class Bounds:
             debt = debt + paid + abs(k) * g.unit(2)
             for a, part in zip(node.args, parts, strict=True):
                 pending.setdefault(a, []).append(part)
-        none = g.lift(np.zeros((*rows.shape[:2], self.net.nodes[0].size)))
-        total, paid = self._total(pending.get(0) or [none], boxes[0])
-        return total, k, debt + paid
+        ends = {}
+        for i, parts in pending.items():
+            ends[i], paid = self._total(parts, boxes[i])
+            debt = debt + paid
+        if not end and not ends:
+            ends[0] = g.lift(np.zeros((*rows.shape[:2], self.net.nodes[0].size)))
+        return ends, k, debt
 
     def _total(self, parts: list[Any], box: Box) -> tuple[Any, Any]:
         """The sum of the rows that several readers of a node have, and what its rounding costs."""
@@ -225,10 +233,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Cutter:
-    """Linear lower bounds of rows over boxes of the input: (c, k, debt), (B, K); `low`: their least values."""
+    """Linear lower bounds of rows over boxes: ({ node: c }, k, debt), (B, K); `low`: their least values."""
 
     bounds: Bounds
-    line: tuple[Any, Any, Any]
+    line: tuple[dict[int, Any], Any, Any]
     box: Box
     low: Array
 
@@ -239,11 +247,12 @@ class Cutter:
         is least: so d <= -low / |c_i|.
         """
         lower, upper = self.box
-        c, k, debt = self.line
+        ends, k, debt = self.line
+        c = ends[0]
         gone = np.zeros((len(lower), 1), dtype=bool)
         for row in [*places.tolist()] * rounds:
             own = c[:, row : row + 1]
-            low = self.bounds.least(own, k[:, row : row + 1], debt[:, row : row + 1], (lower, upper))
+            low = self.bounds.least({0: own}, k[:, row : row + 1], debt[:, row : row + 1], [(lower, upper)])
             gone |= low > 0
             size, sign = self.bounds.grade.coefficients(own)
             known = (size > 0) & np.isfinite(low)

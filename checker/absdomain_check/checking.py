@@ -31,7 +31,7 @@ from absdomain_check.form import (
     slopes_of,
     unpacked,
 )  # fmt: skip
-from absdomain_check.network import Network, read_network
+from absdomain_check.network import RELU, Network, read_network
 from absdomain_check.property import Case, Property, Row, read_property
 
 GRADES = {"ball": Ball, "exact": Exact}
@@ -52,12 +52,13 @@ class Accepted:
 
 @dataclass(eq=False)
 class Part:
-    """A box of the input, below a node of the tree, with the conjunctions that are open."""
+    """A part of one of the boxes of the input, below a node of the tree, with the conjunctions that are open."""
 
     tree: Tree
     lower: Array  # (n,)
     upper: Array
     open: tuple[int, ...]
+    number: int = 0  # of the box
 
 
 @dataclass(eq=False)
@@ -95,39 +96,51 @@ def checked(content: Mapping[str, Any], net: Network, asked: Property, grade: st
         bounds, leaves, least = Bounds(net, GRADES[grade]()), 0, np.inf
         for number, (case, body) in enumerate(zip(asked.cases, cases, strict=True)):
             try:
-                walk = Walk(bounds, case, body)
-                walk.run()
+                walk = Walk(bounds, case.conjunctions, body)
+                walk.run(*ends_of(case))
             except (Refused, MemoryError) as error:
                 raise Refused(f"case {number}: {error}") from None
             leaves, least = leaves + walk.leaves, min(least, walk.least)
         return Accepted("unsat", grade, leaves, least)
 
 
-class Walk:
-    """The tree of one case, checked from the root to the leaves."""
+def ends_of(case: Case) -> tuple[Array, Array]:
+    """The case's box, rounded outwards, (1, n) each."""
+    return np.array([[outward(low, -1) for low, _ in case.box]]), np.array([[outward(high, 1) for _, high in case.box]])
 
-    def __init__(self, bounds: Bounds, case: Case, body: object) -> None:
-        self.bounds, self.case, self.leaves, self.least = bounds, case, 0, np.inf
+
+class Walk:
+    """What a certificate says of boxes over which the same conjunctions are unsafe, from the tree's root to its leaves.
+
+    `usual`: the slopes of open relus where none are stored, by curve; where there are none they are adaptive.
+    """
+
+    def __init__(self, bounds: Bounds, conjunctions: tuple[tuple[Row, ...], ...], body: object) -> None:
+        self.bounds, self.conjunctions, self.leaves, self.least = bounds, conjunctions, 0, np.inf
         net = bounds.net
         self.curves = [(i, net.nodes[i].args[0], net.nodes[i].size) for i in bounds.curves]
         self.starts = np.cumsum([0, *(size for _, _, size in self.curves)])
         if not isinstance(body, dict):
             raise Refused("the certificate has no tree for it")
         self.unstable = ascending(unpacked(body.get("unstable")), int(self.starts[-1]))
+        self.end, usual = _number(body, "end", len(net.nodes) - 2), body.get("slopes")
+        slope = slopes_of(bytes([_number(body, "slopes", 255)]))[0]
+        sizes = [(i, size) for i, _, size in self.curves if net.nodes[i].curve == RELU]
+        self.usual = {} if usual is None else {i: np.full((1, n), slope) for i, n in sizes}
         self.plan = self._plan(body.get("plan"))
-        counts = [len(rows) for rows in case.conjunctions]
+        counts, inputs = [len(rows) for rows in conjunctions], net.nodes[0].size
         self.weights = _weights(body.get("weights"), counts)
-        self.tree = read_tree(unpacked(body.get("tree")), self.unstable, counts, len(case.box), int(self.starts[-1]))
+        self.tree = read_tree(unpacked(body.get("tree")), self.unstable, counts, inputs, int(self.starts[-1]))
         self._rows: dict[tuple[int, bytes | None], list[Row]] = {}
 
-    def run(self) -> None:
-        """Errors: Refused where a leaf's bound is not positive."""
-        lower = np.array([outward(low, -1) for low, _ in self.case.box])
-        upper = np.array([outward(high, 1) for _, high in self.case.box])
-        if any(not rows for rows in self.case.conjunctions):
+    def run(self, lower: Array, upper: Array) -> None:
+        """For boxes of the input with these ends (B, n). Errors: Refused where a leaf's bound is not positive."""
+        if any(not rows for rows in self.conjunctions):
             raise Refused("all of the box is unsafe")
-        front = [Part(self.tree, lower, upper, tuple(range(len(self.case.conjunctions))))]
-        size = max(1, _ROOM // self.bounds.widest if self.bounds.grade.name == "ball" else 1)
+        every = tuple(range(len(self.conjunctions)))
+        front = [Part(self.tree, low, high, every, b) for b, (low, high) in enumerate(zip(lower, upper, strict=True))]
+        rows = max(1, sum(map(len, self.conjunctions)) // 8)  # a row of each node beside its box
+        size = max(1, _ROOM // (rows * self.bounds.widest) if self.bounds.grade.name == "ball" else 1)
         while front:
             batch, front = front[:size], front[size:]
             bounded = [part for part in batch if part.tree.kind != HALVE]
@@ -159,10 +172,10 @@ class Walk:
 
     def _settled(self, parts: list[Part], boxes: Boxes) -> list[Part]:
         """Leaves are proved; boxes that are cut become two."""
-        rows = [self._of(g, None) for g in range(len(self.case.conjunctions))]
-        flat = Rows.of([[row for some in rows for row in some]], len(self.case.box), boxes[-1][0].shape[1])
+        rows = [self._of(g, None) for g in range(len(self.conjunctions))]
+        flat = Rows.of([[row for some in rows for row in some]], boxes[0][0].shape[1], boxes[-1][0].shape[1])
         wide = Rows(*(np.repeat(t, len(parts), 0) for t in (flat.x, flat.y, flat.c, flat.x_error, flat.y_error)))
-        cutting = self.bounds.cutter(wide, boxes)
+        cutting = self.bounds.cutter(wide, boxes, self.usual, self.end)
         groups = np.split(np.arange(len(flat.c[0])), np.cumsum([len(some) for some in rows])[:-1])
         best = np.stack([cutting.low[:, places].max(1) for places in groups], 1)
         front = []
@@ -174,6 +187,8 @@ class Walk:
                 self.leaves += 1
                 self.least = min(self.least, *(float(best[b, g]) for g in part.open))
         if any(part.tree.kind == CUT for part in parts):
+            if self.end:
+                raise Refused("boxes are cut by rows of the input alone")
             hulls = [cutting.cut(places, _ROUNDS) for places in groups]
             for b, part in enumerate(parts):
                 still = tuple(g for g in left[b] if not (hulls[g][0][b] > hulls[g][1][b]).any())
@@ -200,9 +215,9 @@ class Walk:
         rows = [self._of(job.conjunction, job.tree.weights) for job in jobs]
         most = max(map(len, rows))
         asked = [[*some, *[some[-1]] * (most - len(some))] for some in rows]
-        entries = Rows.of(asked, len(self.case.box), boxes[-1][0].shape[1])
+        entries = Rows.of(asked, boxes[0][0].shape[1], boxes[-1][0].shape[1])
         own, slopes, held = self._decided(jobs, boxes)
-        _, low = self.bounds.linear(entries, own, slopes, held)
+        _, low = self.bounds.linear(entries, own, {**self.usual, **slopes}, held, self.end)
         return low.max(1)
 
     def _decided(self, jobs: list[Job], boxes: Boxes) -> tuple[Boxes, dict[int, Array], dict[int, Array]]:
@@ -237,7 +252,7 @@ class Walk:
         """The rows of which one is to be positive: sums of the conjunction's rows with weights."""
         key = (conjunction, weights)
         if key not in self._rows:
-            rows = self.case.conjunctions[conjunction]
+            rows = self.conjunctions[conjunction]
             sums = self.weights[conjunction] if weights is None else [list(weights)]
             if not all(any(one) for one in sums):
                 raise Refused("a leaf weighs all rows by 0")
@@ -245,7 +260,7 @@ class Walk:
         return self._rows[key]
 
     def _plan(self, given: object) -> dict[int, Any]:
-        """{ curve: None, or places -> slopes for the rows of these places of its argument }."""
+        """{ curve: places -> slopes for the rows of these places of its argument }."""
         if not isinstance(given, dict):
             raise Refused("there is no plan")
         found: dict[int, Any] = {}
@@ -254,7 +269,7 @@ class Walk:
             if isinstance(told, dict):
                 found[i] = Stored(self, i, size, told)
             elif told is None:
-                found[i] = None
+                found[i] = lambda places: self.usual
         return found
 
 
@@ -309,6 +324,14 @@ def jobs_of(root: Tree, open_: tuple[int, ...]) -> Iterator[Job]:
             pending += [(kid, (g,), owner) for g, kid in enumerate(node.kids) if g in own]
         else:
             pending += [(kid, own, node if node.kind == SLOPES else owner) for kid in node.kids]
+
+
+def _number(body: Mapping[str, Any], name: str, most: int) -> int:
+    """A number from 0 to `most` of a case; 0 where it has none."""
+    found = 0 if body.get(name) is None else body[name]
+    if type(found) is not int or not 0 <= found <= most:
+        raise Refused(f"{name} is {found!r}, not a number from 0 to {most}")
+    return found
 
 
 def _weights(given: object, counts: list[int]) -> list[list[list[int]]]:

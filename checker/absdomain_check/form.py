@@ -8,6 +8,8 @@ the property, in the order of its file,
 
     plan      the curves (relu, tanh; by their node) whose arguments are bounded by rows, as well as by intervals, and
               for each the slopes of those rows, or none. Boxes are always recomputed, never stored.
+    end       (0) the node at whose box rows end, as at those of earlier nodes: 0 is the input
+    slopes    (none) the slope, as a byte, of every open relu for which none is stored; adaptive ones without it
     unstable  entries of curves' arguments (numbered through all curves) whose slopes are stored
     weights   for each conjunction the weights of its rows that are tried where a leaf names none
     tree      in preorder, numbers as LEB128:
@@ -66,8 +68,8 @@ def canonical(content: dict[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def opened(data: bytes) -> dict[str, Any]:
-    """The certificate of a file's bytes. Errors: Refused."""
+def opened(data: bytes, form: str = FORMAT) -> dict[str, Any]:
+    """The certificate of a file's bytes, in this format. Errors: Refused."""
     if len(data) > LARGEST:
         raise Refused(f"the certificate has {len(data)} bytes, more than {LARGEST}")
     try:
@@ -75,8 +77,8 @@ def opened(data: bytes) -> dict[str, Any]:
         whole = isinstance(content, dict) and canonical(content) == data
     except (ValueError, RecursionError) as error:
         raise Refused(f"the certificate is cut off, or no JSON: {error}") from None
-    if not whole or content.get("format") != FORMAT:
-        raise Refused(f"the certificate is not in the canonical bytes of {FORMAT!r}")
+    if not whole or content.get("format") != form:
+        raise Refused(f"the certificate is not in the canonical bytes of {form!r}")
     if content.get("digest") != digest(content):
         raise Refused("the digest is not that of the certificate: it was changed")
     return content

@@ -93,7 +93,8 @@ def compared(seed: int) -> int:
     body = {"plan": {str(i): None for i, node in enumerate(net.nodes) if node.curve and rng.random() < 0.7},
             "unstable": packed(numbers([0] * total)), "tree": packed(bytes([0]))}  # fmt: skip
     for grade in (Ball(), Exact()):
-        walk = Walk(Bounds(net, grade), case, body)
+        own = {**body, "end": rng.randrange(len(net.nodes) - 1), "slopes": rng.choice((None, 0, 70, 255))}
+        walk = Walk(Bounds(net, grade), case.conjunctions, own)
         boxes = walk.bounds.boxes((np.array([[float(ends[0])]]), np.array([[float(ends[1])]])), walk.plan)
         for _ in range(3):
             signs = {e: rng.choice((-1, 1)) for e in rng.sample(range(total), rng.randint(0, min(3, total)))}

@@ -143,7 +143,7 @@ def check_rows(count: int, grades: tuple[Ball, ...] = GRADES, kinds: tuple[str, 
             for grade in grades:
                 bounds = Bounds(net, grade)
                 try:
-                    held, found = bounds.boxes((whole[0], whole[1]), {curve: None}), None
+                    held, found = bounds.boxes((whole[0], whole[1]), {curve: lambda places: {}}), None
                     found = bounds.minimum(len(net.nodes) - 1, c, held, slopes)
                 except Refused:
                     assert kind == "huge"
@@ -152,7 +152,7 @@ def check_rows(count: int, grades: tuple[Ball, ...] = GRADES, kinds: tuple[str, 
                     z = exactly(op, x, way)
                     signs = np.array([[0.25 * (1 if v >= 0 else -1) for v in z]])
                     line = bounds.back(len(net.nodes) - 1, c, held, slopes, {curve: signs})
-                    both = np.maximum(found, bounds.least(*line, held[0])) if way == 0 else found
+                    both = np.maximum(found, bounds.least(*line, held)) if way == 0 else found
                     for k in range(2):
                         value = sum(
                             Fraction(float(a)) * 2 * max(v, Fraction(0)) for a, v in zip(c[0, k], z, strict=True)
@@ -240,7 +240,7 @@ def check_cuts(count: int) -> None:
         for grade in GRADES:
             bounds = Bounds(net, grade)
             rows = Rows(np.zeros((1, 1, 2)), row, np.zeros((1, 1)), np.zeros((1, 1, 2)), np.zeros((1, 1, 2)))
-            low, high = bounds.cutter(rows, bounds.boxes(whole, {})).cut(np.array([0]), 2)
+            low, high = bounds.cutter(rows, bounds.boxes(whole, {}), {}, 0).cut(np.array([0]), 2)
             x = np.array([[rng.uniform(-1, 1), rng.uniform(-1, 1)] for _ in range(200)])
             unsafe = x[(net.evaluate(x)[-1] @ row[0, 0]) <= -1e-9]
             assert ((low <= unsafe) & (unsafe <= high)).all()
