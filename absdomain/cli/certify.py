@@ -26,6 +26,9 @@ def certify(
     count_ties: option.Ties = False,
     margin: option.Margin = None,
     executed: option.Executed = None,
+    certificates: Annotated[
+        bool, typer.Option("--certificates", help="Write a certificate for each image, for `absdomain check`.")
+    ] = False,
     subset: option.Subset = None,
     curve: option.Curve = 100,
     seed: option.Seed = 0,
@@ -54,7 +57,7 @@ def certify(
         strict=not count_ties, margin=margin, subset=subset, curve=curve, seed=seed,
         executed=None if executed is None else str(executed),
     )  # fmt: skip
-    outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch)
+    outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch, certificates=certificates)
     if not speaks():
         return
     if as_json:
@@ -63,3 +66,5 @@ def certify(
     title = f"{subject.name}, {subject.data}, eps {check.eps:g}{', clipped' if check.clip else ''}"
     tables.show(tables.errors_table(outcome.summary, check.spelling(), title))
     typer.echo(f"verdicts and plots: {outcome.folder}")
+    if outcome.certificates:
+        typer.echo(outcome.certificates)

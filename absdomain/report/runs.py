@@ -98,11 +98,12 @@ def subject_of(run: Path | None, weights: Path | None, data: str | None, model: 
 
     if run is not None and weights is None:
         from absdomain.trainers import load_run
+        from absdomain.trainers.run.folder import model_path
 
         network, recipe = load_run(run, model)
         radius = recipe.certified_eps or None
         name, folder = (recipe.network, run) if model == "model" else (f"{recipe.network}, {model}", run / model)
-        return Subject(network, name, data or recipe.data, radius, recipe.clip, folder)
+        return Subject(network, name, data or recipe.data, radius, recipe.clip, folder, model_path(run, model))
     if weights is None or run is not None or model != "model":
         raise ValueError("give either RUN, the folder of a training, or --weights FILE; only RUN has a --model")
     from absdomain.networks.weights import load

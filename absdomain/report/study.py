@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from absdomain.attack import AdamAttack, Pgd
 from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
 from absdomain.certification.journal import is_journal
-from absdomain.data import load
+from absdomain.data import Images, load
 from absdomain.domain import AnyDomain, parse
+from absdomain.errors import NoCertificate
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Linf
@@ -47,6 +48,7 @@ class Subject:
     eps: float | None
     clip: bool
     folder: Path  # where results go by default
+    file: Path | None = None  # a run's safetensors file with the network's numbers
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Outcome:
     summary: Summary
     folder: Path
     results: dict[str, Any]  # as in results.json
+    certificates: str = ""  # how many there are, or why there are none, where they were asked for
 
 
 def study(
@@ -112,12 +115,16 @@ def study(
     data_dir: Path | None = None,
     device: str = "cpu",
     batch: int = 100,
+    certificates: bool = False,
 ) -> Outcome:
     """Certify the test images, show the progress on stderr, and write verdicts.jsonl, results.json and the plots.
 
     WriteError, before any work, for a folder or a file in it that is not a certification's.
-    Processes that torchrun has started share the images; the first one writes.
+    Processes that torchrun has started share the images; the first one writes, and so the certificates, which others
+    can check (`absdomain.certificates.images`).
     """
+    if certificates and check.executed is not None:
+        raise ValueError("certify: certificates are of real arithmetic; leave out --executed, or --certificates")
     world = World.here()
     test = world.ahead(lambda: load(subject.data, "test", data_dir=data_dir))
     images, labels = test[: check.subset]
@@ -132,7 +139,26 @@ def study(
     output.write_json("results.json", results)
     _draw(subject, check, model, images.to(device), labels.to(device), output, batch)
     _draw_missed(subject, check, model, images.to(device), seen, output)
-    return Outcome(summary, folder, results)
+    return Outcome(summary, folder, results, _certified(subject, check, test, seen, folder) if certificates else "")
+
+
+def _certified(subject: Subject, check: Check, test: Images, seen: list[Verdict], folder: Path) -> str:
+    """The certificates of what was decided, in a folder of their own; what is to be told of them."""
+    from absdomain.certificates.images import write
+
+    place = folder / "certificates"
+    beside = subject.file is not None and subject.file.resolve().parent in place.resolve().parents
+    with progress("certificates", sum(verdict.status is Status.VERIFIED for verdict in seen)) as show:
+        try:
+            found = write(
+                place, subject.network, test, seen, eps=check.eps, clip=check.region,
+                weights=subject.file.name if subject.file is not None and beside else None,
+                watch=lambda done: show(done, ""),
+            )  # fmt: skip
+        except NoCertificate as reason:
+            return f"no certificates: {reason}"
+    missing = "".join(f"; none of {count}: {reason}" for reason, count in found.missing.items())
+    return f"certificates of {found.verified} verified and {found.falsified} falsified images: {place}{missing}"
 
 
 def judged(

@@ -1,15 +1,17 @@
-"""`absdomain verify --certificate` and `absdomain check`: exit codes, and what is printed."""
+"""`absdomain verify --certificate`, `certify --certificates` and `absdomain check`: exit codes, and what is printed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from absdomain.cli.main import app
 from absdomain_check.__main__ import main
 from tests.checker.networks import around, dense
+from tests.checker.pictures import data_set
 
 
 def test_a_certificate_goes_from_one_command_to_the_other(
@@ -35,3 +37,37 @@ def test_a_certificate_goes_from_one_command_to_the_other(
     Path("e.json").write_text("mine")
     refused = run.invoke(app, ["verify", "n.onnx", "p.vnnlib", "--certificate", "e.json"])
     assert refused.exit_code == 3 and Path("e.json").read_text() == "mine"
+
+
+@pytest.mark.filterwarnings("ignore:mnist/test")
+def test_certificates_of_images_go_from_one_command_to_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data_set(tmp_path, 1, 12, side=28, classes=3)
+    rng = np.random.default_rng(0)
+    weights = {
+        "W0": rng.standard_normal((8, 784)) / 28,
+        "b0": np.zeros(8),
+        "W1": rng.standard_normal((3, 8)),
+        "b1": np.zeros(3),
+    }
+    arch = '{"layers": "flatten fc784>8 relu fc8>3", "input": [1, 28, 28], "dataset": "mnist"}'
+    np.savez("net.npz", arch=np.array(arch), **{name: t.astype(np.float32) for name, t in weights.items()})
+    run = CliRunner()
+    asked = ["certify", "--weights", "net.npz", "--data-dir", ".", "--eps", "0.001", "--domain", "box", "--curve", "0",
+             "--steps", "0", "--out", "out"]  # fmt: skip
+    found = run.invoke(app, [*asked, "--certificates"])
+    assert found.exit_code == 0 and "certificates of" in found.output, found.output
+    counts = found.output.partition("certificates of ")[2].split()
+    checked = run.invoke(app, ["check", "out", "--data-dir", "."])
+    assert checked.exit_code == 0, checked.output
+    assert main(["out", "--data-dir", "."]) == 0
+    told = capsys.readouterr().out
+    assert f"{counts[0]} are verified, {counts[3]} falsified" in told and "at eps 0.001 within [0, 1]" in told
+    assert int(counts[0]) > 0 and "network.onnx alone, grade ball" in told
+    assert main(["out", "--network", "out/certificates/network.onnx", "--property", "p"]) == 3
+    assert main(["out"]) == 3 and main(["MNIST", "--data-dir", "."]) == 3
+    data_set(tmp_path, 2, 12, side=28, classes=3)
+    assert main(["out", "--data-dir", "."]) == 1
+    assert "refused: the certificates are of another data set" in capsys.readouterr().out
