@@ -14,6 +14,7 @@ from absdomain.laws.choices import generator, indices, normal, uniform
 from absdomain.linear import Bounds
 
 SIZES = (-6.0, 6.0)  # powers of ten
+NEAR = (-30.0, 0.0)  # of the distance from 0: at an end of a domain f may grow without bound
 _GRID = 2000  # places on either side of 0, from which bends are told
 _BENT = 0.2  # of a slope: a change from one place of the grid to the next that is a bend
 _SEEN = 1e-9  # of f: a smaller bend is its rounding
@@ -61,6 +62,10 @@ def drawn(op: Nonlinear, rng: Random, batch: int, shapes: tuple[Shape, ...], wit
     reach = torch.where(
         place == 0, 10 ** _uniform(rng, SIZES, *size), place.abs() * 10 ** _uniform(rng, (-5, 0.5), *size)
     )
+    near = torch.where(place == 0, 10 ** _uniform(rng, NEAR, *size), place.abs() * 10 ** _uniform(rng, (-15, 0), *size))
+    beside = _uniform(rng, (0.0, 1.0), *size) < 0.3  # of a place, and far from it by the measure of the box
+    place = torch.where(beside, place + normal(rng, *size).sign() * 2 * near, place)
+    reach = torch.where(beside, near, reach)
     left, right = (_uniform(rng, (0.0, 1.0), *size) * (normal(rng, *size) > -1) for _ in range(2))
     low, high = within
     return (Bounds((place - left * reach).clamp(low, high), (place + right * reach).clamp(low, high)),)

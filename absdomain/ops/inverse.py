@@ -65,9 +65,10 @@ class Logit(Smooth):
         return (x * (1 - x)).reciprocal()
 
     def critical(self, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
-        """(1 +- sqrt(1 - 4 / s)) / 2 for s >= 4."""
-        half = (1 - 4 / slope.detach().clamp(min=4)).sqrt() / 2
-        return 0.5 + half, 0.5 - half
+        """(1 + sqrt(1 - 4 / s)) / 2 and 2 / s / (1 + sqrt(1 - 4 / s)) for s >= 4: no difference cancels in either."""
+        s = slope.detach().clamp(min=4)
+        whole = 1 + (1 - 4 / s).sqrt()
+        return whole / 2, 2 / s / whole
 
 
 @dataclass(frozen=True, eq=False)

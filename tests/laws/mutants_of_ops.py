@@ -25,6 +25,7 @@ from absdomain.ops import (
     Floor,
     Gather,
     LeakyReLU,
+    Logit,
     MatMul,
     Max,
     Pow,
@@ -33,6 +34,7 @@ from absdomain.ops import (
     Round,
     Scatter,
     Sign,
+    Tan,
     matmul,
 )
 from absdomain.ops.matmul import TimesMatrix
@@ -53,6 +55,20 @@ def corners_only(shipped: Any) -> Any:
         return torch.stack(gaps).amin(0)
 
     return inf
+
+
+def cancelled(shipped: Any) -> Any:
+    """Logit's smaller stationary point as 1 / 2 - sqrt(1 - 4 / s) / 2, which is 0 for a large s."""
+
+    def critical(self: Logit, slope: Tensor, box: Bounds) -> tuple[Tensor, ...]:
+        half = (1 - 4 / slope.detach().clamp(min=4)).sqrt() / 2
+        return 0.5 + half, 0.5 - half
+
+    return critical
+
+
+def halved(shipped: Any) -> Any:
+    return lambda self, x: shipped(self, x) / 2
 
 
 def ends_only(shipped: Any) -> Any:
@@ -184,6 +200,10 @@ MUTANTS = [
     Mutant("floor: the first jump stands for all", Floor, "jumps", first_jump_alone, op(Floor(), (3,), exact=False)),
     Mutant("round: jumps at whole numbers", Round, "jumps", lambda f: Floor.jumps, op(Round(), (3,), exact=False)),
     Mutant("prelu: negative slopes count as 0", PReLU, "slope_range", one_slope_for_all, op(PRELU, (3,))),
+    Mutant("logit: a root by a difference that cancels", Logit, "critical", cancelled, op(Logit(), (2, 3))),
+    Mutant("logit: half the derivative", Logit, "derivative", halved, op(Logit(), (2, 3))),
+    Mutant("tan: half the derivative", Tan, "derivative", halved, op(Tan(), (2, 3))),
+    Mutant("tan: one of two solutions", Tan, "critical", lambda f: lambda *a: f(*a)[:1], op(Tan(), (2, 3))),
     Mutant("asin: half of the solution", Asin, "critical", lambda f: lambda *a: (f(*a)[0] / 2,), op(Asin(), (3,))),
     Mutant("acosh: 1 / s", Acosh, "critical", lambda f: lambda self, s, b: (1 + 1 / s,), op(Acosh(), (3,))),
     Mutant(
