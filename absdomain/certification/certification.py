@@ -39,7 +39,6 @@ from absdomain.certification.question import Question
 from absdomain.certification.result import Certification
 from absdomain.certification.verdict import Verdict
 from absdomain.data.given import Array, Samples, samples
-from absdomain.errors import check_type
 from absdomain.graph import freeze
 from absdomain.lowering import to_graph
 from absdomain.lowering.adapted import Preprocessing, adapted
@@ -162,11 +161,10 @@ def certify(
     iterated it raises SoundnessError if a point contradicts a bound, which is a defect of a domain.
     """
     chosen = chosen_domains(domains, CASCADE)
-    check_type("certify", model, nn.Module, "wrap a function in a torch.nn.Module; lower ONNX files by onnx_to_graph")
+    check_module(model, "certify")
     images, labels = samples(images, labels)
     check_data(images, labels, spec)
     check_domains(chosen)
-    check_module(model, "certify")
     device = _device(model)
     check_numbers(margin, dtype, device)
     whole = images.to(device, dtype)

@@ -135,7 +135,7 @@ class Growth:
         made = place if first is None else self.apply(first, place)
         if made is None:
             return None
-        forks = self.rng.random() < 0.85
+        forks = self.rng.random() < 0.77
         while len(self.nodes) <= size:
             made = self.fork(made) if forks and self.rng.random() < 0.4 else self.step(made)
         return Graph.of(self.nodes)

@@ -29,7 +29,8 @@ def check_module(given: object, who: str) -> None:
         raise TypeError(f"{who}: a ScriptModule cannot be traced again; give the nn.Module that it was made from")
     if not isinstance(given, nn.Module):
         kind = type(given).__name__
-        raise TypeError(f"{who}: takes an nn.Module, got a {kind}; write a module whose forward calls it")
+        told = f"{who}: takes an nn.Module, got a {kind}; write one whose forward calls it"
+        raise TypeError(f"{told}; an ONNX file is lowered by onnx_to_graph")
 
 
 def copied(module: nn.Module) -> nn.Module:
