@@ -30,11 +30,12 @@ def certify(
         bool, typer.Option("--certificates", help="Write a certificate for each image, for `absdomain check`.")
     ] = False,
     subset: option.Subset = None,
-    curve: option.Curve = 100,
+    curve: option.Curve = None,
     seed: option.Seed = 0,
     model: option.Model = "model",
     out: option.Results = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html into the folder, too.")] = False,
     batch: option.Batch = 100,
     data_dir: option.DataDir = None,
     device: option.Device = "auto",
@@ -60,6 +61,12 @@ def certify(
     outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch, certificates=certificates)
     if not speaks():
         return
+    if report:
+        from absdomain.report import page
+        from absdomain.report.reporting import report as written
+        from absdomain.runtime.writing import replace
+
+        replace(outcome.folder / "report.html", written(outcome.folder, data_dir=data_dir), page.ours)
     if as_json:
         typer.echo(json.dumps(outcome.results))
         return
@@ -68,3 +75,5 @@ def certify(
     typer.echo(f"verdicts and plots: {outcome.folder}")
     if outcome.certificates:
         typer.echo(outcome.certificates)
+    if report:
+        typer.echo(f"report: {outcome.folder / 'report.html'}")

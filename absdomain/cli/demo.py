@@ -23,7 +23,7 @@ def demo(
     from absdomain.report.study import study
 
     subject = subject_of(out, None, None)
-    check = check_of(subject, None, None, ["box", "crown-ibp", "fast-lin", "deeppoly", "box & deeppoly"])
+    check = check_of(subject, None, None, ["box", "crown-ibp", "fast-lin", "deeppoly", "box & deeppoly"], curve=100)
     outcome = study(subject, check)
     tables.show(tables.errors_table(outcome.summary, check.spelling(), f"{recipe.data}, eps {check.eps:g}"))
     typer.echo(f"training curves: {out / 'training.png'}")

@@ -20,6 +20,7 @@ from absdomain.cli.list import list_
 from absdomain.cli.matrix import matrix
 from absdomain.cli.prove import prove
 from absdomain.cli.radius import radius
+from absdomain.cli.report import report
 from absdomain.cli.supports import supports
 from absdomain.cli.sweep import sweep
 from absdomain.cli.table import table
@@ -84,7 +85,8 @@ def absdomain(
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    train, certify, bounds, radius, fuzz, demo, list_, prove, sweep, table, figure, compare, matrix, inspect, toy
+    train, certify, bounds, radius, fuzz, demo, list_, prove, sweep, table, figure, report, compare, matrix, inspect,
+    toy,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)

@@ -107,7 +107,13 @@ Margin = Annotated[
     ),
 ]
 Curve = Annotated[
-    int, typer.Option(min=0, help="Images for the plot of errors against eps; 0 for none.", rich_help_panel=CHECK)
+    int | None,
+    typer.Option(
+        min=0,
+        help="Images for the plot of errors against eps; 0 for none. Default: all.",
+        rich_help_panel=CHECK,
+        show_default=False,
+    ),
 ]
 Results = Annotated[
     Path | None,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain.attack import Pgd
-from absdomain.certification import certify, summarise
+from absdomain.certification import Status, Verdict, certify
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph, Node, freeze
 from absdomain.kinds import Affine, Nonlinear
@@ -28,23 +28,77 @@ class Errors:
     verified_error: float
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of each image at one radius, (N,) each."""
+
+    proved: Tensor
+    broken: Tensor  # misclassified, or with a misclassified point that was found
+
+    def errors(self, eps: float, clean: Tensor) -> Errors:
+        """The errors over all of the images, of which these are misclassified themselves."""
+        shares = (100 * part.double().mean().item() for part in (clean, self.broken, ~self.proved))
+        return Errors(eps, *shares)
+
+
+def known(verdicts: Sequence[Verdict]) -> Known:
+    """What verdicts on all images, in order, say at their radius."""
+    broken = [v.status is Status.FALSIFIED or not (v.correct and v.resisted) for v in verdicts]
+    return Known(torch.tensor([v.status is Status.VERIFIED for v in verdicts]), torch.tensor(broken))
+
+
 def curve(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
+    at: tuple[float, Sequence[Verdict]],
     radii: Sequence[float],
     *,
     clip: tuple[float, float] | None,
     domains: Sequence[AnyDomain],
     attack: Pgd,
     batch: int,
-) -> Iterator[Errors]:
-    """The errors of these images at each radius, by the cascade of domains."""
-    for eps in radii:
-        rows = certify(model, images, labels, eps=eps, clip=clip, domains=domains, attack=attack, batch=batch)
-        errors = summarise(rows)
-        assert errors.pgd_error is not None  # there is an attack
-        yield Errors(eps, errors.clean_error, errors.pgd_error, errors.verified_error)
+    executed: torch.dtype | None = None,
+) -> Iterator[tuple[float, Known]]:
+    """What is known of these images at 0, at the radii and at the one of these verdicts, by the cascade of domains.
+
+    A proof holds for all smaller radii, and a misclassified point for all larger ones, so that only the others are
+    asked again, outwards from the verdicts' radius.
+    """
+    eps, verdicts = at
+    clean = torch.tensor([not v.correct for v in verdicts])
+    own = known(verdicts)
+
+    def asked(radius: float, rows: Tensor) -> Known:
+        if not len(rows):
+            return Known(torch.empty(0, dtype=torch.bool), torch.empty(0, dtype=torch.bool))
+        there = rows.to(images.device)
+        found = certify(
+            model,
+            images[there],
+            labels[there],
+            eps=radius,
+            clip=clip,
+            domains=domains,
+            attack=attack,
+            batch=batch,
+            executed=executed,
+        )
+        return known(sorted(found, key=lambda verdict: verdict.index))
+
+    yield 0.0, Known(~clean, clean)
+    yield eps, own
+    for outwards in (sorted((r for r in radii if 0 < r < eps), reverse=True), sorted(r for r in radii if r > eps)):
+        last = own
+        for radius in outwards:
+            settled = last.proved if radius < eps else last.broken
+            rows = (~settled & ~clean).nonzero().flatten()
+            there = asked(radius, rows)
+            proved = last.proved.clone() if radius < eps else torch.zeros_like(clean)
+            broken = clean.clone() if radius < eps else last.broken.clone()
+            proved[rows], broken[rows] = there.proved, there.broken
+            last = Known(proved, broken)
+            yield radius, last
 
 
 @dataclass(frozen=True)

@@ -78,14 +78,14 @@ def _norms(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) 
 
 
 def errors(points: Sequence[Errors], eps: float, title: str) -> Figure:
-    """Clean, PGD and verified error against the radius; between the last two the truth lies."""
+    """Clean, attacked and verified error against the radius; between the last two the truth lies."""
     figure = _figure(6.5, 4.2)
     axes = figure.subplots()
     radii = [point.eps for point in points]
     attacked, verified = [p.pgd_error for p in points], [p.verified_error for p in points]
     axes.fill_between(radii, attacked, verified, color=VERIFIED, alpha=0.12, linewidth=0, label="undecided")
     axes.plot(radii, verified, marker="o", markersize=3.5, color=VERIFIED, label="verified error")
-    axes.plot(radii, attacked, marker="o", markersize=3.5, color=ATTACK, label="PGD error")
+    axes.plot(radii, attacked, marker="o", markersize=3.5, color=ATTACK, label="attacked error")
     axes.plot(radii, [p.clean_error for p in points], color=CLEAN, label="clean error")
     axes.axvline(eps, color=OTHER, linewidth=0.8, linestyle=":")
     axes.set_ylim(0, min(102, 5 + 1.1 * max(verified)))

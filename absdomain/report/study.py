@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of the curve, in units of eps
 DRAWN = 8  # images whose bounds are drawn by layer
 ATTACKS: dict[str, type[Pgd | AdamAttack]] = {"pgd": Pgd, "adam": AdamAttack}
 CERTIFICATION = Kind("certification", earlier=lambda folder: is_journal(folder / VERDICTS))
-WRITTEN = ("config.json", "results.json", "curve.json", "layers.json", "errors.png", "widths.png")
+WRITTEN = ("config.json", "results.json", "curve.json", "radii.json", "layers.json", "errors.png", "widths.png")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +66,18 @@ class Check:
     cascade: bool = False
     strict: bool = True
     margin: float | None = None
-    curve: int = 100
+    curve: int | None = None  # how many images the curve of errors is of; None: all
     executed: str | None = None  # the network's dtype, of whose evaluations the verdicts are; None: real arithmetic
 
     @property
     def region(self) -> tuple[float, float] | None:
         """The range to which pixels are clipped."""
         return (0.0, 1.0) if self.clip else None
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The type that is executed."""
+        return None if self.executed is None else getattr(torch, self.executed)
 
     @property
     def attack(self) -> Pgd | AdamAttack | None:
@@ -93,6 +98,7 @@ class Check:
     def folder(self, subject: Subject) -> Path:
         """A folder of its own for each question, so that the same command resumes and another one starts afresh."""
         said = {name: value for name, value in asdict(self).items() if (name, value) != ("executed", None)}
+        said["curve"] = 100  # the pictures are no part of the question; what it was while they were keeps old folders
         digest = hashlib.sha256(json.dumps([subject.data, said]).encode()).hexdigest()
         return subject.folder / "certified" / f"eps{self.eps:g}-{digest[:6]}"
 
@@ -137,7 +143,7 @@ def study(
         return Outcome(summary, folder, results)
     output = CERTIFICATION.claim(folder)
     output.write_json("results.json", results)
-    _draw(subject, check, model, images.to(device), labels.to(device), output, batch)
+    _draw(subject, check, model, images.to(device), labels.to(device), seen, output, batch)
     _draw_missed(subject, check, model, images.to(device), seen, output)
     return Outcome(summary, folder, results, _certified(subject, check, test, seen, folder) if certificates else "")
 
@@ -186,7 +192,7 @@ def judged(
         batch=batch,
         margin=check.margin,
         strict=check.strict,
-        executed=None if check.executed is None else getattr(torch, check.executed),
+        executed=check.dtype,
         file=folder / VERDICTS,
         world=world,
     )
@@ -224,36 +230,63 @@ def _results(subject: Subject, check: Check, summary: Summary, folder: Path) -> 
 
 
 def _draw(
-    subject: Subject, check: Check, model: nn.Module, images: Tensor, labels: Tensor, output: Output, batch: int
+    subject: Subject,
+    check: Check,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    seen: Sequence[Verdict],
+    output: Output,
+    batch: int,
 ) -> None:
     title = f"{subject.name}, {subject.data} test images"
-    count = min(check.curve, len(labels))
-    if count and check.eps > 0:
-        points = []
-        with progress("errors against eps", len(RADII)) as show:
-            attack = Pgd(max(check.steps, 20), 1)
-            radii = [eps for eps in (check.eps * part for part in RADII) if eps <= 1 or not check.clip]
-            found = measure.curve(
-                model,
-                images[:count],
-                labels[:count],
-                radii,
-                clip=check.region,
-                domains=list(check.parsed().values()),
-                attack=attack,
-                batch=batch,
-            )
-            for point in found:
-                points.append(point)
-                show(len(points), f"eps {point.eps:g}")
-        output.write_json("curve.json", [asdict(point) for point in points])
-        figure = plots.errors(points, check.eps, f"{title} (the first {count})")
-        output.write("errors.png", pictures.encoded(figure))
+    _draw_curve(check, model, images, labels, seen, output, title, batch)
     layers = layers_of(model, check, images[:DRAWN])
     if layers:
         output.write_json("layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
         figure = plots.widths(layers, f"{title}, eps {check.eps:g} (the first {DRAWN})")
         output.write("widths.png", pictures.encoded(figure))
+
+
+def _draw_curve(
+    check: Check,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    seen: Sequence[Verdict],
+    output: Output,
+    title: str,
+    batch: int,
+) -> None:
+    """Errors against the radius, by the domains that do not search; and how far each image is proved."""
+    count = len(labels) if check.curve is None else min(check.curve, len(labels))
+    domains = [domain for domain in check.parsed().values() if domain.traits.differentiable]
+    if not (count and check.eps > 0 and domains) or not check.strict or check.attack is None:
+        return
+    radii = [eps for eps in (check.eps * part for part in RADII) if eps <= 1 or not check.clip]
+    clean = torch.tensor([not verdict.correct for verdict in seen[:count]])
+    points, reached = [], torch.zeros(count, dtype=torch.float64)
+    with progress("errors against eps", len(radii)) as show:
+        for eps, known in measure.curve(
+            model,
+            images[:count],
+            labels[:count],
+            (check.eps, seen[:count]),
+            radii,
+            clip=check.region,
+            domains=domains,
+            attack=Pgd(max(check.steps, 20), 1),
+            batch=batch,
+            executed=check.dtype,
+        ):
+            points.append(known.errors(eps, clean))
+            reached = torch.where(known.proved, reached.clamp(min=eps), reached)
+            show(len(points), f"eps {eps:g}")
+    points.sort(key=lambda point: point.eps)
+    output.write_json("curve.json", [asdict(point) for point in points])
+    output.write_json("radii.json", reached.tolist())
+    images_of = "" if count == len(labels) else f" (the first {count})"
+    output.write("errors.png", pictures.encoded(plots.errors(points, check.eps, f"{title}{images_of}")))
 
 
 def _draw_missed(

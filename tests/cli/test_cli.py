@@ -97,7 +97,7 @@ def test_training_shows_its_progress_on_stderr(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch("digits-mlp-2x100-natural-eps0-seed0-[0-9a-f]{6}", folder.name)
     assert "2/2" in result.stderr
-    assert "held out clean" in result.stderr
+    assert "error held out: clean" in result.stderr
     assert "held out" not in result.stdout
     call("certify", folder, *FAST, code=1)  # which eps?
     call("certify", folder, *FAST, "--eps", "0.01", "--steps", "0")
@@ -116,6 +116,7 @@ def test_certify_prints_json_alone_and_writes_a_whole_folder(run: Path, tmp_path
         "verdicts.jsonl",
         "results.json",
         "curve.json",
+        "radii.json",
         "layers.json",
         "errors.png",
         "widths.png",
