@@ -20,6 +20,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,24 +71,9 @@ class Balls:
         lower, upper = np.empty(pixels.shape), np.empty(pixels.shape)
         for eps in {self.eps[i] for i in numbers}:
             rows = [b for b, i in enumerate(numbers) if self.eps[i] == eps]
-            low, high = self._table(eps, side)
+            low, high = table(eps, self.clip, self.images.white, side)
             lower[rows], upper[rows] = low[pixels[rows]], high[pixels[rows]]
         return lower, upper
-
-    def _table(self, eps: float, side: int) -> tuple[Array, Array]:
-        """The ends for each byte."""
-        radius, ends = max(Fraction(eps), Fraction(repr(eps))), []
-        for value in self.values(np.arange(self.images.white + 1)).tolist():
-            low, high = Fraction(value) - radius, Fraction(value) + radius
-            if self.clip is not None:
-                low, high = max(low, Fraction(self.clip[0])), min(high, Fraction(self.clip[1]))
-            ends.append((outward(low, -side), outward(high, side)))
-        low, high = np.array(ends).T
-        return low, high
-
-    def values(self, pixels: Array) -> Array:
-        """The float32 numbers of bytes, as float64."""
-        return (pixels.astype(np.float32) / np.float32(self.images.white)).astype(np.float64)
 
     def unsafe(self, number: int) -> tuple[tuple[Row, ...], ...]:
         """z_y <= z_j, for each j that is not the label y."""
@@ -96,6 +82,24 @@ class Balls:
             raise Refused(f"image {number} has the label {y}, and the network {self.outputs} outputs")
         one = Fraction(1)
         return tuple((Row((), ((y, one), (j, -one)), Fraction(0)),) for j in range(self.outputs) if j != y)
+
+
+def values(pixels: Array, white: int) -> Array:
+    """The float32 numbers of bytes, as float64."""
+    return (pixels.astype(np.float32) / np.float32(white)).astype(np.float64)
+
+
+@lru_cache(maxsize=64)
+def table(eps: float, clip: tuple[float, float] | None, white: int, side: int) -> tuple[Array, Array]:
+    """The ends of the interval about each byte, rounded outwards (1) or inwards (-1)."""
+    radius, ends = max(Fraction(eps), Fraction(repr(eps))), []
+    for value in values(np.arange(white + 1), white).tolist():
+        low, high = Fraction(value) - radius, Fraction(value) + radius
+        if clip is not None:
+            low, high = max(low, Fraction(clip[0])), min(high, Fraction(clip[1]))
+        ends.append((outward(low, -side), outward(high, side)))
+    lower, upper = np.array(ends).T
+    return lower, upper
 
 
 def check_images(folder: Path, data_dir: Path, grade: str = "ball") -> Shown:
@@ -216,7 +220,7 @@ def point_of(balls: Balls, number: int, given: object) -> Array:
     """The point of a line, (n,). Errors: Refused."""
     size = balls.images.pixels[0].size
     if given is None:
-        return balls.values(balls.images.pixels[number].reshape(-1))
+        return values(balls.images.pixels[number].reshape(-1), balls.images.white)
     if not isinstance(given, dict) or given.get("dtype") not in ("<f4", "<f8"):
         raise Refused(f"image {number}: its point is of no type that is read")
     data = unpacked(given.get("data"))

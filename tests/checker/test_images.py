@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from absdomain_check import Refused, Unreadable
+from absdomain_check import Refused, Unreadable, images
+from absdomain_check.checking import Walk
 from absdomain_check.data import Images, read_images
 from absdomain_check.form import packed
 from absdomain_check.images import LINES, MANIFEST, NETWORK, Balls, check_images
@@ -29,11 +30,11 @@ def made(tmp_path: Path) -> tuple[Path, Path, bytes]:
     net, folder = dense(3, [9, 7, 3]), tmp_path / "run" / "certificates"
     data_set(tmp_path, 1, COUNT)
     labelled(tmp_path, net)
-    images = read_images("mnist", tmp_path)
-    labels = images.labels.copy()
+    pictures = read_images("mnist", tmp_path)
+    labels = pictures.labels.copy()
     labels[3:5] = (labels[3:5] + 1) % 3  # wrong, so that the images themselves are points
     write_labels(tmp_path, labels.tobytes())
-    point = (images.pixels[4].reshape(-1) / np.float32(255)).astype("<f4")
+    point = (pictures.pixels[4].reshape(-1) / np.float32(255)).astype("<f4")
     lines: list[Content] = [{"image": i, "case": by_intervals(net)} for i in range(3)]
     lines += [{"image": 3, "point": None}, {"image": 4, "point": {"dtype": "<f4", "data": packed(point.tobytes())}}]
     write_set(folder, net, tmp_path, [*lines, {"image": 5, "none": "time"}])
@@ -147,6 +148,26 @@ def test_balls_hold_every_point_and_no_more_than_floats_need(eps: float) -> None
         assert Fraction(inner_high[0, byte]) <= most <= Fraction(high[0, byte])
         assert np.nextafter(low[0, byte], 2) >= inner_low[0, byte]
         assert np.nextafter(high[0, byte], -1) <= inner_high[0, byte]
+
+
+MUTANTS = (
+    ("balls without a radius", images, "table", lambda eps, *more: own_table(0.0, *more), "a larger radius"),
+    ("every point is inside", images, "inside", lambda balls, some, x: np.ones(len(x), bool), "a point outside"),
+    ("every point is another class", images, "broken", lambda bounds, balls, some, x: np.ones(len(x), bool),
+     "a right image is falsified by itself"),
+    ("any leaf is proved", Walk, "open", lambda self, part, low, cutting, place: None, "a wrong image is verified"),
+)  # fmt: skip
+own_table = images.table
+
+
+@pytest.mark.parametrize(("name", "where", "what", "mutant", "tampering"), MUTANTS, ids=[name for name, *_ in MUTANTS])
+def test_a_mutant_would_let_a_tampering_through(
+    made: tuple[Path, Path, bytes], monkeypatch: pytest.MonkeyPatch, name: str, where: Any, what: str, mutant: Any,
+    tampering: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(where, what, mutant)
+    with pytest.raises(pytest.fail.Exception):
+        test_tampering_is_refused_beyond_the_digests(made, tampering)
 
 
 def safetensors(tensors: dict[str, np.ndarray]) -> bytes:
