@@ -114,7 +114,7 @@ def _layers(path: Path, text: str) -> Iterator[nn.Module]:
             yield nn.Conv2d(int(match[1]), int(match[2]), options["k"], options["s"], options["p"])
         else:
             raise WeightsError(
-                f"{path}: {word!r} in {text!r} is no layer; layers are relu, flatten, fcIN>OUT and convIN>OUT kK sS pP"
+                f"{path}: {word!r} in {text!r} is not a layer; write relu, flatten, fcIN>OUT and convIN>OUT kK sS pP"
             )
 
 

@@ -251,7 +251,7 @@ def test_the_trainer_is_found_by_name_from_the_command_line(site: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
     assert json.loads((out / "config.json").read_text())["recipe"]["trainer"] == "noise"
-    promised = re.findall(r"`([\w.]+)`", README.partition("A run's folder holds")[2].partition("`certify` writes")[0])
+    promised = re.findall(r"`([\w.]+)`", README.partition("A run's folder has")[2].partition("`certify` writes")[0])
     assert promised
     for name in promised:
         assert (out / name).exists(), name

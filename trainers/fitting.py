@@ -122,7 +122,7 @@ def _recipe(method: Method[Any], full: Images, network: nn.Module, options: dict
     """The method's recipe for these images, with the given fields."""
     known = {field.name for field in fields(Recipe)} - set(NOT_ASKED)
     for name in options.keys() - known:
-        raise RecipeError(f"fit: {name} is no option; there are {', '.join(sorted(known))}")
+        raise RecipeError(f"fit: {name} is not an option; there are {', '.join(sorted(known))}")
     own = next((recipe for recipe in method.recipes if recipe.data == full.name), None)
     template = own or method.recipes[0]
     if own is None and template.eps > 0 and "eps" not in options:

@@ -173,7 +173,7 @@ def _parsed(text: str) -> tuple[Method[Any], dict[str, Any]]:
 
 
 def _unreadable(text: str, finding: str) -> RecipeError:
-    return RecipeError(f"trainer: {text!r} is no method: {finding}; write e.g. 'ibp' or 'certified(elision=False)'")
+    return RecipeError(f"trainer: {text!r} is not a method: {finding}; write e.g. 'ibp' or 'certified(elision=False)'")
 
 
 def _registered(name: str) -> Method[Any]:

@@ -201,7 +201,7 @@ def _check_names(known: Mapping[str, Any], owner: str, given: Mapping[str, Any])
     for name in given.keys() - known.keys():
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(known)}"
-        raise RecipeError(f"{name}: {given[name]!r} is no field of {owner}; {hint}")
+        raise RecipeError(f"{name}: {given[name]!r} is not a field of {owner}; {hint}")
 
 
 def _entry(name: str, part: Any, entry: Any, hint: Any, whole: Any) -> Any:

@@ -94,7 +94,7 @@ class Writer:
             try:
                 checked(content, bounds.net, asked, "exact")
             except Refused as reason:
-                raise NoCertificate(f"in real arithmetic the point is no counterexample: {reason}") from None
+                raise NoCertificate(f"in real arithmetic the point is not a counterexample: {reason}") from None
         return canonical({**content, "digest": digest(content)})
 
 

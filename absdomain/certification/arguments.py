@@ -153,7 +153,7 @@ def ball(
     And for a radius that lets every image of the clip in, as one in bytes does.
     """
     if norm not in BALLS:
-        raise ValueError(f"{caller}: norm {norm!r} is none of inf, 2 and 1; give one of them, or a region of your own")
+        raise ValueError(f"{caller}: norm {norm!r} is not inf, 2 or 1; give one of them, or a region of your own")
     if clip is None:
         return BALLS[norm](images, radius)
     low, high = images.aminmax()

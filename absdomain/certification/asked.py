@@ -165,7 +165,7 @@ def by_class(graph: Graph, labels: Tensor, classes: int) -> Classes:
 @singledispatch
 def holding(asked: object, graph: Graph, samples: int, like: Tensor) -> Asked:
     """What is to hold of a graph's value, on so many samples, in the dtype of `like`; ValueError for what is none."""
-    raise TypeError(f"spec: {type(asked).__name__} is no Spec, no formula, no property, and no list of formulas")
+    raise TypeError(f"spec: {type(asked).__name__} is not a Spec, a formula, a property or a list of formulas")
 
 
 @holding.register

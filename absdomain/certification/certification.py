@@ -158,7 +158,7 @@ def certify(
 
     Before any work it raises ValueError for wrong shapes or labels, Refused for a domain or region that is not sound,
     JournalError for another configuration's file, UnsupportedOp for a network that cannot be lowered. While it is
-    iterated it raises SoundnessError if a point contradicts a bound, which is a defect of a domain.
+    iterated it raises SoundnessError if a point contradicts a bound, which is a bug in a domain.
     """
     chosen = chosen_domains(domains, CASCADE)
     check_module(model, "certify")

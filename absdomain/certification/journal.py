@@ -105,7 +105,9 @@ class Journal(Generic[R]):
         if number == 1 and torn and not torn.startswith(_head(self.title)):
             raise self._foreign()
         if number > 1 and not (torn.startswith(ROW) or ROW.startswith(torn)):
-            raise JournalError(f"{self.path}:{number}: {torn[:40]!r} is no result; take it out, or give another file")
+            raise JournalError(
+                f"{self.path}:{number}: {torn[:40]!r} is not a result; take it out, or give another file"
+            )
 
     def _foreign(self) -> JournalError:
         return JournalError(f"{self.path}:1: not a results file of this version; give another file, or move it away")
@@ -116,7 +118,7 @@ class Journal(Generic[R]):
         except ValueError as error:
             raise JournalError(f"{self.path}:{number}: damaged ({error}); delete the file to begin again") from error
         if not isinstance(row, dict):
-            raise JournalError(f"{self.path}:{number}: {line[:40]!r} is no result; delete the file to begin again")
+            raise JournalError(f"{self.path}:{number}: {line[:40]!r} is not a result; delete the file to begin again")
         return row
 
     def _verdict(self, number: int, line: bytes) -> R:

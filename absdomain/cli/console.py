@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from absdomain.errors import described, ours
 
-UNSOUND = 3  # the exit code if a bound was contradicted: a defect of ours or of a plug-in
+UNSOUND = 3  # the exit code if a bound was contradicted: a bug of ours or of a plug-in
 INTERRUPTED = 130
 
 

@@ -28,7 +28,9 @@ def figure(
     from absdomain.runtime.writing import replace
 
     if kind not in KINDS:
-        raise typer.BadParameter(f"{kind!r} is none; choose one of {', '.join(KINDS)}", param_hint="KIND")
+        raise typer.BadParameter(
+            f"{kind!r} is not a kind of figure; choose one of {', '.join(KINDS)}", param_hint="KIND"
+        )
     form = out.suffix.removeprefix(".")
     if form not in ("png", "svg"):
         raise typer.BadParameter(f"{out} is neither a .png nor an .svg", param_hint="--out")

@@ -20,6 +20,18 @@ class Floats(StrEnum):
     FLOAT16 = "float16"
 
 
+def radius(text: str) -> float:
+    """A number >= 0, or a quotient of two such as 8/255."""
+    top, slash, bottom = str(text).partition("/")
+    try:
+        value = float(top) / float(bottom) if slash else float(top)
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"{text!r} is not a number; write 0.03 or 8/255") from None
+    if value < 0:
+        raise typer.BadParameter(f"{text!r} is below 0; a radius is not")
+    return value
+
+
 Data = Annotated[
     str | None,
     typer.Option(help="digits, mnist, fashion-mnist, cifar10, svhn or toy.", rich_help_panel=DATA, show_default=False),
@@ -55,7 +67,13 @@ Subset = Annotated[
 ]
 Eps = Annotated[
     float | None,
-    typer.Option(min=0, help="L-infinity radius, in pixels of [0, 1].", rich_help_panel=METHOD, show_default=False),
+    typer.Option(
+        parser=radius,
+        metavar="RADIUS",
+        help="L-infinity radius, in pixels of [0, 1]: 0.03 or 8/255.",
+        rich_help_panel=METHOD,
+        show_default=False,
+    ),
 ]
 Clip = Annotated[
     bool | None,

@@ -17,7 +17,13 @@ def radius(
     weights: option.WeightsFile = None,
     data: option.Data = None,
     largest: Annotated[
-        float, typer.Option(help="The largest radius that is asked.", rich_help_panel=option.CHECK)
+        float,
+        typer.Option(
+            parser=option.radius,
+            metavar="RADIUS",
+            help="The largest radius that is asked: 0.3 or 8/255.",
+            rich_help_panel=option.CHECK,
+        ),
     ] = 1.0,
     tolerance: Annotated[
         float, typer.Option(help="How near the two radii are to come.", rich_help_panel=option.CHECK)

@@ -107,7 +107,7 @@ def jobs(presets: list[str], seeds: int, budgets: list[float], out: Path, images
     """
     for budget in budgets:
         if not 0 < budget < math.inf:
-            raise typer.BadParameter(f"{budget} is no share of the epochs; give one above 0", param_hint="--budget")
+            raise typer.BadParameter(f"{budget} is not a share of the epochs; give one above 0", param_hint="--budget")
     made: set[Path] = set()
     for seed in range(seeds):
         for budget in budgets:

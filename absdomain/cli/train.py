@@ -27,7 +27,16 @@ def train(
     trainer: Annotated[str | None, _hint('Method; "ibp(loss=hinge)" has options. Default: crown-ibp.', METHOD)] = None,
     domain: Annotated[str | None, _hint("The domain that bounds, as an expression.", METHOD)] = None,
     eps: option.Eps = None,
-    eps_eval: Annotated[float | None, _hint("The radius to be certified, if another one.", METHOD)] = None,
+    eps_eval: Annotated[
+        float | None,
+        typer.Option(
+            parser=option.radius,
+            metavar="RADIUS",
+            help="The radius to be certified, if another one.",
+            rich_help_panel=METHOD,
+            show_default=False,
+        ),
+    ] = None,
     clip: option.Clip = None,
     kappa_start: Annotated[float | None, _hint("First weight of the nominal loss.", METHOD)] = None,
     kappa_end: Annotated[float | None, _hint("Final weight of the nominal loss.", METHOD)] = None,

@@ -193,7 +193,7 @@ def _read_cifar(split: str, files: Shelf) -> tuple[Tensor, Tensor]:
 def _records(blob: Blob) -> np.ndarray:
     origin, content = blob
     if not content or len(content) % RECORD:
-        raise DataError(f"{origin}: {len(content)} bytes are no whole number of {RECORD}-byte records; replace it")
+        raise DataError(f"{origin}: {len(content)} bytes are not a whole number of {RECORD}-byte records; replace it")
     return np.frombuffer(content, np.uint8).reshape(-1, RECORD)
 
 

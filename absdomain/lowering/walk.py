@@ -123,8 +123,8 @@ class _Lowering:
         for number, output in enumerate(outputs):
             if not isinstance(output, Activation):
                 raise UnsupportedOp(
-                    f"the module returns {len(outputs)} values, of which number {number} is no tensor that depends on "
-                    "the input; return such tensors only"
+                    f"the module returns {len(outputs)} values, of which number {number} is not a tensor that "
+                    "depends on the input; return such tensors only"
                 )
             (where,) = self.following.known[returned[number]]
             if where is None or not where.plain:

@@ -41,7 +41,7 @@ def from_number(value: object) -> Fraction | None:
     if type(value) is float:
         found = from_text(repr(value))
         if found is None:
-            raise ValueError(f"{value!r} is no bound and no coefficient; give a finite number")
+            raise ValueError(f"{value!r} is neither a bound nor a coefficient; give a finite number")
         return found
     if isinstance(value, (int, Fraction)):
         return Fraction(value)
@@ -54,7 +54,7 @@ def exact(values: Tensor) -> list[Fraction]:
     """The entries of a tensor as the binary numbers that they are. Errors: ValueError for NaN and infinities."""
     flat = values.detach().flatten()
     if flat.is_floating_point() and not bool(flat.isfinite().all()):
-        raise ValueError("a NaN or an infinity is no bound and no coefficient; give finite numbers")
+        raise ValueError("a NaN or an infinity is neither a bound nor a coefficient; give finite numbers")
     if flat.is_floating_point():
         flat = flat.double()  # exactly: every float type is part of it
     return [Fraction(value) for value in flat.tolist()]
@@ -69,7 +69,7 @@ def to_text(value: Fraction) -> str:
     while rest % 5 == 0:
         rest, fives = rest // 5, fives + 1
     if rest != 1:
-        raise ValueError(f"{value} is no finite decimal; multiply the comparison by {rest}")
+        raise ValueError(f"{value} is not a finite decimal; multiply the comparison by {rest}")
     places = max(twos, fives)
     if places == 0:
         return f"{sign}{size}"

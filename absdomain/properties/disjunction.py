@@ -71,7 +71,7 @@ def parts(formula: Formula) -> list[Part]:
             return found.parts()
         case Or(inside):
             return [one for part in inside for one in parts(part)]
-    raise TypeError(f"{type(formula).__name__} is no formula of And, Or and Comparison")
+    raise TypeError(f"{type(formula).__name__} is not a formula of And, Or and Comparison")
 
 
 class Conjoined:

@@ -206,4 +206,4 @@ def printed(formula: Formula, name: Namer = flat_name) -> str:
             return comparison(term.decimal(), relation.value, name)
         case Joined(parts):
             return joined(formula.word, [printed(part, name) for part in parts]) if parts else formula.empty
-    raise TypeError(f"{type(formula).__name__} is no formula of And, Or and Comparison")
+    raise TypeError(f"{type(formula).__name__} is not a formula of And, Or and Comparison")

@@ -52,7 +52,7 @@ def unsafe(
 
 def _network(graph: Graph, hidden: Sequence[str], network: str, before: str) -> Network:
     if not NAME.fullmatch(network):
-        raise ValueError(f"variables: {network!r} is no name of a network; letters, digits and _ make one")
+        raise ValueError(f"variables: {network!r} is not the name of a network; letters, digits and _ make one")
     shapes = {node.name: node.shape for node in graph.nodes}
     for node in hidden:
         if node not in shapes:

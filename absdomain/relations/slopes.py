@@ -42,5 +42,5 @@ def checked(rule: Rule) -> None:
     """TypeError: what is given as a rule is no function."""
     if not callable(rule):
         raise TypeError(
-            f"slopes is {rule}, which is no function (op, boxes) -> slopes; give one of absdomain.slopes, or your own"
+            f"slopes is {rule}, which is not a function (op, boxes) -> slopes; give one of absdomain.slopes"
         )

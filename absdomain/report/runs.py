@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absdomain.runtime import pictures
-from absdomain.runtime.progress import progress, speaks
+from absdomain.runtime.progress import progress, say, speaks
 
 if TYPE_CHECKING:
     from absdomain.report.study import Check, Subject
@@ -62,7 +62,13 @@ def train_in(
     from absdomain.trainers.run.metrics import errors
 
     TRAINING.allow(folder, CURVES)
-    held_out = ""
+    done, held_out = len(read_metrics(folder)), ""
+    goes_on = "" if not done else ", finished" if done >= recipe.epochs else f", goes on after epoch {done}"
+    domain = f" with {recipe.domain}" if recipe.domain else ""
+    say(
+        f"train: {recipe.network} on {recipe.data}, {recipe.trainer}{domain}, eps {recipe.eps:g}, "
+        f"{recipe.epochs} epochs, seed {recipe.seed}, in {folder}{goes_on}"
+    )
     with progress(f"train {recipe.network}", recipe.epochs, lines=min(recipe.epochs, 100)) as show:
 
         def on_step(step: StepMetrics) -> None:
@@ -75,8 +81,13 @@ def train_in(
             after(row)
     if not speaks():
         return
+    rows = read_metrics(folder)
     title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
-    TRAINING.claim(folder).write(CURVES, pictures.encoded(plots.training(read_metrics(folder), title)))
+    TRAINING.claim(folder).write(CURVES, pictures.encoded(plots.training(rows, title)))
+    if rows:
+        told = errors("held out", rows[-1]["clean_error"], rows[-1]["verified_error"])
+        at = f" at eps {rows[-1].get('eps_eval', recipe.eps):g}" if rows[-1]["verified_error"] is not None else ""
+        say(f"trained {len(rows)} epochs in {rows[-1]['seconds']:.0f} s{f'; {told}{at}' if told else ''}")
 
 
 def use(threads: int | None, device: str = "cpu") -> str:

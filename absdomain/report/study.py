@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from absdomain.report.landscape import landscape
 from absdomain.runtime import pictures
 from absdomain.runtime.folders import Kind, Output
 from absdomain.runtime.processes import ALONE, World
-from absdomain.runtime.progress import progress
+from absdomain.runtime.progress import progress, say
 from absdomain.spec import margins
 from absdomain.trainers import options
 
@@ -135,8 +136,13 @@ def study(
     test = world.ahead(lambda: load(subject.data, "test", data_dir=data_dir))
     images, labels = test[: check.subset]
     folder = check.folder(subject) if out is None else out
-    model = subject.network.to(device)
+    model, began = subject.network.to(device), time.monotonic()
+    say(
+        f"certify: {subject.name} on {len(labels)} test images of {subject.data}, eps {check.eps:g}"
+        f"{', clipped' if check.clip else ''}, by {', '.join(check.domains)}, in {folder}"
+    )
     seen = judged(subject, check, images, labels, folder, batch=batch, world=world)
+    say(f"certified in {time.monotonic() - began:.0f} s; now the plots")
     summary = summarise(seen)
     results = _results(subject, check, summary, folder)
     if not world.first:

@@ -38,7 +38,7 @@ def executed(graph: Graph, box: Bounds, dtype: torch.dtype, known: Boxes | None 
     hold the real values over it, tighter than interval arithmetic's. Subnormal numbers are kept, and an overflow is
     a radius of infinity.
 
-    Errors: ValueError unless the graph is in float64, and for a `dtype` that is no floating-point type.
+    Errors: ValueError unless the graph is in float64, and for a `dtype` that is not a floating-point type.
     """
     return with_radii(graph, radii(graph, box, dtype, known))
 
@@ -49,7 +49,7 @@ def radii(graph: Graph, box: Bounds, dtype: torch.dtype, known: Boxes | None = N
     Without nodes that are exact. Arguments and errors are those of `executed`.
     """
     if not dtype.is_floating_point:
-        raise ValueError(f"executed: {dtype} is no floating-point type; give one, such as torch.float32")
+        raise ValueError(f"executed: {dtype} is not a floating-point type; give one, such as torch.float32")
     if box.lower.dtype != torch.float64:
         raise ValueError(f"executed: boxes of {box.lower.dtype} cannot bound roundings; give float64")
     rounding, found = _Rounding(dtype), dict[str, Tensor]()

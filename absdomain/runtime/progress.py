@@ -25,6 +25,12 @@ def errors() -> Console:
     return Console(stderr=True)
 
 
+def say(text: str) -> None:
+    """A line on stderr, of the process that speaks."""
+    if speaks():
+        print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(title: str, total: int, *, lines: int = 10) -> Iterator[Callable[[float, str], None]]:
     """A bar on stderr with `title` and a changing text; gives a function (done so far, text).

@@ -33,7 +33,7 @@ class Source:
         data = _unpacked(str(path), Path(path).read_bytes())
         if any(byte < 32 and byte not in b"\t\n\r\f" for byte in data[:_BEGINNING]):
             raise PropertyError(
-                "it is no text, as an ONNX file is none; the network is given first, then this", str(path)
+                "it is not text: is this the ONNX file? the network is given first, then the property", str(path)
             )
         return Source(str(path), data.decode("utf-8-sig", errors="replace"))
 
@@ -76,5 +76,7 @@ def _unpacked(path: str, data: bytes) -> bytes:
             if not data:
                 return b"".join(parts)
     except zlib.error as error:
-        raise PropertyError(f"the file begins as a gzipped one, but is none ({error}); fetch it again", path) from None
+        raise PropertyError(
+            f"the file begins like a gzip file, but is not one ({error}); fetch it again", path
+        ) from None
     raise PropertyError(f"the file has more than {_MEMBERS} gzipped members; unpack it", path)

@@ -426,7 +426,7 @@ def test_text_behind_the_verdicts_is_left_as_it_is(call: Any, tmp_path: Path) ->
     whole, file = list(call()), tmp_path / "v" / "r.jsonl"
     content = file.read_bytes()
     file.write_bytes(content + b"a note without an end")
-    with pytest.raises(JournalError, match=r"r\.jsonl:32: b'a note .* is no result; take it out"):
+    with pytest.raises(JournalError, match=r"r\.jsonl:32: b'a note .* is not a result; take it out"):
         call()
     assert file.read_bytes() == content + b"a note without an end"
     file.write_bytes(content + b'{"index": 3, "la')  # torn

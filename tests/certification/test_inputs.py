@@ -132,7 +132,7 @@ def test_units_that_do_not_fit_are_asked_about() -> None:
         certify(NET, X, Y, eps=8)
     with pytest.raises(ValueError, match="preprocessing="):
         certify(NET, (X - 0.5) / 0.2, Y, eps=0.1)
-    with pytest.raises(ValueError, match="norm 3 is none"):
+    with pytest.raises(ValueError, match="norm 3 is not"):
         certify(NET, X, Y, eps=0.1, norm=3)
     with pytest.raises(ValueError, match="eps=8 / 255"):
         next(radius(NET, X, Y, largest=8))

@@ -98,6 +98,8 @@ def test_training_shows_its_progress_on_stderr(tmp_path: Path) -> None:
     assert re.fullmatch("digits-mlp-2x100-natural-eps0-seed0-[0-9a-f]{6}", folder.name)
     assert "2/2" in result.stderr
     assert "error held out: clean" in result.stderr
+    assert re.search(r"^train: .* on digits, .*epochs, seed 0, in ", result.stderr, re.MULTILINE)
+    assert re.search(r"^trained \d+ epochs in \d+ s; error held out: clean", result.stderr, re.MULTILINE)
     assert "held out" not in result.stdout
     call("certify", folder, *FAST, code=1)  # which eps?
     call("certify", folder, *FAST, "--eps", "0.01", "--steps", "0")

@@ -48,7 +48,7 @@ def test_a_sweep_trains_and_certifies_nothing_twice() -> None:
 @pytest.mark.parametrize("budget", [0.0, -0.1, math.nan, math.inf])
 def test_a_sweep_refuses_a_budget_that_is_no_share(budget: float) -> None:
     text = call("sweep", "digits-demo", "--budget", budget, code=2).stderr
-    assert f"{budget} is no share of the epochs" in text
+    assert f"{budget} is not a share of the epochs" in text
     assert not Path("runs").exists()
 
 

@@ -118,7 +118,7 @@ def test_a_bad_cifar_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data_batch_1\.bin.*exists; put it there, or unset data_dir"):
         load("cifar10", "train", data_dir=tmp_path)
     (tmp_path / "test_batch.bin").write_bytes(bytes(RECORD + 1))
-    with pytest.raises(DataError, match=r"test_batch\.bin: 3074 bytes are no whole number of 3073-byte records"):
+    with pytest.raises(DataError, match=r"test_batch\.bin: 3074 bytes are not a whole number of 3073-byte records"):
         load("cifar10", "test", data_dir=tmp_path)
     (tmp_path / "test_batch.bin").write_bytes(bytes([77]) + bytes(RECORD - 1))
     with pytest.raises(DataError, match=r"test_batch\.bin: label 77 is outside 0\.\.9"):

@@ -103,7 +103,7 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
     "noise": (lambda s, x: x + 1e-5 * torch.randn(4), (4,), "randn.*is random.*buffer"),
     "noise like x": (lambda s, x: x + 1e-5 * torch.rand_like(x), (4,), "rand_like"),
     # what is returned, and what else is done
-    "a pair with a constant": (Written(lambda s, x: (x.relu(), s.c), c=parameter(4)), (4,), "number 1 is no tensor"),
+    "a pair with a constant": (Written(lambda s, x: (x.relu(), s.c), c=parameter(4)), (4,), "number 1 is not a tensor"),
     "nothing": (lambda s, x: None, (4,), "depends on the input"),
     "a constant": (Written(lambda s, x: s.c, c=parameter(4)), (4,), "depends on the input"),
     "the input": (nn.Identity(), (4,), "unchanged"),

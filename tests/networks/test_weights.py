@@ -63,7 +63,7 @@ GOOD = arrays(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear
         (None, GOOD, "has no `arch`; add it"),
         ([1], GOOD, r"arch is \[1\]; it needs the fields layers and input"),
         ({"layers": "fc12>3"}, GOOD, "it needs the fields layers and input"),
-        (DENSE | {"layers": "flatten fc12>5 tanh fc5>3"}, GOOD, "'tanh' .* is no layer"),
+        (DENSE | {"layers": "flatten fc12>5 tanh fc5>3"}, GOOD, "'tanh' .* is not a layer"),
         (DENSE | {"layers": "conv3>4 s2 relu flatten fc16>3"}, GOOD, "no kernel size"),
         (DENSE | {"layers": "flatten fc12>3"}, GOOD, r"has the arrays \['W0', 'W1'.*needs \['W0', 'b0'\]"),
         (DENSE, GOOD | {"W1": np.zeros((3, 6), np.float32)}, r"W1 is float32 \(3, 6\), where Linear.* \(3, 5\)"),

@@ -218,7 +218,7 @@ def test_a_function_is_a_rule() -> None:
 
 
 def test_what_is_no_rule_or_no_search_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"slopes is 0.5, which is no function .*; give one of"):
+    with pytest.raises(TypeError, match=r"slopes is 0.5, which is not a function .*; give one of"):
         DeepPoly(slopes=0.5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"search is <function zero.*; give one of"):
         DeepPoly(search=slopes.zero)  # type: ignore[arg-type]

@@ -82,7 +82,7 @@ def test_another_data_set_takes_the_first_recipes_schedule() -> None:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown": ({"epoch": 3}, r"epoch: 3 is no field of a recipe; did you mean epochs\?"),
+    "unknown": ({"epoch": 3}, r"epoch: 3 is not a field of a recipe; did you mean epochs\?"),
     "type": ({"epochs": "ten"}, r"epochs: 'ten' is no int"),
     "bool for int": ({"epochs": True}, r"epochs: True is no int"),
     "float for int": ({"batch": 1.5}, r"batch: 1.5 is no int"),

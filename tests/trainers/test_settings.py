@@ -96,7 +96,7 @@ def test_only_what_differs_is_written() -> None:
 
 
 BAD = {
-    "made-up(shar=1)": r"shar: 1 is no field of made-up; did you mean share\?",
+    "made-up(shar=1)": r"shar: 1 is not a field of made-up; did you mean share\?",
     "made-up(share=abc)": r"share: abc is no float; write it as one",
     "made-up(share=True)": r"share: True is no float; write it as one",
     "made-up(count=1.5)": r"count: 1\.5 is no int; write it as one",
@@ -105,12 +105,12 @@ BAD = {
     "made-up(moments=second)": r"moments: second cannot be used; choose one of whole, first",
     "made-up(shape=round)": r"shape: round cannot be used; choose one of shape, plain",
     "made-up(shape=plain())": r"shape: plain\(\) cannot be used; plain takes no options; write plain",
-    "made-up(shape=shape(size=1))": r"size: 1 is no field of shape=shape; the fields are length, power",
+    "made-up(shape=shape(size=1))": r"size: 1 is not a field of shape=shape; the fields are length, power",
     "made-up(share=__import__('os'))": r"share: __import__\('os'\) is no float",
     "made-up(**{})": r"\*\*\{\} has no meaning here",
-    "made-up(3)": r"'made-up\(3\)' is no method: expected a name",
-    "made-up + bare": r"is no method: expected a name",
-    "made-up(": r"is no method: '\(' was never closed at column \d",
+    "made-up(3)": r"'made-up\(3\)' is not a method: expected a name",
+    "made-up + bare": r"is not a method: expected a name",
+    "made-up(": r"is not a method: '\(' was never closed at column \d",
     "bare(x=1)": r"'bare\(x=1\)' gives options, but bare has none; write bare",
     "number": r"number is a int, not a Method",
     "liar": r"liar calls itself 'bare'",

@@ -88,10 +88,10 @@ def test_files_may_be_gzipped(tmp_path: Path) -> None:
     ("data", "fragment"),
     [
         (gzip.compress(ONE.encode())[:-20], "ends in the middle"),
-        (b"\x1f\x8b" + b"nonsense" * 9, "begins as a gzipped one"),
-        (gzip.compress(ONE.encode()) + b"more", "begins as a gzipped one"),
+        (b"\x1f\x8b" + b"nonsense" * 9, "begins like a gzip file"),
+        (gzip.compress(ONE.encode()) + b"more", "begins like a gzip file"),
         (b"(assert \xff", "no number"),
-        (b"\x08\x08\x12\x07pytorch", "no text, as an ONNX file is none"),
+        (b"\x08\x08\x12\x07pytorch", "is this the ONNX file"),
         (b"", "empty"),
         (b"; nothing\n", "empty"),
     ],

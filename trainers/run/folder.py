@@ -151,7 +151,7 @@ def check_metrics(folder: Path, size: int, epoch: int) -> None:
         raise RunError(f"{path}: has {len(content)} bytes, but {size} were written; restore it, or use another folder")
     if not _follows(content[size:], epoch + 1):
         raise RunError(
-            f"{path}: behind the {size} bytes of this run stands what is no row of its epoch {epoch + 1}; move that "
+            f"{path}: behind the {size} bytes of this run stands what is not a row of its epoch {epoch + 1}; move it "
             "away, or use another folder"
         )
 

@@ -96,7 +96,7 @@ def _places(call: Call, where: Places, rest: Any, named: Any = None) -> Tensor:
     try:
         found = where(positions, *present(rest), **(named or {}))
     except (IndexError, RuntimeError) as error:
-        call.unsupported(f"has places that are no constants of one sample ({error})", "give an index of batch size 1")
+        call.unsupported(f"has places that are not constants of one sample ({error})", "give an index of batch size 1")
     if found.dim() < 2 or found.shape[0] != 2 or not torch.equal(found[0] + size, found[1]):
         call.unsupported("moves entries between samples", "keep axis 0 for the batch")
     return found[0].contiguous()

@@ -26,7 +26,7 @@ def _matmul(call: Call, x: Value, y: Value) -> Activation:
         return linear(call, x, expression(call, lambda w: w.mT if w.dim() > 1 else w, y))
     lead = x.read().shape[:-2] if isinstance(x, Live) else None
     if lead is None or x.read().dim() < 2 or prod(lead) != 1 or len(call.shape_of(y)) < max(2, x.read().dim() - 1):
-        call.unsupported("has a constant on its left that is no matrix", "write x @ W.mT for W @ x.mT")
+        call.unsupported("has a constant on its left that is not a matrix", "write x @ W.mT for W @ x.mT")
     weight = expression(call, lambda w: w.view(w.shape[-2:]), x)
     return call.apply(ops.Along(weight, -2), y)
 

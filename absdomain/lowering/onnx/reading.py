@@ -35,7 +35,9 @@ def read(path: Path) -> ModelProto:
     try:
         model.ParseFromString(_bytes(path))
     except DecodeError as error:
-        raise InvalidFile(f"{path}: it is no ONNX model, or is cut off ({error}); export the network again") from None
+        raise InvalidFile(
+            f"{path}: it is not an ONNX model, or is cut off ({error}); export the network again"
+        ) from None
     if not model.graph.node or not model.graph.output:
         raise InvalidFile(f"{path}: the model has no node or no output; export the network again")
     for tensor, place in tensors(model):

@@ -104,7 +104,9 @@ class _Lowering:
         """The shape of an input in the file, whose open axes are 1 or as `sizes` says; adds its node."""
         tensor = value.type.tensor_type
         if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
-            raise InvalidFile(f"{self.path}: input {value.name!r} is no tensor of a known number of axes; declare it")
+            raise InvalidFile(
+                f"{self.path}: input {value.name!r} is not a tensor of a known number of axes; declare it"
+            )
         dims = list(tensor.shape.dim)
         names = [_open(dim, f"{value.name}[{axis}]") for axis, dim in enumerate(dims)]
         pairs = zip(dims, names, strict=True)

@@ -15,7 +15,7 @@ def of_symbol(expression: Any, x: Any) -> Any:
                          "example of x = sympy.Symbol('x')")  # fmt: skip
     for part in sympy.preorder_traversal(expression):
         if part is sympy.nan or (part.is_number and part.is_real is False):
-            raise ValueError(f"from_sympy: {expression} has {part}, which is no real number; give a real formula")
+            raise ValueError(f"from_sympy: {expression} has {part}, which is not a real number; give a real formula")
     symbols = expression.free_symbols
     if len(symbols) != 1:
         raise ValueError(f"from_sympy: {expression} has {len(symbols)} symbols; it must have one")
