@@ -6,7 +6,7 @@ certificate says: slopes of relu between 0 and 1, multipliers >= 0 and weights >
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -50,6 +50,10 @@ class Rows:
                 c[b, k] = outward(row.c, -1)
         return Rows(x, y, c, *errors)
 
+    def repeated(self, count: int) -> Rows:
+        """The same rows, of one, for so many."""
+        return Rows(*(np.repeat(t, count, 0) for t in (self.x, self.y, self.c, self.x_error, self.y_error)))
+
 
 def outward(a: Fraction, side: int) -> float:
     """A float at most (-1) or at least (1) a number. Errors: Refused beyond the largest float."""
@@ -81,10 +85,10 @@ class Bounds:
                 self.bent.add(i)
         self.widest = max(node.size for node in net.nodes)
 
-    def boxes(self, box: Box, plan: Mapping[int, Any]) -> Boxes:
-        """The boxes of all nodes over boxes of the input: intervals, and where the plan says so rows for each entry.
+    def boxes(self, box: Box, plan: Collection[int] = (), slopes: Mapping[int, Array] | None = None) -> Boxes:
+        """The boxes of all nodes over boxes of the input: intervals, and for the arguments of these curves rows, too.
 
-        plan: { curve: places of its argument -> slopes of relu for the rows that bound these }.
+        slopes: { curve: those of open relus that the rows take, (1, n) }; others are adaptive.
         """
         found: Boxes = [checked(*box)]
         for i, node in enumerate(self.net.nodes[1:], 1):
@@ -93,11 +97,11 @@ class Bounds:
                 continue
             (a,) = node.args
             if i in plan and a in self.bent:
-                found[a] = self._sharper(a, found, node.curve, plan[i])
+                found[a] = self._sharper(a, found, node.curve, slopes or {})
             found.append(curves.image(node.curve, found[a]))
         return found
 
-    def _sharper(self, a: int, boxes: Boxes, curve: str, slopes: Any) -> Box:
+    def _sharper(self, a: int, boxes: Boxes, curve: str, slopes: Mapping[int, Array]) -> Box:
         """The box of node a, met with that of rows for the entries over whose box the curve is not affine."""
         lower, upper = boxes[a]
         asked = (lower < upper) if curve != RELU else (lower < 0) & (upper > 0)
@@ -110,7 +114,7 @@ class Bounds:
             rows[0, np.arange(len(some)), some] = 1
             rows[0, np.arange(len(some), 2 * len(some)), some] = -1
             rows = np.repeat(rows, len(lower), 0)
-            low = self.minimum(a, rows, boxes, slopes(some))
+            low = self.minimum(a, rows, boxes, slopes)
             lower[:, some] = np.maximum(lower[:, some], low[:, : len(some)])
             upper[:, some] = np.minimum(upper[:, some], -low[:, len(some) :])
         return checked(lower, np.maximum(lower, upper))

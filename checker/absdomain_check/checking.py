@@ -22,7 +22,6 @@ from absdomain_check.form import (
     HALVE,
     LEAF,
     LINES,
-    SLOPES,
     Tree,
     ascending,
     multipliers_of,
@@ -32,6 +31,7 @@ from absdomain_check.form import (
     unpacked,
 )  # fmt: skip
 from absdomain_check.network import RELU, Network, read_network
+from absdomain_check.points import noted
 from absdomain_check.property import Case, Property, Row, read_property
 
 GRADES = {"ball": Ball, "exact": Exact}
@@ -67,8 +67,6 @@ class Job:
 
     tree: Tree
     conjunction: int
-    slopes: bytes | None
-    owner: Tree | None  # whose slopes these are
 
 
 def check(data: bytes, network: bytes, prop: bytes, grade: str = "ball") -> Accepted:
@@ -87,7 +85,8 @@ def checked(content: Mapping[str, Any], net: Network, asked: Property, grade: st
         raise Refused(f"the property has {asked.inputs} inputs and {asked.outputs} outputs, the network others")
     with np.errstate(all="ignore"):
         if content.get("verdict") == "sat":
-            return _sat(content.get("point"), net, asked, grade)
+            note = noted(content.get("point"), Bounds(net, GRADES[grade]()), asked)
+            return Accepted("sat", grade, 0, 0.0, note)
         if content.get("verdict") != "unsat":
             raise Refused(f"the verdict {content.get('verdict')!r} is none that is checked")
         cases = content.get("cases")
@@ -162,7 +161,7 @@ class Walk:
     def _bounded(self, parts: list[Part]) -> list[Part]:
         """The parts that are to be bounded next."""
         box = np.stack([part.lower for part in parts]), np.stack([part.upper for part in parts])
-        boxes = self.bounds.boxes(box, self.plan)
+        boxes = self.bounds.boxes(box, self.plan, self.usual)
         plain = [b for b, part in enumerate(parts) if part.tree.kind in (LEAF, CUT)]
         front = self._settled([parts[b] for b in plain], _selected(boxes, plain)) if plain else []
         for b, part in enumerate(parts):
@@ -174,8 +173,7 @@ class Walk:
         """Leaves are proved; boxes that are cut become two."""
         rows = [self._of(g, None) for g in range(len(self.conjunctions))]
         flat = Rows.of([[row for some in rows for row in some]], boxes[0][0].shape[1], boxes[-1][0].shape[1])
-        wide = Rows(*(np.repeat(t, len(parts), 0) for t in (flat.x, flat.y, flat.c, flat.x_error, flat.y_error)))
-        cutting = self.bounds.cutter(wide, boxes, self.usual, self.end)
+        cutting = self.bounds.cutter(flat.repeated(len(parts)), boxes, self.usual, self.end)
         groups = np.split(np.arange(len(flat.c[0])), np.cumsum([len(some) for some in rows])[:-1])
         best = np.stack([cutting.low[:, places].max(1) for places in groups], 1)
         front = []
@@ -229,9 +227,8 @@ class Walk:
             entries = [entry for entry, _ in job.tree.path]
             own = np.array([s for _, s in job.tree.path], dtype=np.float64)
             signs[j, entries] = own
-            if job.slopes is not None:
-                decided = {entry for entry, _ in job.owner.path} if job.owner else set()
-                slopes[j, [e for e in self.unstable.tolist() if e not in decided]] = slopes_of(job.slopes)
+            if job.tree.slopes is not None:
+                slopes[j, [e for e in self.unstable.tolist() if e not in set(entries)]] = slopes_of(job.tree.slopes)
             if job.tree.multipliers is not None:
                 held[j, entries] = own * multipliers_of(job.tree.multipliers)
         own_boxes, found, multipliers = list(boxes), {}, {}
@@ -259,43 +256,12 @@ class Walk:
             self._rows[key] = [_sum(rows, one) for one in sums]
         return self._rows[key]
 
-    def _plan(self, given: object) -> dict[int, Any]:
-        """{ curve: places -> slopes for the rows of these places of its argument }."""
-        if not isinstance(given, dict):
-            raise Refused("there is no plan")
-        found: dict[int, Any] = {}
-        for i, _, size in self.curves:
-            told = given.get(str(i), 0)
-            if isinstance(told, dict):
-                found[i] = Stored(self, i, size, told)
-            elif told is None:
-                found[i] = lambda places: self.usual
-        return found
-
-
-class Stored:
-    """Slopes of a plan: for each of two rows of some entries a byte for each unstable entry of earlier curves."""
-
-    def __init__(self, walk: Walk, curve: int, size: int, told: Mapping[str, Any]) -> None:
-        self.places = {int(e): k for k, e in enumerate(ascending(unpacked(told.get("entries")), size))}
-        all_ = zip(walk.curves, walk.starts, strict=False)
-        self.before = [(i, size, int(start)) for (i, _, size), start in all_ if i < curve]
-        limit = self.before[-1][2] + self.before[-1][1] if self.before else 0
-        self.unstable = walk.unstable[walk.unstable < limit]
-        data = unpacked(told.get("slopes"))
-        if len(data) != 2 * len(self.places) * len(self.unstable):
-            raise Refused(f"the plan of node {curve} has {len(data)} slopes, not two rows for each of its entries")
-        self.slopes = slopes_of(data).reshape(2, len(self.places), len(self.unstable))
-        self.limit = limit
-
-    def __call__(self, places: Array) -> dict[int, Array]:
-        """Slopes (1, 2 K, n) of the rows for the lower ends of K entries, and then for their upper ends."""
-        found = np.full((2, len(places), self.limit), np.nan)
-        for row, place in enumerate(places.tolist()):
-            if place in self.places:
-                found[:, row, self.unstable] = self.slopes[:, self.places[place]]
-        flat = found.reshape(1, 2 * len(places), self.limit)
-        return {i: flat[:, :, start : start + size] for i, size, start in self.before}
+    def _plan(self, given: object) -> set[int]:
+        """The curves whose arguments are bounded by rows, too."""
+        named = {str(i): i for i in self.bounds.curves}
+        if not isinstance(given, dict) or given.keys() - named.keys() or any(v is not None for v in given.values()):
+            raise Refused("the plan names no curves")
+        return {named[name] for name in given}
 
 
 def halves(part: Part) -> list[Part]:
@@ -313,17 +279,16 @@ def _selected(boxes: Boxes, places: list[int]) -> Boxes:
 
 
 def jobs_of(root: Tree, open_: tuple[int, ...]) -> Iterator[Job]:
-    """Every leaf below, once for each conjunction that it is to close, with the slopes that it inherits."""
-    pending: list[tuple[Tree, tuple[int, ...], Tree | None]] = [(root, open_, None)]
+    """Every leaf below, once for each conjunction that it is to close."""
+    pending = [(root, open_)]
     while pending:
-        node, own, owner = pending.pop()
+        node, own = pending.pop()
         if node.kind in (LEAF, LINES):
-            source = node if node.slopes is not None else owner
-            yield from (Job(node, g, source.slopes if source else None, source) for g in own)
+            yield from (Job(node, g) for g in own)
         elif node.kind == EACH:
-            pending += [(kid, (g,), owner) for g, kid in enumerate(node.kids) if g in own]
+            pending += [(kid, (g,)) for g, kid in enumerate(node.kids) if g in own]
         else:
-            pending += [(kid, own, node if node.kind == SLOPES else owner) for kid in node.kids]
+            pending += [(kid, own) for kid in node.kids]
 
 
 def _number(body: Mapping[str, Any], name: str, most: int) -> int:
@@ -360,43 +325,3 @@ def _sum(rows: tuple[Row, ...], weights: list[int]) -> Row:
                 own[i] = own.get(i, Fraction(0)) + w * a
     c = sum((w * row.c for row, w in zip(rows, weights, strict=True)), Fraction(0))
     return Row(tuple(x.items()), tuple(y.items()), c)
-
-
-def _sat(given: object, net: Network, asked: Property, grade: str) -> Accepted:
-    """The point is in a box, and unsafe whatever was rounded."""
-    if not isinstance(given, list) or len(given) != asked.inputs:
-        raise Refused(f"the point has to have {asked.inputs} entries")
-    try:
-        x = np.array([float.fromhex(v) for v in given])
-    except (TypeError, ValueError, OverflowError) as error:
-        raise Refused(f"the point is none: {error}") from None
-    if not np.isfinite(x).all():
-        raise Refused("the point is not finite")
-    boxes = Bounds(net, GRADES[grade]()).boxes((x[None], x[None]), {})
-    low, high = ([Fraction(v) for v in end[0]] for end in boxes[-1])
-    point, note = [Fraction(v) for v in x], "the point is outside of every box of the property"
-    for case in asked.cases:
-        inside = _inside(point, case)
-        if inside is None:
-            continue
-        note = "the point is in a box of the property, but not proved to be unsafe"
-        for rows in case.conjunctions:
-            if all(_at_most(row, point, low, high) for row in rows):
-                return Accepted("sat", grade, 0, 0.0, inside)
-    raise Refused(note)
-
-
-def _inside(x: list[Fraction], case: Case) -> str | None:
-    """ "" for a point of the box; what it is in, where ends are read as float32 programs read them; None: outside."""
-    ends = list(enumerate(zip(x, case.box, strict=True)))
-    open_ends = any((i, side) in case.strict and v == box[side] for i, (v, box) in ends for side in (0, 1))
-    if all(low <= v <= high for _, (v, (low, high)) in ends) and not open_ends:
-        return ""
-    if all(Fraction(float(np.float32(low))) <= v <= Fraction(float(np.float32(high))) for _, (v, (low, high)) in ends):
-        return "ends of inputs as they are in float32"
-    return None
-
-
-def _at_most(row: Row, x: list[Fraction], low: list[Fraction], high: list[Fraction]) -> bool:
-    most = row.c + sum(a * x[i] for i, a in row.x) + sum(a * (high if a > 0 else low)[i] for i, a in row.y)
-    return most < 0 or (most == 0 and not row.strict)

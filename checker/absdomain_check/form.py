@@ -6,8 +6,8 @@ The digest is sha256 of the canonical bytes (sorted keys, no spaces, ASCII, one 
 canonical is refused. For `sat`, `point` has the inputs as hexadecimal floats. For `unsat`, `cases` has for each case of
 the property, in the order of its file,
 
-    plan      the curves (relu, tanh; by their node) whose arguments are bounded by rows, as well as by intervals, and
-              for each the slopes of those rows, or none. Boxes are always recomputed, never stored.
+    plan      { node: null }, the curves (relu, tanh) whose arguments are bounded by rows, as well as by intervals.
+              Boxes are always recomputed, never stored
     end       (0) the node at whose box rows end, as at those of earlier nodes: 0 is the input
     slopes    (none) the slope, as a byte, of every open relu for which none is stored; adaptive ones without it
     unstable  entries of curves' arguments (numbered through all curves) whose slopes are stored
@@ -19,7 +19,6 @@ the property, in the order of its file,
       3 entry       SIGN: two trees, for z <= 0 and z >= 0
       4             EACH: a tree for each conjunction of the case
       5 flags ...   LINES: a leaf with (1) slopes, (2) weights of its rows, (4) multipliers of the path's signs
-      6 ...         SLOPES: slopes for all of one tree, which follows
 
 Slopes are a byte v for each unstable entry that the path has not decided: (v + [v > 127]) / 256. Weights are a byte
 each. Multipliers are two bytes each, float16, >= 0, times 2^scale, where the byte `scale` stands before them. Curves,
@@ -41,7 +40,7 @@ from absdomain_check.errors import Refused
 
 FORMAT = "absdomain certificate 1"
 LARGEST = 1 << 29  # bytes of a certificate
-LEAF, HALVE, CUT, SIGN, EACH, LINES, SLOPES = range(7)
+LEAF, HALVE, CUT, SIGN, EACH, LINES = range(6)
 Path = tuple[tuple[int, int], ...]  # (entry, 1 for z >= 0 and -1 for z <= 0)
 
 
@@ -179,8 +178,6 @@ def read_tree(data: bytes, unstable: Array, rows: list[int], axes: int, entries:
             node.kids = [Tree(path=node.path) for _ in rows]
             pending += [(kid, i, False) for i, kid in reversed(list(enumerate(node.kids)))]
             continue
-        elif node.kind == SLOPES:
-            node.slopes, node.kids = stream.take(left), [Tree(path=node.path)]
         elif node.kind == LINES:
             _read_lines(stream, node, left, rows, one)
         elif node.kind != LEAF:
@@ -212,7 +209,6 @@ def write_tree(root: Tree) -> bytes:
         parts = (node.slopes, node.weights, node.multipliers)
         if node.kind == LINES:
             out.append(sum(1 << i for i, part in enumerate(parts) if part is not None))
-        if node.kind in (LINES, SLOPES):
             out += b"".join(part for part in parts if part is not None)
         pending += reversed(node.kids)
     return bytes(out)

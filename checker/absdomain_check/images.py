@@ -237,8 +237,11 @@ def inside(balls: Balls, numbers: list[int], x: Array) -> Array:
 
 def broken(bounds: Bounds, balls: Balls, numbers: list[int], x: Array) -> Array:
     """At which points (B, n) some output is at least the label's, whatever was rounded, (B,)."""
-    rows = [[Row((), tuple((k, -a) for k, a in row.y), row.c) for (row,) in balls.unsafe(i)] for i in numbers]
-    boxes = bounds.boxes((x, x), {})
-    asked = Rows.of(rows, x.shape[1], balls.outputs)
-    _, low = bounds.linear(asked, boxes, {}, {}, len(bounds.net.nodes) - 2)
-    return np.asarray((low >= 0).any(1))
+    found, labels = np.zeros(len(numbers), dtype=bool), balls.images.labels[numbers]
+    for y in set(labels.tolist()):
+        some = np.flatnonzero(labels == y)
+        rows = [Row((), tuple((k, -a) for k, a in row.y), row.c) for (row,) in balls.unsafe(numbers[some[0]])]
+        asked = Rows.of([rows], x.shape[1], balls.outputs).repeated(len(some))
+        _, low = bounds.linear(asked, bounds.boxes((x[some], x[some])), {}, {}, len(bounds.net.nodes) - 2)
+        found[some] = (low >= 0).any(1)
+    return found

@@ -11,6 +11,7 @@ from absdomain_check.affine import Array
 from absdomain_check.errors import Refused, Unreadable
 from absdomain_check.network import array, sized
 
+_ARITHMETIC = {"Add", "Sub", "Mul", "Div", "MatMul", "Gemm", "Conv", "BatchNormalization", "Max", "Min", "Clip"}
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
@@ -44,6 +45,9 @@ def compare(network: bytes, weights: bytes) -> None:
     if any(a.type in (1, 4, 6) and a.name in ("value", "value_float", "value_floats")
            for node in model.graph.node for a in node.attribute):  # fmt: skip
         raise Refused("the network has constants beside the run's weights")
+    whole = {name for name, t in held.items() if t.dtype.kind != "f"}
+    if any(node.op_type in _ARITHMETIC and whole & set(node.input) for node in model.graph.node):
+        raise Refused("the network computes with whole numbers beside the run's weights")
     for name in sorted(own.keys() | given.keys()):
         if name not in own or name not in given or name not in read:
             raise Refused(f"tensor {name!r} is not in both, the network and the run's weights")

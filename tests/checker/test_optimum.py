@@ -95,7 +95,7 @@ def compared(seed: int) -> int:
     for grade in (Ball(), Exact()):
         own = {**body, "end": rng.randrange(len(net.nodes) - 1), "slopes": rng.choice((None, 0, 70, 255))}
         walk = Walk(Bounds(net, grade), case.conjunctions, own)
-        boxes = walk.bounds.boxes((np.array([[float(ends[0])]]), np.array([[float(ends[1])]])), walk.plan)
+        boxes = walk.bounds.boxes((np.array([[float(ends[0])]]), np.array([[float(ends[1])]])), walk.plan, walk.usual)
         for _ in range(3):
             signs = {e: rng.choice((-1, 1)) for e in rng.sample(range(total), rng.randint(0, min(3, total)))}
             optimum = least(parts, signs)
@@ -105,7 +105,7 @@ def compared(seed: int) -> int:
             leaf.slopes = bytes(rng.randrange(256) for _ in range(total - len(signs)))
             halves = np.array([rng.choice((0.0, 0.25, 1.0)) for _ in signs])
             leaf.multipliers = bytes([rng.randint(125, 130)]) + halves.astype("<f2").tobytes()
-            (low,) = walk.lows([Job(leaf, 0, leaf.slopes, leaf)], boxes)
+            (low,) = walk.lows([Job(leaf, 0)], boxes)
             assert Fraction(float(low)) <= optimum, (seed, grade.name, signs)
             count += 1
     return count

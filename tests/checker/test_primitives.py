@@ -143,7 +143,7 @@ def check_rows(count: int, grades: tuple[Ball, ...] = GRADES, kinds: tuple[str, 
             for grade in grades:
                 bounds = Bounds(net, grade)
                 try:
-                    held, found = bounds.boxes((whole[0], whole[1]), {curve: lambda places: {}}), None
+                    held, found = bounds.boxes((whole[0], whole[1]), {curve}), None
                     found = bounds.minimum(len(net.nodes) - 1, c, held, slopes)
                 except Refused:
                     assert kind == "huge"
