@@ -145,6 +145,8 @@ def check_rows(count: int, grades: tuple[Ball, ...] = GRADES, kinds: tuple[str, 
                 try:
                     held, found = bounds.boxes((whole[0], whole[1]), {curve}), None
                     found = bounds.minimum(len(net.nodes) - 1, c, held, slopes)
+                    ended = bounds.back(len(net.nodes) - 1, c, held, slopes, {}, curve)
+                    found = np.maximum(found, bounds.least(*ended, held))  # at the box of relu's values
                 except Refused:
                     assert kind == "huge"
                     continue
@@ -307,7 +309,7 @@ def wrong_halves(part: checking.Part) -> list[checking.Part]:
 
 original_reach, original_transpose, original_lines = Ball.reach, Ball.transpose, curves.lines
 original_below, original_floats, original_halves = curves._below, Fix.floats, checking.halves
-original_conv = Conv.transpose
+original_conv, original_least = Conv.transpose, Bounds.least
 
 
 def in_ball(count: int) -> Callable[[], None]:
@@ -320,6 +322,9 @@ def in_exact(count: int) -> Callable[[], None]:
 
 MUTANTS: tuple[tuple[str, Any, str, Any, Callable[[], None]], ...] = (
     ("no errors of rows", Ball, "errors", lambda self, op, boxes: None, in_ball(8)),
+    ("ends whose boxes are forgotten", Bounds, "least",
+     lambda self, ends, k, debt, boxes: original_least(self, {i: c for i, c in ends.items() if not i}, k, debt, boxes),
+     in_ball(8)),
     ("half a reach", Ball, "reach", wrong_reach, lambda: check_images(4, GRADES[:1])),
     ("a transpose that loses", Ball, "transpose", wrong_transpose, in_ball(8)),
     ("no roundoff", ball, "gamma", lambda n: 0.0, lambda: check_images(8, GRADES[:1], KINDS[:2])),
