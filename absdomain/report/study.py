@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from absdomain.attack import AdamAttack, Pgd
 from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
 from absdomain.certification.journal import is_journal
-from absdomain.data import Images, load
+from absdomain.data import load
 from absdomain.domain import AnyDomain, parse
-from absdomain.errors import NoCertificate
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Linf
-from absdomain.report import measure, plots
+from absdomain.report import image_certificates, measure, plots
 from absdomain.report.landscape import landscape
 from absdomain.runtime import pictures
 from absdomain.runtime.folders import Kind, Output
@@ -130,8 +129,8 @@ def study(
     Processes that torchrun has started share the images; the first one writes, and so the certificates, which others
     can check (`absdomain.certificates.images`).
     """
-    if certificates and check.executed is not None:
-        raise ValueError("certify: certificates are of real arithmetic; leave out --executed, or --certificates")
+    if certificates:
+        image_certificates.allow(check.executed)
     world = World.here()
     test = world.ahead(lambda: load(subject.data, "test", data_dir=data_dir))
     images, labels = test[: check.subset]
@@ -151,26 +150,10 @@ def study(
     output.write_json("results.json", results)
     _draw(subject, check, model, images.to(device), labels.to(device), seen, output, batch)
     _draw_missed(subject, check, model, images.to(device), seen, output)
-    return Outcome(summary, folder, results, _certified(subject, check, test, seen, folder) if certificates else "")
-
-
-def _certified(subject: Subject, check: Check, test: Images, seen: list[Verdict], folder: Path) -> str:
-    """The certificates of what was decided, in a folder of their own; what is to be told of them."""
-    from absdomain.certificates.images import write
-
-    place = folder / "certificates"
-    beside = subject.file is not None and subject.file.resolve().parent in place.resolve().parents
-    with progress("certificates", sum(verdict.status is Status.VERIFIED for verdict in seen)) as show:
-        try:
-            found = write(
-                place, subject.network, test, seen, eps=check.eps, clip=check.region,
-                weights=subject.file.name if subject.file is not None and beside else None,
-                watch=lambda done: show(done, ""),
-            )  # fmt: skip
-        except NoCertificate as reason:
-            return f"no certificates: {reason}"
-    missing = "".join(f"; none of {count}: {reason}" for reason, count in found.missing.items())
-    return f"certificates of {found.verified} verified and {found.falsified} falsified images: {place}{missing}"
+    told = ""
+    if certificates:
+        told = image_certificates.written(folder, subject.network, test, seen, check.eps, check.region, subject.file)
+    return Outcome(summary, folder, results, told)
 
 
 def judged(

@@ -7,18 +7,22 @@ import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 
 from absdomain_check import Refused, Unreadable, images
+from absdomain_check.ball import Ball
+from absdomain_check.bounds import Bounds
 from absdomain_check.checking import Walk
 from absdomain_check.data import Images, read_images
 from absdomain_check.form import packed
 from absdomain_check.images import LINES, MANIFEST, NETWORK, Balls, check_images
+from absdomain_check.network import read_network
 from absdomain_check.weights import compare, read_weights
-from tests.checker.networks import dense
+from tests.checker.networks import dense, shuffled
 from tests.checker.pictures import EPS, Content, by_intervals, data_set, labelled, read_set, write_labels, write_set
 
 COUNT = 6
@@ -107,6 +111,23 @@ def test_tampering_is_refused_beyond_the_digests(made: tuple[Path, Path, bytes],
     write_set(folder, net, data, lines[:COUNT], **{"count": COUNT, "data": read_set(folder)[0]["data"], **more})
     with pytest.raises(Refused):
         check_images(folder, data)
+
+
+def test_no_random_case_verifies_an_image_that_is_falsified(made: tuple[Path, Path, bytes]) -> None:
+    """Trees, ends, slopes and plans of all kinds: each is refused, and by nothing else than `Refused`."""
+    _, data, net = made
+    rng, bounds = Random(0), Bounds(read_network(net), Ball())
+    balls = Balls(read_images("mnist", data), [EPS] * COUNT, (0.0, 1.0), 3)
+    for _ in range(300):
+        case = by_intervals(net) | {
+            "tree": packed(shuffled(rng, bytes([rng.choice((0, 1, 2, 3, 4, 5)), 0, 0, 0]))),
+            "unstable": packed(bytes(rng.randrange(128) for _ in range(rng.randint(0, 3)))),
+            "end": rng.randrange(-1, len(bounds.net.nodes) + 1),
+            "slopes": rng.choice((None, 0, 99, 255, 256)),
+            "plan": {str(i): None for i in rng.sample(bounds.curves, rng.randint(0, len(bounds.curves)))},
+        }
+        with pytest.raises(Refused):
+            Walk(bounds, balls.unsafe(3), case).run(*balls.ends([3]))
 
 
 def test_other_files_and_changed_bytes_are_refused(made: tuple[Path, Path, bytes], tmp_path: Path) -> None:

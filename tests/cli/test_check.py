@@ -59,6 +59,8 @@ def test_certificates_of_images_go_from_one_command_to_the_other(
              "--steps", "0", "--out", "out"]  # fmt: skip
     found = run.invoke(app, [*asked, "--certificates"])
     assert found.exit_code == 0 and "certificates of" in found.output, found.output
+    refused = run.invoke(app, [*asked, "--certificates", "--executed", "float32"])
+    assert refused.exit_code != 0
     counts = found.output.partition("certificates of ")[2].split()
     checked = run.invoke(app, ["check", "out", "--data-dir", "."])
     assert checked.exit_code == 0, checked.output

@@ -1,0 +1,53 @@
+"""The certificates of a certification's images, in a folder of their own, with progress on stderr."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from torch import nn
+
+from absdomain.certification import Status, Verdict
+from absdomain.data import Images
+from absdomain.errors import MissingExtra, NoCertificate
+from absdomain.runtime.progress import progress
+
+FOLDER = "certificates"
+
+
+def allow(executed: str | None) -> None:
+    """ValueError, MissingExtra: before any work, where there could be no certificates."""
+    if executed is not None:
+        raise ValueError("certify: certificates are of real arithmetic; leave out --executed, or --certificates")
+    try:
+        import_module("absdomain.certificates.images")
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"certify: {error}; install what it needs: pip install 'absdomain[certificates]'") from error
+
+
+def written(
+    folder: Path,
+    network: nn.Module,
+    images: Images,
+    verdicts: list[Verdict],
+    eps: float,
+    clip: tuple[float, float] | None,
+    file: Path | None,
+) -> str:
+    """Writes them below `folder`, and tells how many there are, and why others have none.
+
+    file: with the network's weights, of which they speak where it is in a folder above.
+    """
+    from absdomain.certificates.images import write
+
+    place = folder / FOLDER
+    weights = file.name if file is not None and file.resolve().parent in place.resolve().parents else None
+    with progress(FOLDER, sum(verdict.status is Status.VERIFIED for verdict in verdicts)) as show:
+        try:
+            found = write(
+                place, network, images, verdicts, eps=eps, clip=clip, weights=weights, watch=lambda done: show(done, "")
+            )
+        except NoCertificate as reason:
+            return f"no certificates: {reason}"
+    missing = "".join(f"; none of {count}: {reason}" for reason, count in found.missing.items())
+    return f"certificates of {found.verified} verified and {found.falsified} falsified images: {place}{missing}"
