@@ -241,13 +241,14 @@ class _Laws:
         return (at if line.intercept is None else at + line.intercept.double()).to(self.dtype)
 
     def settled(self) -> None:
-        """Where an elementwise op says that it is settled, f is on its chord."""
+        """Where an elementwise op says that it is settled, f is on its chord, unless f or <s, x> overflows."""
         settled = self.twin.settled(self.boxes) if isinstance(self.op, Elementwise) else None
         if settled is None:
             return
         chord = self.twin.chord(self.boxes)
         band, room = self.twin.band(chord, self.boxes), self.room(chord)
-        wrong = settled[0] & ~((band.upper - band.lower).double() <= room)
+        tame = room / self.unit < self.most / 16
+        wrong = settled[0] & tame & ~((band.upper - band.lower).double() <= room)
         zero = torch.zeros_like(band.upper).unsqueeze(0)
         self._told(
             wrong.unsqueeze(0), (band.upper - band.lower).unsqueeze(0), zero, "where an op is settled, f is affine"

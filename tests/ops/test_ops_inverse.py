@@ -34,3 +34,14 @@ def test_beyond_the_domain_nothing_is_told(op: Smooth, low: float, high: float, 
     band = op.band((torch.ones(1, 1, dtype=dtype),), (box,))
     assert band.lower.item() == -torch.inf
     assert band.upper.item() == torch.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, D64])
+@pytest.mark.parametrize("low", [1e-20, 1e-9, 1e-4])
+def test_logit_is_under_its_chord_s_band_beside_an_end_of_its_domain(low: float, dtype: torch.dtype) -> None:
+    """f - s x is greatest where f' = s; 1 / 2 - sqrt(1 - 4 / s) / 2 is 0 there, and the band was too low by 0.06."""
+    box = Bounds(*(torch.tensor([[p]], dtype=dtype) for p in (low, 2 * low)))
+    (slope,) = Logit().chord((box,))
+    x = torch.tensor([[1.443 * low]], dtype=dtype)
+    over = Logit()(x) - slope * x - Logit().band((slope,), (box,)).upper
+    assert over.item() <= 1e-5 * abs(Logit()(x).item())
