@@ -28,6 +28,7 @@ RESHAPED = {
     "aten.unflatten.int", "aten.unsqueeze.default", "aten.squeeze.dim", "aten.squeeze.dims", "aten.squeeze.default",
 }  # fmt: skip
 ORDERED = {"aten.permute.default", "aten.transpose.int", "aten.t.default"}
+PART = "<built-in function getitem>"  # one of several outputs
 _SPREAD = {"aten.expand.default", "aten.repeat.default"}
 
 # Operations that act along the axes that they are given by their numbers, and along no other.
@@ -57,6 +58,9 @@ _BY_LAST: dict[str, Callable[[Bound], int]] = {
     "aten.addmm.default": lambda bound: _of_product(bound["mat1"], bound["mat2"]),
     "aten.baddbmm.default": lambda bound: _of_product(bound["batch1"], bound["batch2"]),
 }
+_CELLS = {f"aten.{name}_cell.default" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")}
+_BY_LAST |= dict.fromkeys(_CELLS, lambda bound: 1)
+RECURRENT = {f"aten.{name}.input" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")}
 _OF_CONSTANTS = {"aten.gather.default", "aten.embedding.default"}  # along the axis that is named, or none
 
 
@@ -66,6 +70,10 @@ class Mixed(Exception):
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what)
         self.what, self.remedy = what, remedy
+
+
+class Unfollowed(Mixed):
+    """An operation of which it is not known along which axes it acts, on samples that are not along axis 0 alone."""
 
 
 def bound(node: fx.Node) -> dict[str, Any]:
@@ -99,7 +107,7 @@ class Following:
         """Where the samples are in the outputs of a call, which is noted; Mixed where they do not stay apart."""
         value = node.meta.get("val")
         outputs = list(value) if isinstance(value, list | tuple) else [value]
-        if str(node.target) == "<built-in function getitem>":
+        if str(node.target) == PART:
             source, number = node.args
             self.known[node] = (self.known[source][number],)  # type: ignore[index]
             return self.known[node]
@@ -138,9 +146,9 @@ class Following:
 
     def check(self, node: fx.Node) -> None:
         """Mixed unless the call acts on each sample alone, for one that no rule is asked about: of constants."""
-        if not any(self.known[node]) and not self.held(node):
-            return
         target = str(node.target)
+        if (target == PART and any(self.known[node])) or (not any(self.known[node]) and not self.held(node)):
+            return
         if target not in _OF_CONSTANTS:
             self.check_places(node)
         if target not in _BY_NUMBER | {"aten.gather.default"}:
@@ -156,16 +164,29 @@ class Following:
     def check_places(self, node: fx.Node) -> None:
         """Mixed for an operation of which it is not known along which axes it acts, or that does along the samples'."""
         target, given = str(node.target), bound(node)
+        if target in RECURRENT:
+            self._check_recurrent(node, given)
+            return
         held = [where for _, where in self.held(node)]
         entrywise = torch.Tag.pointwise in _tags(node) or target in _ENTRYWISE
         if not (entrywise or target in CREATED | RESHAPED | ORDERED | _SPREAD | _BY_NUMBER or target in _BY_LAST):
-            raise Mixed("is applied to a batch that is not along axis 0", "keep axis 0 for the batch there")
+            raise Unfollowed("is applied to a batch that is not along axis 0", "keep axis 0 for the batch there")
         last = _BY_LAST[target](given) if target in _BY_LAST else 0
         for where in held:
             if where.axis >= where.rank - last:
                 raise Mixed("acts along the batch axis", "keep axis 0 for the batch")
         if len({where.behind for where in held}) > 1:
             raise Mixed("has arguments with their batches along several axes", "keep axis 0 for the batch")
+
+    def _check_recurrent(self, node: fx.Node, given: Bound) -> None:
+        """Mixed unless the samples are along the axis of the sequences' batch, and along axis 1 of the states."""
+        held = self.held(node)
+        first = 0 if given["batch_first"] else 1
+        if any(where.axis != (first if arg is given["input"] else 1) for arg, where in held):
+            told = "True" if first else "False"
+            raise Mixed("has samples for steps", f"give the batch the axis that it is told, or batch_first={told}")
+        if len({(where.before, where.after) for _, where in held}) > 1:
+            raise Mixed("has arguments with their batches merged in several ways", "keep one axis for the batch alone")
 
 
 def _spread(node: fx.Node, where: Samples) -> Samples:

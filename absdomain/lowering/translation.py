@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from absdomain.kinds.live import Live
-from absdomain.lowering.following import NUMBERED, ORDERED, Following, bound
+from absdomain.lowering.following import NUMBERED, ORDERED, RECURRENT, Following, bound
 from absdomain.lowering.samples import Samples
 
 _OF_OUTPUT = {"aten.stack.default"}  # whose axis is one of the output
@@ -24,6 +24,8 @@ def in_order(following: Following, node: fx.Node, value: Callable[[fx.Node], Any
     if str(node.target) in ORDERED:
         following.follow(node)  # Mixed where there is no place for the samples
         return [value(node.args[0]), _order(following, node)], {}  # type: ignore[arg-type]
+    if str(node.target) in RECURRENT:  # of which axis 0 may be the steps
+        following.check_places(node)
     if not hasattr(node.target, "_schema") or all(where is None or where.plain for where in (*held.values(), *outputs)):
         return [fx.node.map_arg(arg, value) for arg in node.args], fx.node.map_arg(node.kwargs, value)
     following.check_places(node)

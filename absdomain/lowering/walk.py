@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,11 +17,12 @@ from absdomain.kinds.live import Live
 from absdomain.lowering.agreement import Lowered, Output, Part, run
 from absdomain.lowering.blockers import Blocker, Structural, Unknown, refuse
 from absdomain.lowering.definitions import written_out
+from absdomain.lowering.each import on_each, rows
 from absdomain.lowering.example import Arguments, Example
 from absdomain.lowering.export import Exported, export
-from absdomain.lowering.following import CREATED, SIZES, Following, Mixed, bound
+from absdomain.lowering.following import CREATED, SIZES, Following, Mixed, Unfollowed, bound
 from absdomain.lowering.samples import counted, depends, single
-from absdomain.lowering.table import MASKED, RULES, Activation, BatchSize, Builder, Call, Mask, Value
+from absdomain.lowering.table import MASKED, RULES, Activation, BatchSize, Builder, Call, Mask, Rule, Value
 from absdomain.lowering.translation import in_order
 from absdomain.runtime.modes import check_module, evaluating
 from absdomain.runtime.precision import own_dtype
@@ -228,15 +229,22 @@ class _Lowering:
                 "is neither Affine nor Nonlinear",
                 "give it a band (absdomain.kinds.Nonlinear) and register it (absdomain.lowering.lowers)",
             )
-        try:
-            args, kwargs = in_order(self.following, node, values.__getitem__)
-        except Mixed as mixed:
-            raise call.structural(mixed.what, mixed.remedy) from mixed
-        value = rule(call, *args, **kwargs)
+        value = self._ruled(call, rule, values.__getitem__)
         for place, result in enumerate(value if isinstance(value, list) else [value]):
             if isinstance(result, Activation):
                 call.check(result, place)
         return value
+
+    def _ruled(self, call: Call, rule: Rule, value: Callable[[fx.Node], Value]) -> Value:
+        """The rule's value, of the arguments in the graph's order, or of one row of them after the other."""
+        try:
+            args, kwargs = in_order(self.following, call.node, value)
+        except Mixed as mixed:
+            where = rows(self.following, call.node) if isinstance(mixed, Unfollowed) else None
+            if where is None:
+                raise call.structural(mixed.what, mixed.remedy) from mixed
+            return on_each(call, rule, where, dict(self.following.held(call.node)), value)
+        return rule(call, *args, **kwargs)
 
     def _placed(self, node: fx.Node) -> Call:
         """The call, with the places of the samples in its outputs."""

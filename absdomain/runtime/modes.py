@@ -10,6 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+_TRACED: dict[type, str] = {
+    torch.jit.ScriptModule: "a ScriptModule",
+    torch.export.ExportedProgram: "an ExportedProgram",
+}
+
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
@@ -25,11 +30,11 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 def check_module(given: object, who: str) -> None:
     """TypeError unless this is an nn.Module whose operations can be traced."""
-    if isinstance(given, torch.jit.ScriptModule):
-        raise TypeError(f"{who}: a ScriptModule cannot be traced again; give the nn.Module that it was made from")
+    for kind, name in _TRACED.items():
+        if isinstance(given, kind):
+            raise TypeError(f"{who}: {name} cannot be traced again; give the nn.Module that it was made from")
     if not isinstance(given, nn.Module):
-        kind = type(given).__name__
-        told = f"{who}: takes an nn.Module, got a {kind}; write one whose forward calls it"
+        told = f"{who}: takes an nn.Module, got a {type(given).__name__}; write one whose forward calls it"
         raise TypeError(f"{told}; an ONNX file is lowered by onnx_to_graph")
 
 

@@ -29,6 +29,13 @@ def windows(self: Any, x: Tensor) -> Tensor:
     return y.permute(0, 1, 3, 2, 4, 5).reshape(x.shape[0], 4, 4, 3)
 
 
+def frames(self: Any, x: Tensor) -> Tensor:
+    """Frames of a film as samples of a convolution, a batch norm and a pool, and a constant for each."""
+    y = x.flatten(0, 1)
+    y = nn.functional.max_pool2d(self.norm(self.conv(y + y.new_ones(y.shape))), 2)
+    return y.view(x.shape[0], 3, -1)
+
+
 def positions_as_samples(self: Any, x: Tensor) -> Tensor:
     y = x.transpose(0, 1).reshape(-1, 4)
     return self.layer(y).view(3, -1, 4).transpose(0, 1)
@@ -56,6 +63,7 @@ LAYER = nn.Linear(4, 4)
 FOLLOWED: dict[str, tuple[Forward, dict[str, Any], tuple[int, ...]]] = {
     "heads": (heads_as_samples, {}, (3, 4)),
     "windows": (windows, {"layer": nn.Linear(3, 3)}, (4, 4, 3)),
+    "frames": (frames, {"conv": nn.Conv2d(2, 2, 2), "norm": nn.BatchNorm2d(2)}, (3, 2, 3, 3)),
     "positions": (positions_as_samples, {"layer": LAYER}, (3, 4)),
     "states": (states, {"layer": LAYER}, (3, 4)),
     "the batch second": (second, {}, (3, 4)),
@@ -81,6 +89,7 @@ MIXED: dict[str, tuple[Forward, tuple[int, ...]]] = {
         (4,),
     ),
     "samples as positions": (lambda s, x: x.view(1, -1, 4).transpose(1, 2).cumsum(2).transpose(1, 2).view(-1, 4), (4,)),
+    "a convolution of merged samples": (lambda s, x: nn.functional.conv1d(x.view(1, 1, -1), x.new_ones(1, 1, 1)), (4,)),
     "half of each": (lambda s, x: x.view(-1, 2).flip(0).view(-1, 4), (4,)),
     "the other half": (lambda s, x: x.view(x.shape[0] * 2, 2)[::2].relu(), (4,)),
     "numbered samples": (lambda s, x: x + torch.arange(x.shape[0], dtype=x.dtype).view(-1, 1), (4,)),

@@ -12,6 +12,7 @@ from absdomain.lowering.aten import (
     placing,
     pooling,
     products,
+    recurrent,
     weights,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "placing",
     "pooling",
     "products",
+    "recurrent",
     "weights",
 ]

@@ -1,20 +1,17 @@
-"""Entries in order: sorting networks of maxima and minima, whose intervals are exact."""
+"""Entries in order, and the largest, least or middle ones of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from absdomain import ops
 from absdomain.lowering.aten.arguments import active, reduced_axes, shaped
 from absdomain.lowering.aten.arithmetic import scaled
+from absdomain.lowering.sorting import MOST, sorted_along, taken
 from absdomain.lowering.table import Activation, Call, Value, lowers
-
-_MOST = 64  # entries that are sorted: the network has about n log(n)^2 / 4 comparisons
 
 
 @lowers("aten.sort.default", "aten.sort.stable")
@@ -26,7 +23,7 @@ def _sort(
     place = axis if dim is None else place
     (place,) = reduced_axes(call, place, len(call.shape_of(x)) + 1)
     ordered = _ordered(call, x, place)
-    return [_taken(call, ordered, place, list(range(call.shape_of(x)[place - 1]))[:: 1 if descending else -1])]
+    return [taken(call, ordered, place, list(range(call.shape_of(x)[place - 1]))[:: 1 if descending else -1])]
 
 
 @lowers("aten.topk.default")
@@ -36,7 +33,7 @@ def _topk(call: Call, x: Value, k: int, axis: int = -1, largest: bool = True, or
     (place,) = reduced_axes(call, axis, len(call.shape_of(x)) + 1)
     count = call.shape_of(x)[place - 1]
     wanted = range(k) if largest else range(count - 1, count - 1 - k, -1)
-    return [_taken(call, _ordered(call, x, place), place, list(wanted))]
+    return [taken(call, _ordered(call, x, place), place, list(wanted))]
 
 
 @lowers("aten.kthvalue.default", "aten.median.dim")
@@ -48,7 +45,7 @@ def _kth(call: Call, x: Value, *args: Any) -> list[Activation]:
     (place,) = reduced_axes(call, axis, len(call.shape_of(x)) + 1)
     count = call.shape_of(x)[place - 1]
     rank = count - (k if k is not None else (count + 1) // 2)
-    return [shaped(call, _taken(call, _ordered(call, x, place), place, [rank]), call.shape)]
+    return [shaped(call, taken(call, _ordered(call, x, place), place, [rank]), call.shape)]
 
 
 @lowers("aten.cummax.default", "aten.cummin.default")
@@ -67,49 +64,6 @@ def _running(call: Call, x: Value, axis: int) -> list[Activation]:
 def _ordered(call: Call, x: Activation, place: int) -> Activation:
     """The entries along an axis, the greatest first."""
     count = call.shape_of(x)[place - 1]
-    if count > _MOST:
-        call.unsupported(f"orders {count} entries, of at most {_MOST}", "sort smaller groups")
-    for high, low in _layers(count):
-        others = [i for i in range(count) if i not in {*high, *low}]
-        top = _largest_of_two(call, x, place, high, low)
-        minus = scaled(call, x, -1)
-        bottom = scaled(call, _largest_of_two(call, minus, place, high, low), -1)
-        parts = [top, bottom, *([_taken(call, x, place, others)] if others else [])]
-        held = [*high, *low, *others]
-        x = _taken(call, call.apply(ops.Concat(place), *parts), place, [held.index(i) for i in range(count)])
-    return x
-
-
-def _largest_of_two(call: Call, x: Activation, place: int, one: list[int], other: list[int]) -> Activation:
-    index = torch.stack([_positions(call, x, place, wires) for wires in (one, other)], -1)
-    return call.apply(ops.Max(-1), call.apply(ops.Gather(index.contiguous()), x))
-
-
-def _taken(call: Call, x: Activation, place: int, wires: list[int]) -> Activation:
-    """These entries along an axis, in this order."""
-    if wires == list(range(call.shape_of(x)[place - 1])):
-        return x
-    return call.apply(ops.Gather(_positions(call, x, place, wires).contiguous()), x)
-
-
-def _positions(call: Call, x: Activation, place: int, wires: list[int]) -> Tensor:
-    size = call.shape_of(x)
-    return torch.arange(prod(size)).view(size).index_select(place - 1, torch.tensor(wires))
-
-
-def _layers(count: int) -> Iterator[tuple[list[int], list[int]]]:
-    """Pairs of wires that are compared at once, by merging odd and even ones (Batcher 1968; Knuth 5.3.4, algorithm M).
-
-    The first wire of each pair is the earlier one.
-    """
-    p = top = 1 << max(0, (count - 1).bit_length() - 1)
-    while p > 0:
-        q, r, d = top, 0, p
-        while True:
-            first = [i for i in range(count - d) if i & p == r]
-            if first:
-                yield first, [i + d for i in first]
-            if q == p:
-                break
-            d, q, r = q - p, q // 2, p
-        p //= 2
+    if count > MOST:
+        call.unsupported(f"orders {count} entries, of at most {MOST}", "sort smaller groups")
+    return sorted_along(call, x, place)

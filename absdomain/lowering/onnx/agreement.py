@@ -28,6 +28,7 @@ _SEED = 0
 _TAIL = 1e-6  # what onnxruntime's sigmoid of float32, for large arguments, may make of 0
 # Operators whose definition onnxruntime executes in float64, with numbers that are float32.
 _DEFINED = {"Gelu", "GroupNormalization", "HardSwish", "Mish", "Swish"}
+_SINGLE = {"GRU", "LSTM", "RNN", "Shrink"}  # whose kernels compute in float32 alone
 Values = Mapping[str, Array]
 Run = Callable[[Values], dict[str, Array]]
 
@@ -119,7 +120,7 @@ def _points(lowered: Lowered) -> Iterator[dict[str, Array]]:
 
 def _kernel(double: Lowered, part: Part, values: Values) -> Evaluator | None:
     """onnxruntime's, of float64; None: it has none of its own."""
-    if part.node.op_type in _DEFINED:
+    if part.node.op_type in _DEFINED | _SINGLE:
         return None
     inputs = {name: kind_of(_in_double(values, double, name)) for name in part.node.input if name}
     floats = any(kind.element == helper.np_dtype_to_tensor_dtype(numpy.dtype("float64")) for kind in inputs.values())

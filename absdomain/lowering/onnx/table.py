@@ -206,3 +206,18 @@ class Call:
         """A constant as it broadcasts to an activation of this shape, with the axes of the node that holds it."""
         wide = constant.reshape((1,) * (len(shape) - constant.ndim) + constant.shape)
         return self.tensor(wide[0] if len(shape) > 1 and shape[0] == 1 else wide)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Adds ops of nodes as they are, by their names: for functions of several ops that both tables share."""
+
+    call: Call
+
+    def apply(self, op: Op, *names: str) -> str:
+        """Adds a node for op of these nodes."""
+        return self.call.raw(op, *names)
+
+    def shape_of(self, name: str) -> Shape:
+        """The shape of a node's activation, without the batch."""
+        return self.call.builder.shape(name)

@@ -22,6 +22,7 @@ from absdomain.lowering.onnx.folding import FOLDED, Folder, Kind
 from absdomain.lowering.onnx.table import MOST, RULES, Activation, Array, Builder, Call, Value, natural
 
 _REGISTER = "register one (absdomain.lowering.onnx.table.lowers)"
+_LOST = "an output beside the first of which no bounds are known, such as places or a mask; use the first one alone"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,7 @@ class _Lowering:
         self.builder = Builder({name for node in model.graph.node for name in (*node.input, *node.output)})
         self.values: dict[str, Value | _Unknown] = {"": None}
         self.elements: dict[str, int] = {}  # of the activations, as ONNX counts its types
+        self.lost: set[str] = set()  # outputs that no rule gives
         self.refused: list[str] = []
 
     def lowered(self) -> Lowered:
@@ -131,6 +133,8 @@ class _Lowering:
     def _node(self, node: NodeProto) -> None:
         """The values of a node's outputs."""
         unmade = [name for name in node.input if name not in self.values]
+        if unmade and unmade[0] in self.lost:
+            raise UnsupportedOp(f"{self.path}: {reading.where(node)} reads {unmade[0]!r}, {_LOST}")
         if unmade:
             raise InvalidFile(f"{self.path}: {reading.where(node)} reads {unmade[0]!r}, which no node before it makes")
         inputs = [self.values[name] for name in node.input]
@@ -150,6 +154,7 @@ class _Lowering:
         except UnsupportedOp as error:
             self.refused.append(str(error))
             found = [_Unknown() for _ in node.output]
+        self.lost.update(node.output[len(found) :])
         for name, value, kind in zip(node.output, found, kinds, strict=False):
             if name:
                 self.values[name] = self._named(name, value)
@@ -243,6 +248,8 @@ class _Lowering:
         """The graph of the file's outputs."""
         names = [value.name for value in self.model.graph.output]
         for name in names:
+            if name in self.lost:
+                raise UnsupportedOp(f"{self.path}: output {name!r} is {_LOST}")
             value = self.values[name]
             if not isinstance(value, Activation):
                 raise UnsupportedOp(f"{self.path}: output {name!r} depends on no input; there is nothing to bound")

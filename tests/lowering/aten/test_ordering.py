@@ -1,9 +1,8 @@
-"""Sorting networks: they sort, their intervals are those of the order, and what is read of an order lowers."""
+"""Sorted entries: their intervals are those of the order, and what is read of an order lowers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from absdomain import Interval, UnsupportedOp, to_graph
 from absdomain.domains import Box
-from absdomain.lowering.aten.ordering import _layers
 from tests.written import Written, same
 
 
@@ -33,18 +31,6 @@ ORDERS: dict[str, Callable[[], nn.Module]] = {
 def test_what_is_read_of_an_order_is_enclosed(name: str) -> None:
     torch.manual_seed(0)
     same(ORDERS[name](), 5)
-
-
-@pytest.mark.parametrize("count", range(1, 11))
-def test_a_network_that_sorts_zeros_and_ones_sorts(count: int) -> None:
-    """The principle of zeros and ones (Knuth 5.3.4, theorem Z)."""
-    for bits in product((0, 1), repeat=count):
-        x = list(bits)
-        for high, low in _layers(count):
-            assert len({*high, *low}) == 2 * len(high)
-            for i, j in zip(high, low, strict=True):
-                x[i], x[j] = max(x[i], x[j]), min(x[i], x[j])
-        assert x == sorted(bits, reverse=True)
 
 
 def test_intervals_of_an_order_are_exact() -> None:

@@ -34,6 +34,16 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         r"exponents \[2.0, 3.0\]",
     ),
     "whole numbers": (unsupported(node("Cast", ["x"], ["y"], to=7)), UnsupportedOp, "casts to whole numbers"),
+    "places of the largest": (
+        model([node("TopK", ["x", "k"], ["v", "i"]), node("Cast", ["i"], ["y"], to=1)], {"x": (1, 4)},
+              {"k": numpy.array([2])}),
+        UnsupportedOp, "reads 'i', an output beside the first",
+    ),
+    "peepholes": (
+        model([node("LSTM", ["x", "w", "w", "", "", "", "", "p"], ["y"], hidden_size=1)], {"x": (2, 1, 1)},
+              {"w": normal(1, 4, 1), "p": normal(1, 3)}, opset=14),
+        UnsupportedOp, "has peepholes",
+    ),
     "a batch of two": (
         model([node("Conv", ["x", "w"], ["y"])], {"x": (2, 1, 4)}, {"w": normal(1, 1, 2)}), UnsupportedOp,
         r"applied to \(2, 1, 4\)",

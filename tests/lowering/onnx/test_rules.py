@@ -32,6 +32,7 @@ class Case:
     low: float = -2.0  # inputs are drawn from [low, low + wide]
     wide: float = 4.0
     name: str = ""
+    unread: int = 0  # outputs after those, which nobody reads
 
     def __str__(self) -> str:
         return f"{self.operator}{self.opset}{'-' + self.name if self.name else ''}"
@@ -168,6 +169,18 @@ REDUCTIONS = [
     Case("LayerNormalization", [(1, 3, 4), normal(3, 4)], {"axis": 1, "epsilon": 0.1}, name="two axes"),
     Case("InstanceNormalization", [(1, 3, 4, 2), normal(3), normal(3)]),
     Case("GroupNormalization", [(1, 4, 3), normal(4), normal(4)], {"num_groups": 2}, 21),
+    *(Case("TopK", [(1, 5), ints(3)], {"largest": largest}, 11, unread=1, name=str(largest)) for largest in (0, 1)),
+    Case("TopK", [(3, 2)], {"k": 2, "axis": 0}, 9, unread=1),
+    Case("Shrink", [(1, 5)], {"bias": 0.4, "lambd": 0.4}, name="soft"), Case("Shrink", [(1, 5)], {"bias": 0.2}),
+    *(Case(op, [(1, 2, 4, 5)], {"p": p, **window}, name=str(p)) for p in (1, 2) for op, window in (
+        ("GlobalLpPool", {}), ("LpPool", {"kernel_shape": [2, 3], "strides": [2, 1], "pads": [0, 1, 1, 1]}),
+    )),
+    *(Case("Einsum", args, {"equation": equation}, name=equation) for equation, args in (
+        ("bij,bjk->bik", [(1, 2, 3), (1, 3, 2)]), ("bhid,bhjd->bhij", [(1, 2, 3, 2), (1, 2, 3, 2)]),
+        ("bij,kj->bki", [(1, 2, 3), normal(4, 3)]), ("ij,bjk", [normal(2, 3), (1, 3, 2)]), ("bij->bj", [(1, 2, 3)]),
+        ("bi,bj->bij", [(1, 2), (1, 3)]), ("bi,ij,bj->b", [(1, 2), normal(2, 3), (1, 3)]),
+        ("hi,bhj->bhij", [normal(2, 3), (1, 2, 2)]), ("ij->ji", [(2, 3)]),
+    )),
     Case("CumSum", [(1, 4), ints(1)]),
     Case("CumSum", [(3, 4), ints(0)], {"exclusive": 1, "reverse": 1}, name="reverse"),
 ]  # fmt: skip
@@ -224,7 +237,25 @@ LAYOUT = [
     Case("Upsample", [(1, 2, 3, 3)], {"scales": [1.0, 1.0, 2.0, 2.0]}, 7),
     Case("Upsample", [(1, 2, 3, 3), floats(1, 1, 2, 3)], {"mode": "linear"}, 9),
 ]  # fmt: skip
-CASES = [c for c in (*PLAIN, *ARITHMETIC, *WEIGHTS, *POOLS, *REDUCTIONS, *LAYOUT) if c.operator not in ("And", "Or")]
+_H = {"hidden_size": 2}
+_BOTH = {"direction": "bidirectional"}
+RECURRENT = [
+    Case("LSTM", [(3, 1, 2), normal(1, 8, 2), normal(1, 8, 2)], _H, 14, 3),
+    Case("LSTM", [(2, 1, 2), normal(2, 8, 2), normal(2, 8, 2), normal(2, 16), None, normal(2, 1, 2), (2, 1, 2)],
+         {**_H, **_BOTH}, 14, 3, name="both ways"),
+    *(Case("GRU", [(3, 1, 2), normal(1, 6, 2), normal(1, 6, 2), normal(1, 12)],
+           {**_H, "linear_before_reset": after}, 14, 2, name=str(after)) for after in (0, 1)),
+    Case("GRU", [(2, 1, 2), normal(2, 6, 2), normal(2, 6, 2), None, None, (2, 1, 2)], {**_H, **_BOTH}, 14, 2,
+         name="both ways"),
+    Case("RNN", [(3, 2, 2), normal(1, 2, 2), normal(1, 2, 2), normal(1, 4)], {**_H, "direction": "reverse"}, 14, 2),
+    Case("RNN", [(2, 1, 2), normal(2, 2, 2), normal(2, 2, 2)],
+         {**_H, **_BOTH, "activations": ["Relu", "Tanh"]}, 14, 2, name="two"),
+]  # fmt: skip
+CASES = [
+    c
+    for c in (*PLAIN, *ARITHMETIC, *WEIGHTS, *POOLS, *REDUCTIONS, *LAYOUT, *RECURRENT)
+    if c.operator not in ("And", "Or")
+]
 
 
 def points(case: Case, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -238,7 +269,8 @@ def test_an_operator_is_what_onnxruntime_makes_of_it(case: Case, tmp_path: Path)
     constants = {f"x{i}": arg for i, arg in enumerate(case.args) if isinstance(arg, numpy.ndarray)}
     names = ["" if arg is None else f"x{i}" for i, arg in enumerate(case.args)]
     outputs = [f"y{i}" for i in range(case.outputs)]
-    node = helper.make_node(case.operator, names, outputs, **case.attributes)
+    unread = [f"unread{i}" for i in range(case.unread)]
+    node = helper.make_node(case.operator, names, [*outputs, *unread], **case.attributes)
     made = model([node], shapes, constants, outputs, opset=case.opset)
     graph = onnx_to_graph(saved(made, tmp_path))  # compares it, too, in float32 and float64
     point = points(case, shapes)

@@ -10,7 +10,9 @@ from absdomain.lowering.onnx.rules import (
     layout,
     pooling,
     quantised,
+    recurrent,
     reductions,
+    sums,
     weights,
 )
 
@@ -24,6 +26,8 @@ __all__ = [
     "layout",
     "pooling",
     "quantised",
+    "recurrent",
     "reductions",
+    "sums",
     "weights",
 ]

@@ -157,3 +157,20 @@ def _formulas() -> dict[str, Elementwise]:
 @lowers("Mish", "Erf", "Atan", "Softsign", "Sinh", "Cosh")
 def _by_formula(call: Call, x: Activation) -> Activation:
     return call.apply(_formulas()[call.operator], x)
+
+
+@lowers("Shrink")
+def _shrink(call: Call, x: Value) -> Activation:
+    """s(x) - s(-x) of s(x) = x - bias for x > lambd, else 0: a ReLU, and a step where the two numbers differ."""
+    bias, edge = call.attribute("bias", 0.0), call.attribute("lambd", 0.5)
+    if not edge >= 0:
+        call.unsupported(f"has lambd {edge}", "take a number that is at least 0")
+    x = call.active(x)
+    right, left = (_above(call, affine(call, x, sign, -edge), edge - bias) for sign in (1.0, -1.0))
+    return call.apply(ops.Add(), right, affine(call, left, -1.0))
+
+
+def _above(call: Call, x: Activation, jump: float) -> Activation:
+    """x + jump for x > 0, else 0."""
+    ramp = call.apply(ops.ReLU(), x)
+    return call.apply(ops.Add(), ramp, affine(call, call.apply(ops.Heaviside(), x), jump)) if jump else ramp

@@ -1,4 +1,4 @@
-"""The place of the largest entry."""
+"""The largest entries, and the place of the largest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,24 @@ import torch
 
 from absdomain import ops
 from absdomain.lowering.activations import affine
-from absdomain.lowering.onnx.table import Activation, Call, Value, lowers
+from absdomain.lowering.onnx.table import Activation, Call, Nodes, Value, lowers
+from absdomain.lowering.sorting import MOST, sorted_along, taken
+
+
+@lowers("TopK")
+def _top(call: Call, x: Value, count: Value = None) -> list[Activation]:
+    """The k largest, the greatest first, or the k smallest, the least first; their places have no bounds."""
+    x = call.active(x)
+    axis = call.attribute("axis", -1) % len(x.shape)
+    n, k = x.shape[axis], int(call.attribute("k", 1) if count is None else call.number(count, "a number of entries"))
+    if not call.attribute("sorted", 1):
+        call.unsupported("gives entries in an order that it does not tell", "use sorted = 1")
+    if n > MOST:
+        call.unsupported(f"orders {n} entries, of at most {MOST}", "order smaller groups")
+    nodes, held, place = Nodes(call), call.viewed(x, x.shape), axis + 1
+    wanted = range(k) if call.attribute("largest", 1) else range(n - 1, n - 1 - k, -1)
+    ordered = sorted_along(nodes, held, place)
+    return [call.known(taken(nodes, ordered, place, list(wanted)), (*x.shape[:axis], k, *x.shape[axis + 1 :]))]
 
 
 @lowers("ArgMax", "ArgMin")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
+from torch import Tensor
 
 from absdomain import ops
 from absdomain.kinds import Shape
@@ -39,16 +41,52 @@ def _average_pool(call: Call, x: Value) -> Activation:
     if len(kernel) == 2 and plain and all(2 * p <= k for p, k in zip(before, kernel, strict=True)):
         pool = ops.AvgPool(kernel, stride, before, count_include_pad=counts)
         return call.known(call.raw(pool, x.name), call.shape)
-    held, shape = x.name, [x.shape[1], *sizes]
+    shares = []
     for axis, (place, inside) in enumerate(places(sizes, call.shape[2:], kernel, stride, dilation, before)):
-        call.room(len(place) * (sizes[axis] + place.shape[1]))
         padded = inside | (place < sizes[axis] + after[axis]) if counts else inside
-        weight = torch.zeros(len(place), sizes[axis], dtype=call.dtype)
-        share = inside.to(call.dtype) / padded.sum(1, keepdim=True)
-        weight.scatter_add_(1, place.clamp(0, sizes[axis] - 1), share)
+        shares.append((place, inside.to(call.dtype) / padded.sum(1, keepdim=True)))
+    return _weighed(call, x, shares)
+
+
+def _weighed(call: Call, x: Activation, windows: Sequence[tuple[Tensor, Tensor]]) -> Activation:
+    """Sums over windows along one axis after the other: per axis what each reads, and its weight, (out, kernel)."""
+    held = x.name
+    for axis, ((place, share), n) in enumerate(zip(windows, x.shape[2:], strict=True)):
+        call.room(len(place) * (n + place.shape[1]))
+        weight = torch.zeros(len(place), n, dtype=call.dtype)
+        weight.scatter_add_(1, place.clamp(0, n - 1), share)
         held = call.raw(ops.Along(weight, axis + 2), held)
-        shape[axis + 1] = len(place)
     return call.known(held, call.shape)
+
+
+@lowers("LpPool")
+def _norm_pool(call: Call, x: Value) -> Activation:
+    """(sum of |x|^p over each window)^(1 / p)."""
+    x = call.active(x)
+    sizes, kernel, stride, dilation, before, _ = _windows(call, x)
+    found = places(sizes, call.shape[2:], kernel, stride, dilation, before)
+    return _root(call, _weighed(call, _powers(call, x), [(place, inside.to(call.dtype)) for place, inside in found]))
+
+
+@lowers("GlobalLpPool")
+def _global_norm(call: Call, x: Value) -> Activation:
+    """The same over the whole plane."""
+    x = call.active(x)
+    axes = tuple(call.axis(x, axis) for axis in range(2, len(x.shape)))
+    return _root(call, call.known(call.raw(ops.Sum(axes, True), _powers(call, x).name), call.shape))
+
+
+def _powers(call: Call, x: Activation) -> Activation:
+    """|x|^p, of p 1 or 2."""
+    p = call.attribute("p", 2)
+    if p not in (1, 2):
+        call.unsupported(f"has p = {p}", "use 1 or 2")
+    return call.apply(ops.Abs() if p == 1 else ops.Square(), x)
+
+
+def _root(call: Call, x: Activation) -> Activation:
+    """Of a sum of squares, which is at least 0 whatever its bounds say."""
+    return x if call.attribute("p", 2) == 1 else call.apply(ops.Pow(0.5, 0.0), x)
 
 
 def _windows(call: Call, x: Activation) -> tuple[Shape, Shape, Shape, Shape, Shape, Shape]:

@@ -68,7 +68,7 @@ def _sum_square(call: Call, x: Value, axes: Value = None) -> Activation:
 
 @lowers("ReduceL2")
 def _l2(call: Call, x: Value, axes: Value = None) -> Activation:
-    return call.apply(ops.Sqrt(), _sum_square(call, x, axes))
+    return call.apply(ops.Pow(0.5, 0.0), _sum_square(call, x, axes))
 
 
 @lowers("ReduceL1")

@@ -18,7 +18,7 @@ from absdomain.lowering.onnx.table import Activation, Array, Call, Value, lowers
 
 @lowers("MatMul")
 def _matmul(call: Call, x: Value, y: Value) -> Activation:
-    return call.reshaped(_times(call, x, y), call.shape)
+    return call.reshaped(times(call, x, y), call.shape)
 
 
 @lowers("Gemm")
@@ -35,7 +35,7 @@ def _gemm(call: Call, a: Value, b: Value, c: Value = None) -> Activation:
             bias = None if row is None else call.tensor(row)
             y = call.apply(ops.Dense(call.tensor(scaled.T), bias), left)
             return y if offset is not None or c is None else summed(call, y, _scaled(call, c, beta), call.shape)
-    y = _times(call, left, right)
+    y = times(call, left, right)
     y = y if alpha == 1 else affine(call, y, alpha)
     return y if c is None else summed(call, y, _scaled(call, c, beta), call.shape)
 
@@ -56,11 +56,11 @@ def _transposed(call: Call, x: Value) -> Value:
     return call.known(call.raw(ops.Permute(order), call.viewed(x, x.shape)), shape)
 
 
-def _times(call: Call, x: Value, y: Value) -> Activation:
+def times(call: Call, x: Value, y: Value) -> Activation:
     """x y as NumPy multiplies matrices, a vector being a row on the left and a column on the right."""
     if isinstance(y, numpy.ndarray):
         if y.ndim == 1:
-            return _times(call, x, y.reshape(-1, 1))
+            return times(call, x, y.reshape(-1, 1))
         if prod(y.shape[:-2]) == 1:
             x = call.active(x)
             wide = call.known(x.name, (*(1,) * (y.ndim - len(x.shape)), *x.shape))
@@ -69,7 +69,7 @@ def _times(call: Call, x: Value, y: Value) -> Activation:
         left, right = numpy.atleast_2d(x), call.active(y)
         columns = right if len(right.shape) > 1 else call.known(right.name, (*right.shape, 1))
         if prod(left.shape[:-2]) == 1:
-            flipped = _times(call, _transposed(call, columns), numpy.swapaxes(left, -1, -2))
+            flipped = times(call, _transposed(call, columns), numpy.swapaxes(left, -1, -2))
             return call.active(_transposed(call, flipped))
         y = columns
     return _summed_products(call, _matrix(call, x, row=True), _matrix(call, y, row=False))
