@@ -58,12 +58,13 @@ def train_in(
     """Train with progress on stderr, call `after` when an epoch is committed, and draw the curves."""
     from absdomain.report import plots
     from absdomain.trainers import read_metrics, train
-    from absdomain.trainers.run.folder import TRAINING
+    from absdomain.trainers.run.checkpoints import STATE
+    from absdomain.trainers.run.folder import TRAINING, model_path
     from absdomain.trainers.run.metrics import errors
 
     TRAINING.allow(folder, CURVES)
-    done, held_out = len(read_metrics(folder)), ""
-    goes_on = "" if not done else ", finished" if done >= recipe.epochs else f", goes on after epoch {done}"
+    held_out = ""
+    goes_on = ", finished" if model_path(folder).exists() else ", goes on" if (folder / STATE).exists() else ""
     domain = f" with {recipe.domain}" if recipe.domain else ""
     say(
         f"train: {recipe.network} on {recipe.data}, {recipe.trainer}{domain}, eps {recipe.eps:g}, "
