@@ -210,7 +210,7 @@ def test_what_is_no_question_is_refused(net: nn.Module, x: Tensor) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             holding(spec, GRAPH, 8, x)
-    with pytest.raises(TypeError, match="str is no Spec"):
+    with pytest.raises(TypeError, match="str is not a Spec"):
         holding("y > 0", GRAPH, 8, x)
     for labels, spec in ((None, None), (torch.zeros(8, dtype=torch.int64), OUT[0] > 0)):
         with pytest.raises(ValueError, match="either labels or spec"):

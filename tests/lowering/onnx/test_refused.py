@@ -90,7 +90,7 @@ def test_files_that_are_no_networks_are_refused(tmp_path: Path) -> None:
     whole = network().SerializeToString()
     for name, data, told in (
         ("empty", b"", "no node or no output"),
-        ("text", b"(declare-const X_0 Real)", "no ONNX model"),
+        ("text", b"(declare-const X_0 Real)", "not an ONNX model"),
         ("cut", whole[: len(whole) // 2], "cut off|damaged|not valid|no node"),
         ("gzip", gzip.compress(whole)[:40], "cannot be read"),
     ):
