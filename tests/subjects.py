@@ -1,5 +1,10 @@
 """The domains that the suites try, by their text form."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
 from absdomain import parse
 
 # Every domain, every slope policy, every combinator.
@@ -33,3 +38,8 @@ SOLVERS = ("lp", "lp.guided(by=box)", "exact.guided(by=box)")
 # Estimates, which promise less.
 ESTIMATES = ("symbolic_gap", "symbolic_gap(slopes=parallel)", "dual(projections=3)")
 DOMAINS = tuple(parse(text) for text in EXPRESSIONS)
+
+
+def some(subjects: Sequence[Any], *fast: str) -> list[Any]:
+    """Parameters of a test that takes long: all but those of these texts run in the slow suite alone."""
+    return [pytest.param(one, marks=() if str(one) in fast else pytest.mark.slow) for one in subjects]

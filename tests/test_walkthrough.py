@@ -42,6 +42,7 @@ def test_the_domain_is_one_file_of_at_most_60_lines() -> None:
     assert max(map(len, lines)) <= 120
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("site")
 def test_the_domain_keeps_the_laws_and_its_slack_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     run("check")

@@ -28,6 +28,7 @@ class Mutant:
     attribute: str
     patch: Patch
     check: Callable[[], object]
+    slow: bool = False  # noticed late
 
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put the mutant in the place of the function."""

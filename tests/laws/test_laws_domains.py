@@ -25,7 +25,7 @@ from absdomain.linear import Ends
 from absdomain.lowering import UnsupportedOp
 from absdomain.ops import Add, Concat, Dense, Product, ReLU, Scale, Sum
 from absdomain.region import Region
-from tests.subjects import DOMAINS, ESTIMATES, NESTED, SOLVERS
+from tests.subjects import DOMAINS, ESTIMATES, NESTED, SOLVERS, some
 
 EXAMPLES = 12
 DEAR = tuple(law for law in LAWS if law.extreme or str(law) == "proves")  # they evaluate in 200 digits, or certify
@@ -61,7 +61,7 @@ def test_hypothesis_finds_no_point_outside_any_bounds(problem: Example) -> None:
         contains(domain, problem, Random(0))
 
 
-@pytest.mark.parametrize("text", NESTED)
+@pytest.mark.parametrize("text", some(NESTED, *NESTED[:3]))
 def test_combinators_of_combinators_keep_the_laws(text: str) -> None:
     check_domain(parse(text), examples=6, laws=OTHERS)
     check_domain(parse(text), examples=2, laws=DEAR)

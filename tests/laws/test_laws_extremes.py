@@ -61,6 +61,7 @@ def test_the_same_seed_draws_the_same_network_of_its_dtype(dtype: torch.dtype) -
     assert one.module(one.images).shape[0] == len(one.labels) == len(one.images)
 
 
+@pytest.mark.slow
 def test_rounding_is_large_on_some_of_them() -> None:
     """On a good part of the networks a logit's float is off by more than a thousandth of what decides the class."""
     large = 0

@@ -25,7 +25,9 @@ MUTANTS = [
 SURVIVORS: dict[str, str] = {}
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [
+    pytest.param(mutant, marks=pytest.mark.slow if mutant.slow else ()) for mutant in MUTANTS
+], ids=lambda mutant: mutant.name)  # fmt: skip
 def test_the_mutant_is_killed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.check()  # passes as shipped: what it says afterwards is about the mutant
     mutant.apply(monkeypatch)
