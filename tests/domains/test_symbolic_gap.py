@@ -286,5 +286,5 @@ def test_texts_read_back() -> None:
 
 
 def test_slopes_are_a_policy() -> None:
-    with pytest.raises(TypeError, match="no function"):
+    with pytest.raises(TypeError, match="not a function"):
         SymbolicGap(slopes="zero")  # type: ignore[arg-type]
