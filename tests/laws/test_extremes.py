@@ -42,7 +42,7 @@ def network(seed: int, dtype: torch.dtype, width: int = 6) -> Graph:
 @pytest.mark.parametrize("text", SOUND)
 def test_bounds_are_ordered_however_small_the_region(text: str, dtype: torch.dtype) -> None:
     """Asked together, apart, in either order, and at every node on the way."""
-    for seed in range(4):
+    for seed in range(2):
         graph = network(seed, dtype)
         x = torch.randn(3, 4, dtype=dtype, generator=torch.Generator().manual_seed(seed))
         for eps in (0.0, 1e-300, 1e-9, 1e-6):

@@ -38,7 +38,7 @@ def test_every_domain_keeps_its_laws(domain: AnyDomain, law: DomainLaw) -> None:
     check_domain(domain, examples=EXAMPLES // 3 if law in DEAR else EXAMPLES, laws=(law,))
 
 
-@pytest.mark.parametrize("text", SOLVERS)
+@pytest.mark.parametrize("text", some(SOLVERS, "lp.guided(by=box)"))
 def test_domains_that_ask_a_solver_keep_the_laws(text: str) -> None:
     domain, nightly = parse(text), settings().max_examples > 50
     assert domain.traits.solved and not domain.traits.differentiable
