@@ -23,7 +23,7 @@ from absdomain.ops import Dense, ReLU, Reshape
 from absdomain.spec import Spec
 
 MAKERS = (drawing.dense, drawing.dense, drawing.conv2d, drawing.scale, drawing.batch_norm, *[drawing.relu] * 4)
-SEEDS = range(40)
+SEEDS = range(20)
 
 
 def relu_problem(seed: int, *, region: RegionMaker = linf) -> Example:
