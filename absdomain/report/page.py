@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
+
+from absdomain.runtime.pictures import encoded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,9 +85,7 @@ def picture(draw: Callable[[], Figure], caption: str, number: int) -> str:
     names = ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
     own: dict[Any, Any] = dict.fromkeys(names, INK) | {"svg.fonttype": "none", "svg.hashsalt": f"absdomain-{number}"}
     with matplotlib.rc_context({**own, "axes.facecolor": "none", "figure.facecolor": "none"}):
-        file = io.StringIO()
-        draw().savefig(file, format="svg", metadata={"Creator": "absdomain", "Date": None})
-    text = file.getvalue()
+        text = encoded(draw(), "svg").decode()
     svg = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     svg = svg.replace(INK, "currentColor")
     label = f'<svg role="img" aria-label="{escape(caption)}"'
