@@ -39,7 +39,8 @@ def rarest_first() -> Callable[[AnyDomain, Random], Example]:
         place = min(REGIONS, key=lambda place: min(seen.pairs[name, places[place]] for name in names.values()))
         rarest = sorted(drawing.MAKERS, key=lambda make: seen.pairs[names[make], places[place]])
         makers = 4 * tuple(rarest[:6]) + drawing.MIXTURE
-        problem = example(rng, first=rarest[0], makers=makers, region=place)
+        size = rng.randint(3, 11)  # smaller ones hardly branch
+        problem = example(rng, first=rarest[0], makers=makers, region=place, size=size)
         seen.count(problem)
         return problem
 

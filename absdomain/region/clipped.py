@@ -136,9 +136,13 @@ def _best_sum(a: Tensor, m: Tensor) -> Tensor:
 
 
 def _value_sum(a: Tensor, m: Tensor, t: Tensor) -> Tensor:
-    """Its gradient in a is that of -<a, s> at the best s: t is one of the a, at a kink of the dual."""
+    return -(m * (a - t.unsqueeze(-1)).clamp(min=0)).sum(-1) - t
+
+
+def _attained_sum(a: Tensor, m: Tensor, t: Tensor) -> Tensor:
+    """`_value_sum`, with the gradient in a of -<a, s> at the best s: t is one of the a, at a kink of the dual."""
     held = a.detach()
-    value = -(m * (held - t.unsqueeze(-1)).clamp(min=0)).sum(-1) - t
+    value = _value_sum(held, m, t)
     if not a.requires_grad:
         return value
     with torch.no_grad():
@@ -183,4 +187,4 @@ def _point_square(a: Tensor, m: Tensor, t: Tensor) -> Tensor:
     return torch.where(ends, m, a / torch.where(ends, 1.0, t)).masked_fill(a == 0, 0.0)
 
 
-_DUALS = {1: _Dual(_best_sum, _value_sum, _point_sum), 2: _Dual(_best_square, _value_square, _point_square)}
+_DUALS = {1: _Dual(_best_sum, _attained_sum, _point_sum), 2: _Dual(_best_square, _value_square, _point_square)}
