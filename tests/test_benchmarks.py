@@ -53,6 +53,7 @@ def test_the_table_of_some_methods(tmp_path: Path) -> None:
     assert "Boopathy et al. 2021" in done.output
 
 
+@pytest.mark.slow
 def test_the_start_of_the_program_is_measured(tmp_path: Path) -> None:
     from benchmarks.__main__ import app
     from benchmarks.output import MALLOC

@@ -162,6 +162,7 @@ def by_triangles(pair: Pair, sample: int) -> float:
     return float(problem.value)
 
 
+@pytest.mark.slow
 def test_bounds_of_lp_are_the_optimum_over_triangles() -> None:
     """200 pairs: LP takes the half-space through the region alone, its constraints and its minimum."""
     raised = 0

@@ -61,6 +61,7 @@ def parts(message: str) -> tuple[str, str, list[str], str]:
     return told[1], told[2], re.findall(r"^    Node\(.*$", script, re.MULTILINE), script
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("site")
 def test_the_bug_is_found_and_shown_as_the_page_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     run("break")

@@ -171,6 +171,7 @@ def test_only_what_is_asked_is_bounded() -> None:
     assert bounds.upper.isfinite().tolist() == [[True, False]]
 
 
+@pytest.mark.slow
 def test_lp_keeps_the_laws_of_a_domain() -> None:
     check_domain(LP(), examples=1)
 

@@ -43,6 +43,7 @@ def cells(text: str) -> list[dict[str, str]]:
     return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
 
 
+@pytest.mark.slow
 def test_seeds_of_one_recipe_are_one_row_beside_what_is_published(tmp_path: Path) -> None:
     recipe = preset("mnist-0.3-crown-ibp-A")
     for seed, error in enumerate((17.0, 18.0, 22.0)):
