@@ -212,7 +212,7 @@ class _Laws:
         self._typed(high, what)
         low, high = (t.double().expand_as(values) for t in (low, high))
         unknown = values.isnan()  # not defined, or the difference of infinities
-        tame = ((room / self.unit < self.most / 16) & ~self.endless).expand_as(values)
+        tame = (self._tame(room) & ~self.endless).expand_as(values)
         below = (low != -torch.inf) & ~(low <= values + room) & (tame | ~low.isnan())
         above = (high != torch.inf) & ~(values - room <= high) & (tame | ~high.isnan())
         self._told(below & ~unknown, low, values, f"{what} is below f")
@@ -220,6 +220,10 @@ class _Laws:
         nowhere = self.exact.isnan()
         finite = low.isfinite() | high.isfinite()
         self._told(nowhere & finite, low, high, f"{what} is infinite where f is not defined")
+
+    def _tame(self, room: Tensor) -> Tensor:
+        """Where f and <s, x>, of which this is the rounding, do not overflow."""
+        return room / self.unit < self.most / 16
 
     def band(self, slopes: Slopes) -> None:
         """[inf, sup] holds f - <s, x> at every point; at slope 0 so does `image`."""
@@ -247,8 +251,7 @@ class _Laws:
             return
         chord = self.twin.chord(self.boxes)
         band, room = self.twin.band(chord, self.boxes), self.room(chord)
-        tame = room / self.unit < self.most / 16
-        wrong = settled[0] & tame & ~((band.upper - band.lower).double() <= room)
+        wrong = settled[0] & self._tame(room) & ~((band.upper - band.lower).double() <= room)
         zero = torch.zeros_like(band.upper).unsqueeze(0)
         self._told(
             wrong.unsqueeze(0), (band.upper - band.lower).unsqueeze(0), zero, "where an op is settled, f is affine"

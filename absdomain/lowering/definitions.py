@@ -20,15 +20,13 @@ _ROUNDS = 4  # definitions name operations that are defined themselves
 
 def written_out(exported: Exported, known: Collection[str]) -> Exported:
     """The program with definitions for what depends on an input, is not known by its name, and has one."""
-    tried: set[Any] = set()
     for _ in range(_ROUNDS):
-        missing = {node.target for node in _moving(exported) if str(node.target) not in known} - tried
+        missing = {node.target for node in _moving(exported) if str(node.target) not in known}
         missing = {target for target in missing if isinstance(target, torch._ops.OpOverload)}
         table: Any = torch.export.default_decompositions() if missing else {}
         found = {target: table[target] for target in missing if target in table}
         if not found:
             break
-        tried |= set(found)  # some are defined by themselves
         with tracing():
             exported = replace(exported, program=exported.program.run_decompositions(found))
     return exported

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from absdomain.certification import Status, Verdict
+from absdomain.report.measure import broken
 from absdomain.report.study import VERDICTS
 
 NAMES = ("clean", "attacked", "verified")
@@ -74,11 +75,6 @@ KINDS: dict[str, Callable[[], Any]] = {"curve": list, "radii": list, "layers": d
 def _json(folder: Path, name: str, default: Any) -> Any:
     path = folder / name
     return json.loads(path.read_bytes()) if path.exists() else default
-
-
-def broken(verdict: Verdict) -> bool:
-    """Whether the image, or a point of its region that was found, is misclassified."""
-    return not (verdict.correct and verdict.resisted) or verdict.status is Status.FALSIFIED
 
 
 def shares(verdicts: Sequence[Verdict]) -> dict[str, Share]:

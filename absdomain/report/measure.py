@@ -41,10 +41,15 @@ class Known:
         return Errors(eps, *shares)
 
 
+def broken(verdict: Verdict) -> bool:
+    """Whether the image, or a point of its region that was found, is misclassified."""
+    return not (verdict.correct and verdict.resisted) or verdict.status is Status.FALSIFIED
+
+
 def known(verdicts: Sequence[Verdict]) -> Known:
     """What verdicts on all images, in order, say at their radius."""
-    broken = [v.status is Status.FALSIFIED or not (v.correct and v.resisted) for v in verdicts]
-    return Known(torch.tensor([v.status is Status.VERIFIED for v in verdicts]), torch.tensor(broken))
+    proved = [verdict.status is Status.VERIFIED for verdict in verdicts]
+    return Known(torch.tensor(proved), torch.tensor([broken(verdict) for verdict in verdicts]))
 
 
 def curve(

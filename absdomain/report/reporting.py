@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from absdomain.certification import Status, Verdict
 from absdomain.report import page, plots, plots_report
-from absdomain.report.findings import Findings, Share, broken, certified_in, classes, hardest, hardness, sha256, shares
-from absdomain.report.measure import Errors, LayerWidths
+from absdomain.report.findings import Findings, Share, certified_in, classes, hardest, hardness, sha256, shares
+from absdomain.report.measure import Errors, LayerWidths, broken
+from absdomain.report.study import VERDICTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,8 +103,8 @@ def _cells(share: Share) -> tuple[int, float, float, float]:
 
 
 def _caption(one: Findings) -> str:
-    drawn, total = one.curve[0].get("images"), len(one.verdicts)
-    of = f"all {total} images" if drawn in (None, total) else f"the first {drawn} of {total} images"
+    drawn, total = one.config.get("curve"), len(one.verdicts)  # None: all
+    of = f"all {total} images" if drawn is None or drawn >= total else f"the first {drawn} of {total} images"
     return f"Errors against eps, of {of}. The dotted line is at the radius of the table; what is between is undecided."
 
 
@@ -156,6 +157,6 @@ def _configuration(one: Findings, run: Path) -> str:
         **one.config,
         **{f"header: {k}": v for k, v in one.header.get("config", one.header).items()},
     }
-    told["verdicts.jsonl, SHA-256"] = sha256(one.folder / "verdicts.jsonl")
+    told[f"{VERDICTS}, SHA-256"] = sha256(one.folder / VERDICTS)
     told["folder"] = one.folder.relative_to(run) if one.folder.is_relative_to(run) else one.folder
     return page.table(("field", "value"), [(name, str(value)) for name, value in told.items()])

@@ -148,7 +148,9 @@ def study(
         return Outcome(summary, folder, results)
     output = CERTIFICATION.claim(folder)
     output.write_json("results.json", results)
-    _draw(subject, check, model, images.to(device), labels.to(device), seen, output, batch)
+    title = f"{subject.name}, {subject.data} test images"
+    _draw_curve(check, model, images.to(device), labels.to(device), seen, output, title, batch)
+    _draw_widths(check, model, images.to(device), output, title)
     _draw_missed(subject, check, model, images.to(device), seen, output)
     told = ""
     if certificates:
@@ -218,18 +220,8 @@ def _results(subject: Subject, check: Check, summary: Summary, folder: Path) -> 
     }
 
 
-def _draw(
-    subject: Subject,
-    check: Check,
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    seen: Sequence[Verdict],
-    output: Output,
-    batch: int,
-) -> None:
-    title = f"{subject.name}, {subject.data} test images"
-    _draw_curve(check, model, images, labels, seen, output, title, batch)
+def _draw_widths(check: Check, model: nn.Module, images: Tensor, output: Output, title: str) -> None:
+    """The widths of the bounds of the first images, layer by layer."""
     layers = layers_of(model, check, images[:DRAWN])
     if layers:
         output.write_json("layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
