@@ -1,5 +1,6 @@
 """How the tests draw: the same numbers every time, except `--hypothesis-profile nightly`, which looks further."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,20 @@ settings.register_profile(
     "nightly", deadline=None, max_examples=1000, print_blob=True, suppress_health_check=_SLOW_IS_FINE
 )
 settings.load_profile("fast")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` is read
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All but every k-th case of a `sampled(k)` test are slow: `make test` tries a part, `make test-slow` all."""
+    seen = Counter[str]()
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled is None or item.get_closest_marker("slow"):
+            continue
+        test = item.nodeid.partition("[")[0]
+        if seen[test] % sampled.args[0]:
+            item.add_marker(pytest.mark.slow)
+        seen[test] += 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

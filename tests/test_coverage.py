@@ -47,6 +47,7 @@ def rarest_first() -> Callable[[AnyDomain, Random], Example]:
     return draw
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", some(DOMAINS, "box", "zonotope", "box & deeppoly"), ids=str)
 def test_soundness_is_tried_on_every_op_and_region(domain: AnyDomain) -> None:
     least, problems = NIGHTLY if settings().max_examples > 50 else FAST

@@ -43,6 +43,7 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[object, ...]]] = {
 CASES = [(name, place) for name, (_, args) in CALLS.items() for place in range(len(args))]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("name", "place"), CASES, ids=lambda value: str(value))
 def test_a_wrong_argument_is_told_as_such(name: str, place: int) -> None:
     """Whatever is refused is refused in the library's words, never by an attribute that the value lacks."""

@@ -88,6 +88,7 @@ def test_all_balls_are_one_in_one_dimension() -> None:
         assert bool(least[0].isinf().all()) == (share > 1)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", RELATIONAL, ids=str)
 def test_bounds_of_random_pairs_are_the_optimum_of_the_plane_below(domain: AnyDomain) -> None:
     """200 pairs: the bound over the space is the optimum of f's plane, by a solver, plus its constant."""

@@ -81,6 +81,7 @@ def exact_problem(number: int) -> tuple[Example, float]:
     return posed, float(optima.ends(posed)[0])
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("number", range(500 if MANY else 10))
 def test_the_answer_is_that_of_the_mixed_integer_program(number: int) -> None:
     """Of branching graphs of all piecewise-linear ops, over boxes and cross-polytopes."""

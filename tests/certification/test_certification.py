@@ -347,6 +347,7 @@ def test_a_finished_file_is_read_without_work(call: Any, net: nn.Module) -> None
     assert same(list(call(attack=Pgd())), whole)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -385,6 +386,7 @@ def test_two_certifications_do_not_write_one_file(call: Any) -> None:
     list(call())
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("line", [b"[1, 2]\n", b"not json\n", b'{"index": 3}\n', b'{"index": 3, "status": "proved"}\n'])
 def test_a_damaged_file_is_refused_with_its_line(call: Any, tmp_path: Path, line: bytes) -> None:
     list(call())
@@ -398,6 +400,7 @@ def test_a_damaged_file_is_refused_with_its_line(call: Any, tmp_path: Path, line
         call()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "theirs",
     [

@@ -57,6 +57,7 @@ WRAPS: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", WRAPS)
 def test_outputs_in_whatever_they_come(name: str) -> None:
     wrap, output = WRAPS[name]

@@ -38,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("line", [line for line in COMMANDS if " radius " not in line])
 def test_the_commands_do_what_is_told(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = torch.get_num_threads()

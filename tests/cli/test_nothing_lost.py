@@ -84,6 +84,7 @@ CASES = [(command, name) for command in ("train", "certify") for name in FILES] 
 CASES += [(command, name) for command in COMMANDS for name in ("notes.txt", "results.json")]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("command", "name"), dict.fromkeys(CASES))
 def test_a_folder_with_a_file_of_the_users_is_left_as_it_is(
     command: str, name: str, trained: Path, tmp_path: Path
@@ -104,6 +105,7 @@ def test_a_file_where_a_folder_belongs_is_left_as_it_is(command: str, trained: P
         assert "file" in said
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", ["certify", "inspect", "sweep", "toy"])
 def test_no_command_writes_into_a_run(command: str, run: Path) -> None:
     said = refused(run, *({"DIR": run, "RUN": run}.get(word, word) for word in COMMANDS[command]))
@@ -188,6 +190,7 @@ def test_a_link_is_not_replaced(run: Path, tmp_path: Path) -> None:
     assert (run / "training.png").is_symlink()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["results.json", "config.json"])
 def test_changed_results_are_no_longer_ours(trained: Path, name: str) -> None:
     call("certify", trained, *ASK, "--out", "c")
@@ -236,6 +239,7 @@ def test_a_file_of_others_is_left_as_it_is(command: str, run: Path, tmp_path: Pa
         assert name.split("/")[0] in refused(tmp_path, *(places.get(word, word) for word in SINGLE[command]))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("command", SINGLE)
 def test_a_file_of_ours_is_written_again(command: str, run: Path, tmp_path: Path) -> None:
     ask = [{"RUN": run, "FILE": tmp_path / "new/f.png"}.get(word, word) for word in SINGLE[command]]
@@ -253,6 +257,7 @@ def test_fuzz_writes_nothing(tmp_path: Path) -> None:
 # --- folders of versions without records ------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", ["train", "certify", "inspect", "toy"])
 def test_folders_of_former_versions_are_gone_on_with(
     command: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

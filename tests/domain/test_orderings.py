@@ -50,6 +50,7 @@ def assert_inside(inner: Bounds, outer: Bounds, allowed: Tensor) -> None:
     assert bool((inner.upper <= outer.upper + allowed).all()), (inner.upper - outer.upper).max()
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("tighter", "looser"), [
     ("deeppoly(slopes=zero).guided(by=box)", "box"),  # CROWN-IBP with zero slopes >= IBP with elision
     ("deeppoly(slopes=zero)", "box"),
@@ -77,6 +78,7 @@ def test_full_crown_with_zero_slopes_is_inside_ibp_at_every_node() -> None:
             assert_inside(traces[0].at(node.name), traces[1].at(node.name), allowed)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ["deeppoly", "deeppoly(slopes=zero)", "deeppoly(slopes=parallel)"])
 def test_a_reduced_product_is_inside_a_pure_domain_over_the_same_boxes(text: str) -> None:
     """Both relax over the same boxes: those of box, here."""
@@ -135,6 +137,7 @@ def dense_net(rng: Random, *sizes: int) -> tuple[Graph, list[Dense]]:
     return graph, layers
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("region", REGIONS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("policy", ["zero", "one", "parallel", "adaptive"])
 def test_one_hidden_layer_needs_no_guide(policy: str, region: RegionMaker) -> None:

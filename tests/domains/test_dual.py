@@ -42,6 +42,7 @@ def near(one: Tensor, other: Tensor) -> None:
 # ---- two derivations of one bound
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("region", REGIONS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("by", ["", ".guided(by=box & deeppoly)"])
 def test_the_dual_is_fast_lin_at_every_node(by: str, region: RegionMaker) -> None:

@@ -287,11 +287,13 @@ def law(name: str) -> DomainLaw:
     return next(law for law in LAWS if str(law) == name)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["contains", "contains_when_frozen", "reads_one_element", "samples_are_independent"])
 def test_exact_keeps_the_laws_on_graphs_of_ops_with_pieces(name: str) -> None:
     check_domain(Exact(), examples=2, laws=[replace(law(name), draw=piecewise_linear)])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["exact_at_a_point", "exact_where_affine", "nan_proves_nothing"])
 def test_exact_keeps_the_laws_on_graphs_of_all_ops(name: str) -> None:
     check_domain(Exact(), examples=3, laws=[law(name)])

@@ -81,6 +81,7 @@ def test_lp_is_the_triangle_program_written_out() -> None:
             assert bounds.upper[0, i].item() == pytest.approx(upper, abs=1e-7)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("region", REGIONS, ids=lambda make: make.__name__)
 def test_lp_is_never_looser_over_the_same_boxes(region: RegionMaker) -> None:
     """Than back-substitution with any slopes, than interval bounds; and tighter boxes make it no looser."""

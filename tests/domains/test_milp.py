@@ -47,6 +47,7 @@ def test_the_oracle_is_attained_and_never_beaten_by_points() -> None:
     assert float(torch.cat(missed).median()) < 0.05
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", DOMAINS, ids=str)
 def test_bounds_are_never_beyond_the_optimum_and_not_far_from_it(domain: AnyDomain) -> None:
     found = check_tightness(domain, median=MEDIANS[str(domain)], networks=NETWORKS)

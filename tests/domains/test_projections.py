@@ -170,6 +170,7 @@ def test_gradients_pass_through_the_estimates() -> None:
     torch.autograd.gradcheck(width, torch.tensor(0.1, dtype=D64, requires_grad=True))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("projections", [1, 3])
 def test_projections_keep_every_law_but_containment(projections: int) -> None:
     check_domain(Dual(projections=projections), examples=8)

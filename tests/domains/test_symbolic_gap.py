@@ -257,6 +257,7 @@ def unclipped(domain: AnyDomain, rng: Random) -> Example:
 OWN_LAWS = [DomainLaw(law.check, unclipped) if str(law) == "exact_where_affine" else law for law in LAWS]
 
 
+@pytest.mark.sampled(3)
 @EVERY
 def test_the_laws_are_kept_but_for_that_values_are_held(domain: SymbolicGap) -> None:
     check_domain(domain, examples=8, laws=OWN_LAWS)

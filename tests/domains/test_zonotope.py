@@ -54,11 +54,13 @@ BUDGETS = (
 )  # fmt: skip
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("text", some(BUDGETS, "zonotope(symbols=2)", "zonotope.guided(by=box)"))
 def test_budgets_and_combinations_keep_the_laws(text: str) -> None:
     check_domain(parse(text), examples=6)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("region", REGIONS, ids=lambda make: make.__name__)
 def test_bounds_are_those_of_deeppoly_with_parallel_slopes(region: RegionMaker) -> None:
     """One slope and its band: the symbols' rays, summed over all ways to the output, are back-substitution's rows.
@@ -174,6 +176,7 @@ def test_settled_neurons_have_no_symbol() -> None:
     assert mixed.noise[0].entries.tolist() == [[1, 0]]  # one symbol a sample, each for its own unstable neuron
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("region", REGIONS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("symbols", [None, 3])
 def test_planes_lie_above_the_values_and_touch_the_bounds(region: RegionMaker, symbols: int | None) -> None:

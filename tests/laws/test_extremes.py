@@ -38,6 +38,7 @@ def network(seed: int, dtype: torch.dtype, width: int = 6) -> Graph:
     return Graph.of(nodes)
 
 
+@pytest.mark.sampled(5)
 @DTYPES
 @pytest.mark.parametrize("text", SOUND)
 def test_bounds_are_ordered_however_small_the_region(text: str, dtype: torch.dtype) -> None:

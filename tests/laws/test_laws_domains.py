@@ -32,12 +32,14 @@ DEAR = tuple(law for law in LAWS if law.extreme or str(law) == "proves")  # they
 OTHERS = tuple(law for law in LAWS if law not in DEAR)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("law", LAWS, ids=str)
 @pytest.mark.parametrize("domain", DOMAINS, ids=str)
 def test_every_domain_keeps_its_laws(domain: AnyDomain, law: DomainLaw) -> None:
     check_domain(domain, examples=EXAMPLES // 3 if law in DEAR else EXAMPLES, laws=(law,))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", some(SOLVERS, "lp.guided(by=box)"))
 def test_domains_that_ask_a_solver_keep_the_laws(text: str) -> None:
     domain, nightly = parse(text), settings().max_examples > 50
@@ -47,6 +49,7 @@ def test_domains_that_ask_a_solver_keep_the_laws(text: str) -> None:
     check_domain(domain, examples=500 if nightly else 0, laws=DEAR)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ESTIMATES)
 def test_estimates_keep_the_laws_but_for_containment(text: str) -> None:
     domain = parse(text)
@@ -61,6 +64,7 @@ def test_hypothesis_finds_no_point_outside_any_bounds(problem: Example) -> None:
         contains(domain, problem, Random(0))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", some(NESTED, *NESTED[:3]))
 def test_combinators_of_combinators_keep_the_laws(text: str) -> None:
     check_domain(parse(text), examples=6, laws=OTHERS)
@@ -202,6 +206,7 @@ def law(name: str) -> tuple[DomainLaw]:
     return (found,)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("domain", "broken"), [
     (Corners(), r"lower <= f|f\(x\) <= upper"), (Everything(), "finite"), (Vague(), "exact"),
     (Broken(), "no bounds today"),

@@ -18,6 +18,7 @@ from absdomain.linear import Bounds
 SEEDS = range(30 if settings().max_examples > 50 else 1)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("make", drawing.MAKERS, ids=lambda make: make.__name__)
 def test_every_op_keeps_its_laws(make: drawing.Maker) -> None:
     for seed in SEEDS:
@@ -125,6 +126,7 @@ REFERENCES: list[tuple[Op, tuple[tuple[int, ...], ...], Callable[..., Tensor]]] 
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("op", "shapes", "reference"), REFERENCES, ids=[type(op).__name__ for op, _, _ in REFERENCES])
 def test_values_are_pytorchs(op: Op, shapes: tuple[tuple[int, ...], ...], reference: Callable[..., Tensor]) -> None:
     check_op(op, *shapes, reference=reference)

@@ -6,6 +6,7 @@ from absdomain.laws import LawBroken, check_op
 from tests.laws.wrong_ops import RIGHT, WRONG, Case
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: repr(case[0])[:40])
 def test_a_wrong_op_is_told(case: Case) -> None:
     op, shapes = case
@@ -14,6 +15,7 @@ def test_a_wrong_op_is_told(case: Case) -> None:
             check_op(op, *shapes, exact=False, seed=seed)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: repr(case[0])[:40])
 def test_the_right_one_passes(case: Case) -> None:
     op, shapes = case

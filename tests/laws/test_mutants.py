@@ -25,6 +25,7 @@ MUTANTS = [
 SURVIVORS: dict[str, str] = {}
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("mutant", [
     pytest.param(mutant, marks=pytest.mark.slow if mutant.slow else ()) for mutant in MUTANTS
 ], ids=lambda mutant: mutant.name)  # fmt: skip

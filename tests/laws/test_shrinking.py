@@ -50,6 +50,7 @@ def smallest(text: str, law: str, seed: int, examples: int = 300) -> LawBroken:
     return caught.value
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("owner", "attribute", "patch", "text", "nodes"), [
     (ReLU, "lines", through_the_middle, "deeppoly", 2),

@@ -125,6 +125,7 @@ def all_bounds(domain: AnyDomain, graph: Graph, region: Region) -> list[Tensor]:
     return [end for b in found for end in (b.lower, b.upper)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("axes", [1, 2])
 @pytest.mark.parametrize("kind", REGIONS)
 def test_bounds_are_those_of_coefficients_written_out(kind: str, axes: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,6 +261,7 @@ class Own(Region):
         return self.ball.image(op)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ["deeppoly", "box & deeppoly", "box & dual", "box & deeppoly(slopes=parallel)"])
 def test_a_region_that_does_not_ask_for_columns_is_given_none(text: str) -> None:
     """Later parts are asked for few neurons alone: as many as there are samples, at times, or one."""

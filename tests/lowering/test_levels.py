@@ -15,6 +15,7 @@ from absdomain.lowering.levels import level
 from tests.written import Written, parameter, same
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("forward", "least"), [
     (lambda s, x: x.relu(), 0.0), (lambda s, x: x.square().sum(1, keepdim=True) + 0.25, 0.25), (lambda s, x: x, -inf),
     (lambda s, x: x.abs().mean(1) * 2 - 1, -1.0), (lambda s, x: -x.exp(), -inf), (lambda s, x: 3 - x.relu(), -inf),
@@ -41,6 +42,7 @@ ROOTS: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ROOTS)
 def test_a_root_has_bounds_where_those_of_its_argument_fall_below_zero(name: str) -> None:
     torch.manual_seed(0)

@@ -223,6 +223,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", MODULES)
 def test_the_graph_is_the_module(name: str) -> None:
     make, shape = MODULES[name]
@@ -248,6 +249,7 @@ PAIRS: dict[str, tuple[nn.Module, Callable[[Any, Tensor], Tensor], Shape]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", PAIRS)
 def test_modules_and_functions_lower_alike(name: str) -> None:
     module, function, shape = PAIRS[name]
@@ -261,6 +263,7 @@ def test_modules_and_functions_lower_alike(name: str) -> None:
 FEW = ("cnn7", "crown-ibp-B", "gowal-small", "mlp-2x100", "wong-resnet", "wrn-10-10")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[] if n in FEW else pytest.mark.slow) for n in registry.names("networks")]
 )

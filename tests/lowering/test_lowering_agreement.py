@@ -104,6 +104,7 @@ def drawn(module: nn.Module, gain: float) -> nn.Module:
     return module.eval()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_real_networks_are_lowered_in_single_precision(name: str) -> None:
     make, gain = NETWORKS[name]
@@ -177,6 +178,7 @@ def shifted() -> nn.Module:
     return norm
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_rule_that_is_off_by_a_thousandth_is_refused(
@@ -229,6 +231,7 @@ RANDOM: dict[str, nn.Module] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", RANDOM)
 def test_a_random_module_is_refused(name: str) -> None:
     with pytest.raises((NotImplementedError, ValueError), match=r"random|dropout|rand|uniform|bernoulli|new_empty"):

@@ -30,6 +30,7 @@ ATTENTION: dict[str, Forward] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ATTENTION)
 def test_masks(name: str) -> None:
     same(Written(ATTENTION[name], q=parameter(1, 1, 2, 3)), 2, 4, 3)
@@ -39,6 +40,7 @@ def test_grouped_queries() -> None:
     same(Written(lambda s, x: F.scaled_dot_product_attention(x, x[:, :2], x[:, :2], enable_gqa=True)), 4, 3, 2)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("weights", [True, False])
 def test_multihead_attention(first: bool, weights: bool) -> None:

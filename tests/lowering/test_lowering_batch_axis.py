@@ -76,6 +76,7 @@ FOLLOWED: dict[str, tuple[Forward, dict[str, Any], tuple[int, ...]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_it_is_moved_back(name: str) -> None:
     forward, parts, shape = FOLLOWED[name]
@@ -101,6 +102,7 @@ MIXED: dict[str, tuple[Forward, tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", MIXED)
 def test_what_mixes_samples_on_the_way_is_refused(name: str) -> None:
     forward, shape = MIXED[name]

@@ -95,6 +95,7 @@ def lowered() -> dict[tuple[str, torch.dtype], tuple[nn.Module, Graph, Linf]]:
     return found
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", MODULES)
 def test_bounds_have_the_dtype_of_the_region_and_hold_the_values(

@@ -44,6 +44,7 @@ EXAMPLES: dict[str, Callable[[], Tensor]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_of_any_make_gives_the_same_graph(name: str) -> None:
     module = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)).eval()

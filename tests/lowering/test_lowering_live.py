@@ -89,6 +89,7 @@ CHANGES = (
 )  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_happens_to_the_module_reaches_the_graph_and_its_bounds(change: Callable[[nn.Module], None]) -> None:
     module, x = network(), torch.randn(3, 1, 5)

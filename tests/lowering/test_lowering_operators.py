@@ -105,6 +105,7 @@ NONLINEAR: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", AFFINE)
 def test_an_affine_operator_is_exact(name: str) -> None:
     make, shape = AFFINE[name]
@@ -113,6 +114,7 @@ def test_an_affine_operator_is_exact(name: str) -> None:
     assert all(issubclass(kind, Affine) for kind, _ in operations(graph))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NONLINEAR)
 def test_a_nonlinear_operator_is_enclosed(name: str) -> None:
     make, shape = NONLINEAR[name]

@@ -111,6 +111,7 @@ def program(rng: Random) -> tuple[nn.Module, tuple[int, ...]]:
     return nn.Sequential(*steps), shape
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", [*range(10), *(pytest.param(s, marks=pytest.mark.slow) for s in range(10, 200))])
 def test_the_graph_of_a_random_program_is_the_program(seed: int) -> None:
     torch.manual_seed(seed)

@@ -121,6 +121,7 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_rule_is_refused(name: str) -> None:
     written, shape, message = REFUSED[name]

@@ -146,6 +146,7 @@ HARMLESS: dict[str, tuple[Forward, tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", MIXING)
 def test_a_module_that_mixes_samples_is_refused(name: str) -> None:
     written, shape = MIXING[name]
@@ -154,6 +155,7 @@ def test_a_module_that_mixes_samples_is_refused(name: str) -> None:
         to_graph(module, torch.randn(2, *shape))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_acts_within_a_sample_is_lowered(name: str) -> None:
     forward, shape = HARMLESS[name]

@@ -72,6 +72,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", MODULES)
 def test_the_graph_is_the_module(name: str) -> None:
     make, shape = MODULES[name]

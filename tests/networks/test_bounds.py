@@ -24,6 +24,7 @@ SMALL: dict[str, tuple[Callable[..., nn.Module], tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", SMALL)
 def test_a_network_lowers_and_its_ibp_bounds_hold_around_its_logits(name: str) -> None:
     constructor, shape = SMALL[name]

@@ -63,6 +63,7 @@ FORMULAS: dict[str, tuple[sympy.Expr, Callable[[Tensor], Tensor], tuple[int, ...
 FEW = ("softplus", "mish", "spline", "quick GELU", "softsign", "ELU", "fourth power", "line")
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in FEW else pytest.mark.slow) for n in FORMULAS])
 def test_a_formula_is_an_op(name: str) -> None:
     expression, reference, bends = FORMULAS[name]
@@ -80,6 +81,7 @@ HALF_LINES: dict[str, tuple[sympy.Expr, tuple[float, float], Callable[[Tensor], 
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", HALF_LINES)
 def test_a_formula_may_have_a_domain(name: str) -> None:
     expression, domain, reference = HALF_LINES[name]
@@ -231,6 +233,7 @@ def with_formulas(domain: AnyDomain, rng: Random) -> Example:
 OPS = {name: from_sympy(FORMULAS[name][0]) for name in ("mish", "spline", "quick GELU")}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", [Box(), DeepPoly(), Box() & DeepPoly()], ids=str)
 def test_domains_are_sound_on_graphs_of_formulas(domain: AnyDomain) -> None:
     laws = [DomainLaw(law.check, with_formulas) for law in (domains.LAWS[0], domains.LAWS[1])]

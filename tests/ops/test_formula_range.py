@@ -114,6 +114,7 @@ FEW = ("a root of a square", "a logarithm of a square", "half a cosh", "cosh les
        "an underflow, reciprocal", "a wide sigmoid", "softplus", "a kink beside a third")  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in FEW else pytest.mark.slow) for n in FORMULAS])
 def test_the_band_holds_the_formula_at_all_sizes(name: str, dtype: torch.dtype) -> None:

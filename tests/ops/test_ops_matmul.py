@@ -21,6 +21,7 @@ def boxes(*shapes: tuple[int, ...], size: float = 1.0) -> tuple[Bounds, ...]:
     return tuple(found)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("cached", [2**20, 3])
 @pytest.mark.parametrize("shapes", [((2, 3), (3, 4)), ((1, 1), (1, 1)), ((2, 2, 3), (2, 3, 1))])
 def test_the_laws_of_an_op(shapes: tuple[tuple[int, ...], ...], cached: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ RESTRICTED: list[tuple[Elementwise, Callable[[Tensor], Tensor]]] = [
 IDS: dict[str, object] = {"ids": lambda value: repr(value) if isinstance(value, Elementwise) else ""}
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("op", "reference"), [*ACTIVATIONS, *RESTRICTED], ids=IDS["ids"])
 def test_the_laws_and_the_value(op: Elementwise, reference: Callable[[Tensor], Tensor]) -> None:
     # at 0 a root stands upright, and so does the derivative of x^1.5: its gradient is infinite, as PyTorch's is

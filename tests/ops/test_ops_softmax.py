@@ -16,6 +16,7 @@ from absdomain.ops import Add, Dense, Exp, Gather, Log, LogSoftmax, Pow, ReLU, S
 D64 = torch.float64
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("shape", [(2,), (5,), (2, 3)])
 def test_the_laws_of_an_op(shape: tuple[int, ...]) -> None:
     check_op(LogSoftmax(), shape, shape, exact=False)
@@ -84,6 +85,7 @@ def whole(logits: Graph) -> Graph:
     return Graph.of([*logits.nodes, Node("log_softmax", LogSoftmax(), (last, last), logits.output.shape)])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("radius", [0.01, 0.2, 1.0])
 @pytest.mark.parametrize(
     "text", ["box", "deeppoly", "deeppoly(slopes=parallel)", "dual", "zonotope", "deeppoly.guided(by=box)"]

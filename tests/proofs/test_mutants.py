@@ -319,6 +319,7 @@ def cases() -> list[Any]:
     return [pytest.param(m, id=name, marks=mark) for m, name, mark in zip(MUTANTS, names, marks, strict=True)]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("mutant", cases())
 def test_a_changed_function_fails_its_lemma(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = inspect.getattr_static(mutant.owner, mutant.attribute)

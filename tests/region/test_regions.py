@@ -16,6 +16,7 @@ D64 = torch.float64
 CENTRE = torch.tensor([[0.25, -1.0, 2.0], [0.0, 0.5, 1.0]], dtype=D64)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make", REGIONS, ids=lambda make: make.__name__)
 def test_every_region_keeps_its_laws(make: RegionMaker) -> None:
     for seed in range(15):

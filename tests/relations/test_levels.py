@@ -53,6 +53,7 @@ class Transformer(nn.Module):
         return self.head(self.blocks(tokens)).mean(1)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", [pytest.param(t, marks=[] if t in FEW else pytest.mark.slow) for t in SOUND])
 def test_a_deep_smooth_network_has_bounds(text: str) -> None:
     """The scores of the second block are so loose that exp overflows, and with it its chord and its tangents."""

@@ -29,6 +29,7 @@ SEARCHED = (
 )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", SEARCHED)
 def test_searched_slopes_keep_every_law(text: str) -> None:
     """They are constants where bounds are differentiated, which is the one law that is not asked of them."""
@@ -45,6 +46,7 @@ def test_example_1_reaches_the_optimum_of_the_triangle() -> None:
     assert many == pytest.approx(0.15, abs=1e-3)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("start", ["adaptive", "zero", "one", "parallel"])
 def test_the_search_is_never_looser_than_its_start(start: str) -> None:
     for seed in range(20):
@@ -138,6 +140,7 @@ def test_inference_mode_is_refused_with_the_remedy() -> None:
         bounds("alpha-crown", problem)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make", [activations.leaky_relu, activations.max_, activations.tanh, activations.clamp])
 def test_the_search_is_never_looser_on_other_ops(make: Maker) -> None:
     for seed in range(12):

@@ -115,6 +115,7 @@ def test_a_table_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
         assert path.read_text() == content
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", figures.KINDS)
 @pytest.mark.parametrize("form", ["png", "svg"])
 def test_every_kind_of_picture_is_drawn_and_known_as_ours(tmp_path: Path, kind: str, form: str) -> None:

@@ -28,6 +28,7 @@ def cancelling(bias: float) -> nn.Module:
     return net
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ["box", "crown-ibp", "deeppoly"])
 def test_terms_that_cancel_are_not_believed(text: str) -> None:
     # in real arithmetic the margin at 1.4e-6 is -1e-7; in float64 the sum with 1e10 loses it
@@ -94,6 +95,7 @@ class Asinh(nn.Module):
 BIG = 2.0**52
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("after", [None, nn.Sigmoid(), nn.Tanh(), nn.GELU(), nn.ReLU(), nn.Softplus()], ids=repr)
 def test_a_cancellation_that_fusing_removes_is_charged(after: nn.Module | None) -> None:
     """x + 2^52 - (x + 2^52 + 1) is -1 in real arithmetic and -2 at x = 0.5 in float64; 1.1 more has another sign."""
@@ -297,6 +299,7 @@ def chain(*gains: float, head: float) -> nn.Module:
     return layers(*steps, linear([[-1.0], [0.0]], [head, 0.0]))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("gains", [(1e-200, 2.4e-124, 1e160, 1e164), (1e-160, 3e-163, 1e160, 1e163)])
 @pytest.mark.parametrize("text", ["box", "box & deeppoly", "zonotope", "lp"])
 def test_what_underflows_and_is_amplified_is_charged(gains: tuple[float, ...], text: str) -> None:
@@ -316,6 +319,7 @@ def test_weights_that_fusing_makes_subnormal_are_no_defect() -> None:
     assert verdict.reason is Reason.ROUNDING
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ["box", "lp", "exact"])
 def test_fused_factors_that_overflow_are_unknown(text: str) -> None:
     net = layers(linear([[1e200]], [0.0]), linear([[1e200]], [0.0]), nn.ReLU(), linear([[1.0], [-1.0]], [0.0, 0.0]))

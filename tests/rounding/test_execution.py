@@ -81,6 +81,7 @@ def network(seed: int, kind: str, cancel: float) -> nn.Module:
     return net.eval()
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", UNITS, ids=str)
 @pytest.mark.parametrize("kind", ["relu", "sigmoid", "gelu", "conv"])
 @settings(max_examples=3)

@@ -24,6 +24,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.rand(5, 1, 6, 6), torch.tensor([0, 1, 2, 3, 0])
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_an_autocast_leaves_bounds_as_they_are(model: nn.Module, batch: tuple[Tensor, Tensor], domain: str) -> None:
     x, y = batch

@@ -62,6 +62,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.rand(6, 1, 4, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0, 1])
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_at_radius_0_the_bounds_are_the_training_logits(
     network: nn.Module, batch: tuple[Tensor, Tensor], domain: str

@@ -44,6 +44,7 @@ def learn(objective: Objective) -> None:
         objective.learnt.fill_(0.4)
 
 
+@pytest.mark.sampled(3)
 def test_an_objective_compiles_whole_and_once(objective: Objective, batch: tuple[Tensor, Tensor]) -> None:
     torch.compiler.reset()
     compilations = []
@@ -67,6 +68,7 @@ def process_group(tmp_path: Path) -> Iterator[None]:
     distributed.destroy_process_group()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.usefixtures("process_group")
 def test_an_objective_trains_distributed(objective: Objective, batch: tuple[Tensor, Tensor]) -> None:
     learn(objective)

@@ -92,6 +92,7 @@ def stopped_at(step: int, folder: Path, recipe: Recipe, **options: Any) -> None:
         list(train(recipe, folder, on_step=stop, **options))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("every_step", [True, False], ids=["checkpoint each step", "checkpoint each epoch"])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     finished: tuple[Path, list[Metrics], list[StepMetrics]], tmp_path: Path, every_step: bool
@@ -114,6 +115,7 @@ RANDOM_PARTS = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("recipe", RANDOM_PARTS.values(), ids=RANDOM_PARTS)
 def test_every_kind_of_run_resumes(tmp_path: Path, recipe: Recipe) -> None:
     list(train(recipe, tmp_path / "whole"))
@@ -236,6 +238,7 @@ def test_what_is_wrong_with_a_folder_is_said(
         read_metrics(tmp_path / "copy")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("trainer", ["crown-ibp", "singleprop", "robustra"])
 def test_test_images_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: str) -> None:
     from absdomain.data import images as data

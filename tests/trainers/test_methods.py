@@ -52,6 +52,7 @@ def built(network: nn.Module, text: str, **given: Any) -> Objective:
     return read(text).build(network, torch.rand(1, 1, 2, 3, dtype=torch.float64), 4, recipe)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", names("trainers"))
 def test_a_method_takes_the_recipes_numbers(network: nn.Module, batch: tuple[Tensor, Tensor], name: str) -> None:
     # Not what the objectives have unasked; robustra takes no l1.
@@ -130,6 +131,7 @@ def test_wong_and_kolters_objective_may_be_regularised(network: nn.Module, batch
 BATCH_NORM = ("certified", "crown-ibp", "advibp", "sabr", "cc-ibp", "mtl-ibp", "exp-ibp")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", BATCH_NORM)
 def test_a_step_updates_running_statistics_once_by_the_clean_batch(batch: tuple[Tensor, Tensor], name: str) -> None:
     x, y = batch
@@ -145,6 +147,7 @@ def test_a_step_updates_running_statistics_once_by_the_clean_batch(batch: tuple[
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * seen.var(0))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["certified", "pure-ibp", "crown-ibp", "advibp", "mtl-ibp", "sabr", "wong-kolter"])
 def test_every_step_of_any_method_draws_its_own_projections(batch: tuple[Tensor, Tensor], name: str) -> None:
     x, y = batch
@@ -183,6 +186,7 @@ def test_a_domain_without_gradients_is_refused(network: nn.Module, name: str, do
         built(network, name, domain=domain)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("data", ["mnist", "fashion-mnist", "cifar10", "svhn", "digits", "toy"])
 def test_a_radius_is_that_of_the_data_set_or_given(data: str) -> None:
     for name in names("trainers"):

@@ -68,6 +68,7 @@ def test_natural_is_cross_entropy(network: nn.Module, batch: tuple[Tensor, Tenso
     assert step.metrics["clean_error"].item() == pytest.approx((network(x).argmax(1) != y).double().mean().item())
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", ["box", "deeppoly", "box & deeppoly"])
 @pytest.mark.parametrize("kappa", [0.0, 0.3, 1.0])
 def test_certified_mixes_the_two_losses(

@@ -18,6 +18,7 @@ def number(text: str) -> float:
     return float(above) / float(below or 1)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("row", RESULTS, ids=NAMES)
 def test_a_row_has_a_preset_or_a_reason(row: Result) -> None:
     assert row.preset or len(row.remark) > 20

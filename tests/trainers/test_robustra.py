@@ -30,6 +30,7 @@ def linear() -> nn.Sequential:
     return network
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("settings", "bound"), [
     (Settings(), 1.65), (Settings(threshold=2.0), 1.65), (Settings(rate=0.0), 0.15), (Settings(threshold=-1.0), 0.15),
     (Settings(threshold=5.1), math.inf),
@@ -76,6 +77,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.rand(7, 1, 2, 3, generator=generator, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0, 1, 2])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", ["dual", "deeppoly", "deeppoly(slopes=zero)"])
 @pytest.mark.parametrize("threshold", [None, 0.3])
 def test_targets_are_folded_as_if_each_were_a_sample(domain: str, threshold: float | None) -> None:

@@ -119,6 +119,7 @@ def test_what_cannot_be_used_is_said() -> None:
     assert str(read(text)) == text
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("preset", "starts"), [
     ("cifar10-2-255-robustra-small", True),
     ("cifar10-8-255-robustra-resnet", True),

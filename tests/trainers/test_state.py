@@ -373,6 +373,7 @@ def test_held_out_errors_are_measured_at_the_radius_to_be_certified(tmp_path: Pa
     assert ours[-1].clean_error == own[-1].clean_error
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("trainer", "given", "shown"),
     [

@@ -41,6 +41,7 @@ FUNCTIONS: dict[str, Callable[[], nn.Module]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_are_enclosed(name: str) -> None:
     torch.manual_seed(0)

@@ -42,6 +42,7 @@ NORMS: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NORMS)
 def test_a_norm_is_enclosed(name: str) -> None:
     make, shape = NORMS[name]

@@ -27,6 +27,7 @@ ORDERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ORDERS)
 def test_what_is_read_of_an_order_is_enclosed(name: str) -> None:
     torch.manual_seed(0)

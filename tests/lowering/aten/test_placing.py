@@ -74,6 +74,7 @@ MOVES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", MOVES)
 def test_what_is_put_at_a_place_is_affine(name: str) -> None:
     make, shape = MOVES[name]

@@ -73,6 +73,7 @@ MORE: list[tuple[str, dict[str, Any], Forward, tuple[int, ...]]] = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("kind", "options", "forward", "shape"), [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)]
 )

@@ -263,6 +263,7 @@ def points(case: Case, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
     return {name: (case.low + case.wide * draw.random(shape)).astype(numpy.float32) for name, shape in shapes.items()}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_an_operator_is_what_onnxruntime_makes_of_it(case: Case, tmp_path: Path) -> None:
     shapes = {f"x{i}": arg for i, arg in enumerate(case.args) if isinstance(arg, tuple)}
