@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from absdomain.branching.outcome import Outcome
     from absdomain.branching.radius import Radius, radius
     from absdomain.branching.verify import Answer, verify
-    from absdomain.certification import certify
+    from absdomain.certification import Explanation, certify, explain
     from absdomain.errors import InvalidFile, MissingExtra, PropertyError, UnsupportedOp
     from absdomain.lowering import onnx_to_graph, to_graph
     from absdomain.properties import Property, queries, specify, unsafe, variables
@@ -42,7 +42,7 @@ _LAZY = {
     "Property": "properties", "queries": "properties", "specify": "properties", "unsafe": "properties",
     "variables": "properties", "Answer": "branching", "Outcome": "branching", "Radius": "branching",
     "decide": "branching", "executed": "rounding", "radius": "branching", "verify": "branching",
-    "Fit": "trainers", "fit": "trainers",
+    "Fit": "trainers", "fit": "trainers", "Explanation": "certification", "explain": "certification",
 }  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
@@ -55,6 +55,7 @@ __all__ = [
     "Clipped",
     "Domain",
     "Ends",
+    "Explanation",
     "Fit",
     "Graph",
     "Guarantee",
@@ -83,6 +84,7 @@ __all__ = [
     "decide",
     "domains",
     "executed",
+    "explain",
     "fit",
     "freeze",
     "halfspaces",

@@ -11,11 +11,17 @@ from absdomain.runtime.names import former
 
 if TYPE_CHECKING:
     from absdomain.certification.certification import CASCADE, certify
+    from absdomain.certification.explaining import explain
+    from absdomain.certification.explanation import Explanation
 
-_LAZY = ("CASCADE", "certify")  # loaded at first use: they bring the front end for modules, which others do without
+# loaded at first use: they bring the front end for modules, which others do without
+_LAZY = {
+    "CASCADE": "certification", "certify": "certification", "explain": "explaining", "Explanation": "explanation"
+}  # fmt: skip
 
 __all__ = [
     "CASCADE",
+    "Explanation",
     "Reason",
     "Refused",
     "SoundnessError",
@@ -23,11 +29,12 @@ __all__ = [
     "Summary",
     "Verdict",
     "certify",
+    "explain",
     "summarise",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module("absdomain.certification.certification"), name)
+        return getattr(import_module(f"absdomain.certification.{_LAZY[name]}"), name)
     return former(__name__, {"allowance": "absdomain.rounding.allowance"}, name)

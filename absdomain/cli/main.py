@@ -13,6 +13,7 @@ from absdomain.cli.check import check
 from absdomain.cli.compare import compare
 from absdomain.cli.console import Commands, keep_memory, plain_warnings
 from absdomain.cli.demo import demo
+from absdomain.cli.explain import explain
 from absdomain.cli.figure import figure
 from absdomain.cli.fuzz import fuzz
 from absdomain.cli.inspect import inspect
@@ -85,8 +86,8 @@ def absdomain(
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    train, certify, bounds, radius, fuzz, demo, list_, prove, sweep, table, figure, report, compare, matrix, inspect,
-    toy,
+    train, certify, bounds, explain, radius, fuzz, demo, list_, prove, sweep, table, figure, report, compare, matrix,
+    inspect, toy,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)

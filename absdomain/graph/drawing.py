@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,11 @@ def _kind(op: object) -> str:
     return "input" if op is None else type(op).__name__
 
 
-def draw(digraph: networkx.DiGraph[str], path: Path) -> None:
-    """Writes the digraph of operations as a picture, one column for each generation of its topological order."""
+def draw(digraph: networkx.DiGraph[str], path: Path, shares: Mapping[str, float] | None = None) -> None:
+    """Writes the digraph of operations as a picture, one column for each generation of its topological order.
+
+    `shares` of some nodes, from 0 to 1, are written on them and colour them.
+    """
     from matplotlib.figure import Figure  # not pyplot, which looks for a screen
 
     layers = list(networkx.topological_generations(digraph))
@@ -47,9 +50,19 @@ def draw(digraph: networkx.DiGraph[str], path: Path) -> None:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     labels = {name: f"{_kind(held.get('op'))}\n{tuple(held['shape'])}" for name, held in placed.nodes.items()}
+    labels |= {name: f"{name}: {100 * share:.1f} %\n{labels[name]}" for name, share in (shares or {}).items()}
+    colours = [_colour((shares or {}).get(name)) for name in placed]
     networkx.draw_networkx(
         placed, networkx.multipartite_layout(placed, "layer"), ax=axes, labels=labels, node_shape="s", font_size=7,
-        node_color="#dbe9f6", edgecolors="#444444", node_size=1800,
+        node_color=colours, edgecolors="#444444", node_size=1800,
     )  # fmt: skip
     axes.set_axis_off()
     replace(path, encoded(figure, path.suffix[1:] or "png"), drawn)
+
+
+def _colour(share: float | None) -> str:
+    """Blue without a share; from white to orange with one."""
+    if share is None:
+        return "#dbe9f6"
+    red, green, blue = (round(255 + share * (end - 255)) for end in (0xE6, 0x9F, 0x00))
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -82,9 +82,13 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
 
 def minimum(e: Relation, rows: Rows, found: Found) -> Tensor:
     """A lower bound of <c_k, e>, (K, B), row k between its own lines; its gradients take the slopes as constants."""
-    nodes = searched(e)
-    lines = [_lines(node, slopes, detached=False) for node, slopes in zip(nodes, found, strict=True)]
-    return _substituted(e, rows, nodes, lines)
+    return backward.minimum(backward.with_pulls(e, pulls(e, found)), rows)
+
+
+def pulls(e: Relation, found: Found) -> dict[Relation, Pull]:
+    """The searched relaxations under e between the lines of these slopes: row k between its own."""
+    lines = [(node, _lines(node, slopes, detached=False)) for node, slopes in zip(searched(e), found, strict=True)]
+    return {node: _pull(node, *pair) for node, pair in lines}
 
 
 def _leave(slopes: list[Tensor]) -> None:

@@ -142,7 +142,12 @@ def check_of(subject: Subject, eps: float | None, clip: bool | None, domains: li
     for name, value in (("eps", eps), ("margin", more.get("margin"))):
         if value is not None and not math.isfinite(value):
             raise ValueError(f"--{name} {value}: give a finite number")
-    radius = subject.eps if eps is None else eps
+    return Check(radius_of(subject.eps, eps), subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)
+
+
+def radius_of(trained: float | None, given: float | None) -> float:
+    """The radius that is given, or else that of the training; ValueError without any."""
+    radius = trained if given is None else given
     if radius is None:
-        raise ValueError("which radius? Give --eps: neither a weights file nor natural training says it")
-    return Check(radius, subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)
+        raise ValueError("which radius? Give --eps: neither a file of weights nor natural training says it")
+    return radius

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from absdomain.branching import Radius
-    from absdomain.certification import Summary
+    from absdomain.certification import Explanation, Summary
     from absdomain.report.measure import LayerWidths
 
 
@@ -66,6 +66,38 @@ def layers_table(layers: Mapping[str, Sequence[LayerWidths]], title: str) -> Tab
     for rows in zip(*layers.values(), strict=True):
         cells = [cell for row in rows for cell in (f"{row.mean:.4g}", _percent(row.unstable))]
         table.add_row(rows[0].name, rows[0].op, "x".join(map(str, rows[0].shape)), *cells)
+    return table
+
+
+def looseness_table(found: Explanation, title: str) -> Table:
+    """One row per nonlinear layer: how much is relaxed, over bounds of which width, and what that costs the bound.
+
+    The caption has what the rows add up to.
+    """
+    from rich.table import Table
+
+    table = Table("layer", "operation", title=title, title_justify="left", caption_justify="left")
+    for column in ("entries", "relaxed", "width", "looseness", "share", "loosest for"):
+        table.add_column(column, justify="right")
+    layers, lines = found.layers, found.mean(found.lines)
+    total = sum(layer.looseness for layer in layers) + max(lines, 0.0)
+    for layer in layers:
+        numbers = (f"{layer.width:.4g}", f"{layer.looseness:.4g}", _percent(layer.looseness / total if total else 0.0))
+        style = "bold" if layer.layer == found.worst else None
+        table.add_row(
+            layer.layer, layer.operation, str(layer.entries), _percent(layer.relaxed), *numbers, str(layer.loosest),
+            style=style,
+        )  # fmt: skip
+    table.add_section()
+    share = _percent(max(lines, 0.0) / total if total else 0.0)
+    table.add_row("(lines)", "not in the domain", "", "", "", f"{lines:.4g}", share, "")
+    left, broken = int((~found.finite).sum()), int((found.value[found.finite] <= 0).sum())
+    table.caption = (
+        f"bound {found.mean(found.bound):.4g} = {found.mean(found.value):.4g}, the margin at the point where the bound "
+        "is least, less the looseness"
+        + (f"; at {broken} images this margin is not positive: no domain can prove them" if broken else "")
+        + (f"; {left} images without a finite bound are left out" if left else "")
+    )
     return table
 
 
