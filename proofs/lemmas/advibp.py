@@ -108,6 +108,21 @@ def example(world: World) -> None:
             world.prove_zero(number(k) - Fraction(value), f"m = {first}, {second}")
 
 
+def longer(world: World) -> None:
+    """|m_k| < v_k: <m_k, m_k> / v_k of the step along the bisector is v_k with `long_step`; |m_k| = v_k changes none."""
+
+    def found(lengths: tuple[int, int], long_step: bool) -> tuple[Tensor, Tensor]:
+        products = Gram(*(tensor(world, Poly.of(p)).view(()) for p in (Fraction(9), Fraction(9, 5), Fraction(1))))
+        v1, v2 = (tensor(world, Poly.of(Fraction(v))).view(()) for v in lengths)
+        return directions.weights(products, v1, v2, second_first=False, long_step=long_step)
+
+    for lengths, long_step, expected in (
+        ((6, 2), False, ("1/3", "1")), ((6, 2), True, ("23/24", "23/8")), ((3, 1), True, ("1/3", "1")),
+    ):  # fmt: skip
+        for k, value in zip(found(lengths, long_step), expected, strict=True):
+            world.prove_zero(number(k) - Fraction(value), f"lengths {lengths}, long_step={long_step}")
+
+
 def without_a_moment(world: World) -> None:
     """A moment of length 0 has no say: the other one has weight 1, and where both are 0 each has a half."""
     none, some = torch.tensor(0.0), torch.tensor(2.0)
@@ -155,7 +170,7 @@ LEMMAS = (
         "step is orthogonal to the other loss's moment and has <d, m> = |d|^2 with its own, so that it descends for "
         "eta < 2 / K. Theorem 2's printed bound is at least sqrt(T): it grows, and shows no convergence",
         (directions.weights, gram),
-        (agreeing(), opposed(False), opposed(True), descends, example, without_a_moment,
+        (agreeing(), opposed(False), opposed(True), descends, example, longer, without_a_moment,
          of_many_parameters, printed_bound_grows),
         (
             Twin("line 13 as printed, without the bisector's length", agreeing(printed),

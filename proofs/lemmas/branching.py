@@ -24,16 +24,16 @@ def multipliers(held: Held = climb._held) -> Check:
     """<c, f(z)> = <c', z> + d on the branch s (z - t) >= 0: the pull with multipliers s stays below it."""
 
     def check(world: World) -> None:
-        z, t, s = (reals(world, name, 1, 2) for name in "zts")
-        c, pulled, d = reals(world, "c", 1, 1, 2), reals(world, "p", 1, 1, 2), reals(world, "d", 1, 1)
+        z, t, s = (reals(world, name, 2, 1, 2) for name in "zts")
+        c, pulled, d = reals(world, "c", 1, 2, 1, 2), reals(world, "p", 1, 2, 1, 2), reals(world, "d", 1, 2)
         assume(world, s * (z - t))
         for constant in (d, None):
             seen: dict[Any, Tensor] = {}
             pull = held(ReLU(), lambda rows, k=constant: ((Rows.of(pulled),), k), (s,), (t,), seen)
             (less,), gained = pull(Rows.of(c))
-            offset = torch.zeros(1, 1, dtype=torch.float64) if constant is None else constant
-            value = (pulled * z).sum(2) + offset
-            prove(world, value - (less.data * z).sum(2) - gained, "<c', z> + d is at least the row with multipliers")
+            offset = torch.zeros(1, 2, dtype=torch.float64) if constant is None else constant
+            value = (pulled * z).sum((2, 3)) + offset
+            prove(world, value - (less.data * z).sum((2, 3)) - gained, "<c', z> + d is at least the row with multipliers")
             prove_zero(world, next(iter(seen.values())) - c[0], "the rows that are noted are those that came")
         (less,), gained = held(ReLU(), lambda rows: ((Rows.of(pulled),), d), (s * 0,), (t,), None)(Rows.of(c))
         prove_zero(world, less.data - pulled, "no multiplier changes nothing")
@@ -69,8 +69,8 @@ LEMMAS = (
         (climb._held, with_means),
         (multipliers(), means),
         (Twin("the threshold counts twice", multipliers(doubled),
-              {"z00": 1, "z01": 0, "t00": 1, "t01": 0, "s00": 1, "s01": 0, "c000": 0, "c001": 0, "p000": 0, "p001": 0,
-               "d": 0}),),
+              {f"{name}{k}0{n}": int(name in "zts" and k + n == 0) for name in "zts" for k in range(2) for n in range(2)}
+              | {f"{name}0{k}0{n}": 0 for name in "cp" for k in range(2) for n in range(2)} | {"d00": 0, "d01": 0}),),
         SYMBOLS,
         leaves="how slopes, multipliers and what is split are chosen (any serve); cuts of boxes, which tests hold; "
                "rounding, which `Climb.evaluated` subtracts",

@@ -18,6 +18,7 @@ from absdomain.region import L1, L2, Interval, Linf, Region
 from absdomain.spec import Spec
 
 _NEAR = 1e-7  # the search's own error; the multiplier's is of the order of rounding
+_POINTS = 33
 SIZE = 3
 CENTRE = numbers(2, SIZE)
 REACH = torch.tensor([[0.5, 1.0, 0.25], [1.0, 0.0, 0.5]], dtype=torch.float64)
@@ -53,13 +54,17 @@ def value(ball: Region, c: Tensor, q: Tensor, eta: Tensor, need: Tensor) -> Tens
 
 
 def searched(ball: Region, c: Tensor, q: Tensor, need: Tensor) -> Tensor:
-    """The greatest h(eta) for eta in [0, 1e4]: thirds of an interval in which a concave function is greatest."""
+    """The greatest h(eta) for eta in [0, 1e4]: that of a concave function lies beside the best of a few points."""
     low, high = torch.zeros(len(c), len(q), dtype=torch.float64), torch.full((len(c), len(q)), 1e4, dtype=torch.float64)
-    for _ in range(150):
-        a, b = low + (high - low) / 3, high - (high - low) / 3
-        rises = value(ball, c, q, a, need) < value(ball, c, q, b, need)
-        low, high = torch.where(rises, a, low), torch.where(rises, high, b)
-    return torch.maximum(value(ball, c, q, low, need), value(ball, c, q, torch.zeros_like(low), need))
+    parts = torch.linspace(0, 1, _POINTS, dtype=torch.float64).view(-1, 1, 1)
+    found = value(ball, c, q, low, need)
+    for _ in range(22):  # 16 times shorter each time: 1e4 to 1e-22
+        eta = torch.lerp(low, high, parts)
+        heights = value(ball, c.repeat(_POINTS, 1, 1), q, eta.flatten(0, 1), need).view_as(eta)
+        best = heights.argmax(0, keepdim=True)
+        low, high = (eta.gather(0, (best + k).clamp(0, _POINTS - 1))[0] for k in (-1, 1))
+        found = torch.maximum(found, heights.amax(0))
+    return found
 
 
 def spaces() -> Iterator[ReferenceSpace]:

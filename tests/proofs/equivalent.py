@@ -30,7 +30,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("Tan.__call__", MOVED, ("return plus one",)),
     ("Asin.critical", ORDER, ("return negated",)),
     ("Tan.critical", ORDER, ("return negated",)),
-    ("Logit.critical", ORDER, ("2 -> -2",)),
+    ("Logit.critical", ORDER, ("2 -> -2", "1 + (1 - 4 / s).sqrt() -> 1 - (1 - 4 / s).sqrt()")),
     ("Acosh.critical", "the formula of f' is even; which of the two places is in the domain, the laws of ops see (a mutant)", (
         "return negated",
     )),
@@ -38,6 +38,15 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("Logit.critical", NEVER, ("4 -> -4",)),
     ("Acosh.critical", NEVER, ("slope.detach().relu() -> slope.detach()",)),
     ("Tan.critical", NEVER, ("(slope.detach() - 1).relu() -> slope.detach() - 1",)),
+    ("_held", AXIS, ("line 10: 1 -> -1",)),
+    ("_beside", ORDER, ("return in reverse order",)),
+    ("_rounded", ROUND, (
+        "box.upper -> box.lower", "box.lower -> box.upper", "1 -> 2",
+        "part * (1 + box.upper.abs()) -> part / (1 + box.upper.abs())",
+        "part * (1 + box.lower.abs()) -> part / (1 + box.lower.abs())",
+    )),
+    ("Scatter.linear", AXIS, ("line 3: 1 -> -1",)),
+    ("_units", SEARCH, ("line 10: return without (torch.ones_like(s) for s in _kept(node))",)),
     ("Pow.__call__", MASKED, ("line 3: 1.0 -> 2.0", "line 3: 1.0 -> -1.0")),
     ("Pow.__call__", SAME, ("line 1: 0 -> 1",)),
     ("Pow.derivative", MASKED, ("line 5: 1.0 -> 2.0", "line 5: 1.0 -> -1.0")),
@@ -384,7 +393,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         'all((bool(where.all()) for where in settled)) -> any((bool(where.all()) for where in settled))',
     )),
     ("_step", SEARCH, (
-        '1 -> -1',
+        '1 -> -1', '2 -> -2', 'g.dim() - 2 -> g.dim() + 2', 'torch.stack(sizes).amax -> torch.stack(sizes).amin',
     )),
     ("_substituted", f"{PARTS}; {AXIS}", (
         '0 -> 1',
