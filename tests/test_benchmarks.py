@@ -54,6 +54,7 @@ def test_the_table_of_some_methods(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_start_of_the_program_is_measured(tmp_path: Path) -> None:
     from benchmarks.__main__ import app
     from benchmarks.output import MALLOC

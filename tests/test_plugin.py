@@ -49,6 +49,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_command_line_bounds_with_the_domain(site: Path, weights: Path) -> None:
     printed = run(
         site, ABSDOMAIN, "bounds", "--weights", weights, "--eps", "0.02", "--domain", "af1", "--domain", "box"
@@ -113,6 +114,7 @@ for text in ("af1", "box & af1"):
 """
 
 
+@pytest.mark.slow
 def test_both_keep_the_laws(site: Path) -> None:
     assert "problems" in run(site, sys.executable, "-c", LAWS)
 
