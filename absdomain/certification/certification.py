@@ -69,6 +69,7 @@ class Options(TypedDict, total=False):
     executed: torch.dtype | None
     margin: float | None
     strict: bool
+    explain: bool
     file: str | Path | None
     world: World
 
@@ -114,6 +115,7 @@ def certify(
     executed: torch.dtype | None = None,
     margin: float | None = None,
     strict: bool = True,
+    explain: bool = True,
     file: str | Path | None = None,
     world: World = ALONE,
 ) -> Certification | dict[float, Certification]:
@@ -148,6 +150,10 @@ def certify(
     the order of summation (`absdomain.rounding.executed`): verified, no image of that dtype in the region is
     misclassified by any such evaluation; falsified, the one of this machine errs. Not of convolutions by transforms,
     nor of products in a coarser type. The first domain bounds the sizes that are rounded.
+
+    With `explain`, a verdict that is unknown for want of tighter bounds has the `layer` that loosens the last domain's
+    bound most, and in `helps` a domain that proves it if better lines over the same layer bounds do: for a few
+    evaluations of one row of each such image. `absdomain.explain` says more.
 
     `file` receives every verdict as a JSON line, on disk after each batch. The file of an interrupted run is
     continued, and its verdicts come first; a file of another configuration is refused. `summarise` gives the errors.
@@ -201,6 +207,7 @@ def certify(
             strict=strict,
             own=own,
             executed=executed,
+            explain=explain,
         )
         journal = None if file is None else Journals(Path(file), configuration(judge, images), world)
         found[one] = Certification(_run(judge, images, batch, journal, world), images)

@@ -13,6 +13,7 @@ from absdomain.attack import Attacked, Goal, Network, inside, rounded_towards
 from absdomain.certification.asked import Asked
 from absdomain.certification.evidence import Claim, Claims, Evidence, SoundnessError, check_agreement, failure, verdict
 from absdomain.certification.question import Answer, Question
+from absdomain.certification.unproved import Unproved
 from absdomain.certification.verdict import Reason, Refused, Verdict
 from absdomain.domain import AnyDomain
 from absdomain.guarantee import Guarantee
@@ -49,6 +50,7 @@ class Judge:
     strict: bool
     own: torch.dtype  # the given module's
     executed: torch.dtype | None = None  # in which verdicts are of the module; None: in real arithmetic
+    explain: bool = True  # which layer loosens the bound of an unknown image most
 
     def verdicts(self, index: Tensor, images: Tensor) -> list[Verdict]:
         """The verdicts of images (B, *shape); `index` (B,) has their places in the whole set."""
@@ -57,18 +59,23 @@ class Judge:
         labels = [asked.label(row) for row in range(len(indices))]
         evidence = self.observe(indices, question, images, asked)
         claims: list[Claims] = []
+        last: Unproved | None = None
         undecided = torch.ones_like(evidence.falsified) if self.every else ~evidence.falsified
         for domain in self.domains:
             rows = undecided.nonzero().squeeze(1)
             if not len(rows):
                 break
-            claimed, evidence = self.ask(domain, rows, question.select(rows), asked.select(rows), evidence)
+            part = question.select(rows)
+            claimed, evidence, answer = self.ask(domain, rows, part, asked.select(rows), evidence)
             claims.append(claimed)
+            if answer is not None:
+                last = Unproved(domain, rows, part, answer, self._enough(answer.slack), ties=not self.strict)
             check_agreement(claims, evidence, indices, labels)
             if not self.every:
                 undecided[claimed.proved] = False
                 undecided &= ~evidence.falsified
-        return [verdict(row, index, labels[row], evidence, claims) for row, index in enumerate(indices)]
+        found = [verdict(row, index, labels[row], evidence, claims) for row, index in enumerate(indices)]
+        return last.explained(found) if self.explain and last is not None else found
 
     def observe(self, indices: list[int], question: Question, images: Tensor, asked: Asked) -> Evidence:
         """What the images and the attack's points show.
@@ -102,19 +109,19 @@ class Judge:
 
     def ask(
         self, domain: AnyDomain, rows: Tensor, question: Question, asked: Asked, evidence: Evidence
-    ) -> tuple[Claims, Evidence]:
-        """What the domain claims of the samples `rows`, and the evidence, to which it may add points that it found."""
+    ) -> tuple[Claims, Evidence, Answer | None]:
+        """What the domain claims of the samples `rows`, the evidence, to which it may add points, and its answer."""
         try:
             answer = question.ask(domain)
         except UnsupportedOp as refusal:
             refused = Claim(-torch.inf, (Reason.REFUSED, str(refusal)))
-            return Claims(str(domain), dict.fromkeys(rows.tolist(), refused)), evidence
+            return Claims(str(domain), dict.fromkeys(rows.tolist(), refused)), evidence, None
         region = question.region
         if answer.guarantee is not Guarantee.SOUND:
             raise Refused(f"certify refuses {domain} over {type(region).__name__}: {answer.guarantee.name}, not SOUND")
         if answer.decision.points is not None:
             evidence = evidence.with_found(str(domain), rows, *self._tried(answer.decision.points, region, asked))
-        return Claims(str(domain), self._claims(domain, answer, rows, question, evidence)), evidence
+        return Claims(str(domain), self._claims(domain, answer, rows, question, evidence)), evidence, answer
 
     def _claims(
         self, domain: AnyDomain, answer: Answer, rows: Tensor, question: Question, evidence: Evidence

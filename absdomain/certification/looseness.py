@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from absdomain.certification.question import Answer, Question
-from absdomain.domain import AnyDomain, parse
+from absdomain.certification.question import Question
+from absdomain.domain import AnyDomain, Guided, parse
 from absdomain.graph import Graph
 from absdomain.kinds import Nonlinear
 from absdomain.linear import Bounds, Rows
@@ -38,7 +38,7 @@ class Looseness:
     """Of one row of each sample: value = bound + costs.sum(1), and where that comes from."""
 
     names: tuple[str, ...]  # of the nonlinear nodes, L of them, in order
-    bound: Tensor  # (B,) lower bound of the row, by the best lines over the boxes that a search has found
+    bound: Tensor  # (B,) lower bound of the row, by the lines over the boxes
     value: Tensor  # (B,) the row's value at the point
     points: Tensor  # (B, *shape) where the linear bound is least
     costs: Tensor  # (B, L), what each op's lines lose there
@@ -51,14 +51,17 @@ class Looseness:
         return self.names[int(costs.argmax())]
 
 
-def looseness(question: Question, boxes: Boxes, row: Tensor) -> Looseness:
-    """What relaxations over these boxes cost the bound of row (B,) of C f(x) + d, sample by sample."""
+def looseness(question: Question, boxes: Boxes, row: Tensor, *, search: bool = True) -> Looseness:
+    """What relaxations over these boxes cost the bound of row (B,) of C f(x) + d, sample by sample.
+
+    The lines are the best of a search, or without one CROWN's.
+    """
     graph, region = question.whole, question.region
     with torch.no_grad(), own_dtype(region.centre):
         found = related(graph, region, boxes)
         places = [step.place for step in graph.schedule if isinstance(step.op, Nonlinear)]
         e, asked, seen = found[-1], _unit(row, question), Seen()
-        pulls = {found[place]: found[place].pull for place in places} | _searched(e, asked)
+        pulls = {found[place]: found[place].pull for place in places} | (_searched(e, asked) if search else {})
         noted = {node: _noted(node, pull, seen) for node, pull in pulls.items() if pull is not None}
         rows, constant = backward.to_input(backward.with_pulls(e, noted), asked)
         points = region.argmin(rows.dense().data)[0]
@@ -79,21 +82,24 @@ def looseness(question: Question, boxes: Boxes, row: Tensor) -> Looseness:
         )
 
 
-def proving(question: Question, answer: Answer, domain: AnyDomain) -> list[str | None]:
+def proving(
+    question: Question, boxes: Boxes, enough: Tensor, domain: AnyDomain, *, ties: bool = False
+) -> list[str | None]:
     """For each sample the cheapest of LINES over the domain's boxes whose bounds prove it, as text; None: neither does.
 
-    They are the domains `lines.guided(by=domain)`: their bounds and what rounding may add are computed here.
+    They are the domains `lines.guided(by=domain)`, whose bounds are computed here; `enough` (B, K) is what they have to
+    exceed, or with `ties` to reach.
     """
-    named: list[str | None] = [None] * len(question.region.centre)
-    left = torch.arange(len(named), device=question.region.centre.device)
+    guide = domain.by if isinstance(domain, Guided) else domain  # whose boxes they are
+    named: list[str | None] = [None] * len(enough)
+    left = torch.arange(len(named), device=enough.device)
     for text in LINES:
-        part, boxes, slack = question.select(left), _selected(answer.boxes, left), answer.slack[left]
-        lines = parse(text)
+        part, lines = question.select(left), parse(text)
         with torch.no_grad(), own_dtype(part.region.centre):
-            lower = lines.bounds(related(part.whole, part.region, boxes)[-1]).lower
-        proved = part.spec.holds(lower, slack)
+            e = related(part.whole, part.region, selected(boxes, left))[-1]
+            proved = part.spec.holds(lines.bounds(e).lower, enough[left], ties=ties)
         for sample in left[proved].tolist():
-            named[sample] = str(lines.guided(by=domain))
+            named[sample] = str(lines.guided(by=guide))
         left = left[~proved]
         if not len(left) or torch.is_inference_mode_enabled():  # a search takes gradients
             break
@@ -114,7 +120,8 @@ def related(graph: Graph, region: Region, boxes: Boxes) -> list[Relation]:
     return found
 
 
-def _selected(boxes: Boxes, index: Tensor) -> Boxes:
+def selected(boxes: Boxes, index: Tensor) -> Boxes:
+    """The boxes of the samples at these places, (R,)."""
     return {name: tuple(Bounds(b.lower[index], b.upper[index]) for b in found) for name, found in boxes.items()}
 
 

@@ -14,7 +14,7 @@ from absdomain.certification.verdict import Status, Summary, Verdict, summarise
 from absdomain.runtime.progress import progress
 from absdomain.runtime.writing import replace
 
-_COLUMNS = ("index", "label", "status", "by", "nominal", "attacked", "reason", "detail")
+_COLUMNS = ("index", "label", "status", "by", "nominal", "attacked", "reason", "detail", "layer", "helps")
 _ERRORS = ("samples", "clean_error", "pgd_error", "verified_error")
 
 

@@ -45,7 +45,8 @@ class Verdict:
     `nominal` and `attacked` are that minimum at the image and at the worst point tried; `lower` has, for each
     domain that was asked, its lower bound over the region, and `verified_by` the domains whose bound is a proof.
     A domain that looks for the minimum may find the witness; then `by` names it. `expired` are the domains whose time
-    ran out.
+    ran out. `layer` and `helps` are told of images that are unknown for want of tighter bounds, unless certification
+    was asked not to.
     """
 
     index: int
@@ -62,6 +63,8 @@ class Verdict:
     detail: str = ""
     witness: Tensor | None = None  # (*shape), in the model's own dtype: a misclassified point of the region
     expired: tuple[str, ...] = ()
+    layer: str | None = None  # of an unknown: the layer whose relaxation costs the last domain's bound most
+    helps: str | None = None  # and a domain that proves it, if one was found in passing
 
     def to_json(self) -> dict[str, Any]:
         """The verdict in JSON's types: numbers that JSON lacks as words, a witness as base64 of its bytes."""
@@ -114,6 +117,8 @@ class Summary:
     reasons: dict[str, int]  # how many images are unknown for which reason
     timeouts: dict[str, int] = field(default_factory=dict)  # images that a domain left open because its time ran out
     timed_out: int = 0  # images that are unknown, and for which some domain's time ran out
+    layers: dict[str, int] = field(default_factory=dict)  # images that are unknown, by the layer that loosens most
+    helped: dict[str, int] = field(default_factory=dict)  # and by the domain that would prove them, where one is known
 
     def in_time(self, domain: str | None = None) -> float:
         """The verified error of one domain, or of all together, if every time-out had ended in a proof."""
@@ -145,6 +150,8 @@ def summarise(verdicts: Iterable[Verdict]) -> Summary:
         domains={d: percent(sum(d not in row.verified_by for row in rows)) for d in asked},
         reasons=dict(Counter(str(row.reason) for row in rows if row.reason is not None)),
         timeouts=dict(Counter(domain for row in rows for domain in row.expired)),
+        layers=dict(Counter(row.layer for row in rows if row.layer is not None)),
+        helped=dict(Counter(row.helps for row in rows if row.helps is not None)),
         timed_out=sum(row.status is Status.UNKNOWN and bool(row.expired) for row in rows),
     )
     _check_orderings(summary)

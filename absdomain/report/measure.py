@@ -88,6 +88,7 @@ def curve(
             attack=attack,
             batch=batch,
             executed=executed,
+            explain=False,
         )
         return known(sorted(found, key=lambda verdict: verdict.index))
 

@@ -117,6 +117,13 @@ def _unknown(verdicts: Sequence[Verdict]) -> Iterator[str]:
     reasons = Counter((str(v.reason), v.detail.partition(":")[0]) for v in unknown)
     rows = [(reason, domain, number) for (reason, domain), number in reasons.most_common()]
     yield page.table(("reason", "nearest to a proof", "images"), rows)
+    layers = Counter((v.layer or "none: lines are exact", v.helps or "") for v in unknown if v.layer or v.helps)
+    if layers:
+        told = "By the layer whose relaxation costs the bound most, and the domain that would prove them, where better "
+        yield page.paragraph(f"{told}lines over the same layer bounds do: absdomain explain says more.")
+        yield page.table(
+            ("layer", "would be proved by", "images"), [(*both, number) for both, number in layers.most_common()]
+        )
 
 
 def _images(one: Findings, data_dir: Path | None, numbers: Iterator[int]) -> Iterator[str]:

@@ -52,7 +52,14 @@ def errors_table(summary: Summary, texts: Mapping[str, str], title: str) -> Tabl
     table.add_row("verified by any", *cells[: len(table.columns) - 1], style="bold")
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.reasons.items())
     table.caption = f"{summary.samples} images" + (f"; unknown: {reasons}" if reasons else "")
+    table.caption += _told("; loosest at", summary.layers) + _told("; would be proved by", summary.helped)
     return table
+
+
+def _told(head: str, counts: Mapping[str, int]) -> str:
+    """The head and the counts, most first; nothing without counts."""
+    most = sorted(counts.items(), key=lambda pair: -pair[1])
+    return f"{head} {', '.join(f'{name} ({count})' for name, count in most)}" if counts else ""
 
 
 def layers_table(layers: Mapping[str, Sequence[LayerWidths]], title: str) -> Table:

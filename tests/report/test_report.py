@@ -10,14 +10,14 @@ from torch import nn
 from typer.testing import CliRunner
 
 from absdomain.attack import Pgd
-from absdomain.certification import Status, certify
+from absdomain.certification import Reason, Status, Verdict, certify
 from absdomain.cli import main
 from absdomain.data import load
 from absdomain.domains import Box
 from absdomain.report import page
 from absdomain.report.findings import Share, certified_in, classes, hardest, hardness, shares
 from absdomain.report.measure import curve, known
-from absdomain.report.reporting import report
+from absdomain.report.reporting import _unknown, report
 from absdomain.report.study import Check, Subject, study
 
 NAME = "<b>net</b> & co"
@@ -68,6 +68,20 @@ def test_numbers_are_those_of_the_verdicts(folder: Path) -> None:
     at = next(row for row in found.curve if row["eps"] == 0.06)
     assert at["verified_error"] == found.results["verified_error"], "the curve contradicts the table"
     assert sum(radius >= 0.06 for radius in found.radii) == len(proved)
+
+
+def test_unknown_images_are_told_by_layer() -> None:
+    rows = [("relu1", "crown-ibp"), ("relu1", "crown-ibp"), ("relu2", None), (None, "crown-ibp"), (None, None)]
+    verdicts = [
+        Verdict(i, 0, Status.UNKNOWN, None, 1.0, reason=Reason.LOOSE, detail="box: low", layer=layer, helps=helps)
+        for i, (layer, helps) in enumerate(rows)
+    ]
+    text = "".join(_unknown(verdicts))
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
+    assert ["relu1", "crown-ibp", "2"] in cells
+    assert ["relu2", "", "1"] in cells
+    assert ["none: lines are exact", "crown-ibp", "1"] in cells
+    assert "would be proved by" not in "".join(_unknown(verdicts[-1:]))
 
 
 def test_wilson_s_interval() -> None:
