@@ -109,7 +109,9 @@ def example(world: World) -> None:
 
 
 def longer(world: World) -> None:
-    """|m_k| < v_k: <m_k, m_k> / v_k of the step along the bisector is v_k with `long_step`; |m_k| = v_k changes none."""
+    """|m_k| < v_k: <m_k, m_k> / v_k of the step along the bisector is v_k with `long_step`; |m_k| = v_k changes
+    none.
+    """
 
     def found(lengths: tuple[int, int], long_step: bool) -> tuple[Tensor, Tensor]:
         products = Gram(*(tensor(world, Poly.of(p)).view(()) for p in (Fraction(9), Fraction(9, 5), Fraction(1))))

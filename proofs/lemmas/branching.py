@@ -33,7 +33,8 @@ def multipliers(held: Held = climb._held) -> Check:
             (less,), gained = pull(Rows.of(c))
             offset = torch.zeros(1, 2, dtype=torch.float64) if constant is None else constant
             value = (pulled * z).sum((2, 3)) + offset
-            prove(world, value - (less.data * z).sum((2, 3)) - gained, "<c', z> + d is at least the row with multipliers")
+            rest = value - (less.data * z).sum((2, 3)) - gained
+            prove(world, rest, "<c', z> + d is at least the row with multipliers")
             prove_zero(world, next(iter(seen.values())) - c[0], "the rows that are noted are those that came")
         (less,), gained = held(ReLU(), lambda rows: ((Rows.of(pulled),), d), (s * 0,), (t,), None)(Rows.of(c))
         prove_zero(world, less.data - pulled, "no multiplier changes nothing")
@@ -69,7 +70,7 @@ LEMMAS = (
         (climb._held, with_means),
         (multipliers(), means),
         (Twin("the threshold counts twice", multipliers(doubled),
-              {f"{name}{k}0{n}": int(name in "zts" and k + n == 0) for name in "zts" for k in range(2) for n in range(2)}
+              {f"{name}{k}0{n}": int(k + n == 0) for name in "zts" for k in range(2) for n in range(2)}
               | {f"{name}0{k}0{n}": 0 for name in "cp" for k in range(2) for n in range(2)} | {"d00": 0, "d01": 0}),),
         SYMBOLS,
         leaves="how slopes, multipliers and what is split are chosen (any serve); cuts of boxes, which tests hold; "
