@@ -17,11 +17,10 @@ from torch import Tensor, fx, nn
 from torch.utils._sympy.numbers import int_oo
 
 from absdomain.errors import UnsupportedOp
+from absdomain.lowering.questions import asked, in_operation
 
 config: Any = torch.fx.experimental._config  # whose `patch` has no type
 _TORCH = Path(torch.__file__).parent
-# the code that stands for operations while they are traced
-_OPERATIONS = [_TORCH / name for name in ("_meta_registrations.py", "_ops.py", "_decomp", "_refs", "_prims_common")]
 _SAMPLES = 3  # of the example: neither 1, along which tensors are broadcast, nor a usual size of another axis
 
 
@@ -42,6 +41,7 @@ class Exported:
     """A module's ATen graph: functional, and the same for every size of the batch that `check_sizes` has passed."""
 
     program: torch.export.ExportedProgram
+    asked: Sequence[Any] = ()  # comparisons with the batch's size that the module has made
 
     @property
     def nodes(self) -> Sequence[fx.Node]:
@@ -80,11 +80,12 @@ class Exported:
             condition = "for one number of samples"
         else:
             symbol, environment = self.batch.node.expr, self.batch.node.shape_env
-            asked = [g for g in environment.guards if not (_of_strides(g, symbol) or _of_inputs(g))]
+            noted = (g for g in environment.guards if not (_of_strides(g, symbol) or _of_inputs(g)))
+            asked = [*(g.expr for g in noted), *self.asked]
             limits = environment.var_to_range[symbol]
             if not asked and limits.lower <= 2 and limits.upper == int_oo:
                 return
-            told = asked[0].expr if asked else f"{limits.lower} <= B <= {limits.upper}"
+            told = asked[0] if asked else f"{limits.lower} <= B <= {limits.upper}"
             condition = f"where {told}".replace(str(symbol), "B")
         raise UnsupportedOp(
             f"the module depends on the size B of the batch, and is exported {condition} only; write x.shape[0] for "
@@ -101,13 +102,14 @@ def export(module: nn.Module, args: Sequence[Tensor], named: Mapping[str, Tensor
         for batch in (*args, *named.values()):
             sizes[batch] = {0: size}
         try:
-            program = torch.export.export(module, tuple(args), dict(named), dynamic_shapes=sizes)
+            with asked() as questions:
+                program = torch.export.export(module, tuple(args), dict(named), dynamic_shapes=sizes)
         except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
             first = str(error).strip().partition("\n")[0]
             told = f"torch.export cannot export {type(module).__name__}: {first}{_place(error)}"
             raise UnsupportedOp(told) from error
         # In-place operations become functional; the others stay as they are.
-        return Exported(program.run_decompositions({}))
+        return Exported(program.run_decompositions({}), questions)
 
 
 def _place(error: Exception) -> str:
@@ -135,15 +137,13 @@ def tracing() -> Iterator[None]:
 def _of_strides(guard: Any, symbol: Any) -> bool:
     """Whether torch has compared B with 0 or 1 to describe an operation's result: its strides, for its values are ours.
 
-    Such comparisons come from the code that stands for an operation while it is traced, in Python or, called through
-    `_ops`, in C++; the operation is noted whole.
+    Such comparisons come from the code that stands for an operation while it is traced; the operation is noted whole.
     """
     from sympy import Ne
 
     small = {symbol >= 2, symbol > 1, symbol >= 1, symbol > 0, *(Ne(symbol, n) for n in (0, 1))}
     place = getattr(getattr(guard, "sloc", None), "framework_loc", None)
-    file = Path(getattr(place, "filename", ""))
-    return guard.expr in small and any(file == known or known in file.parents for known in _OPERATIONS)
+    return guard.expr in small and in_operation(getattr(place, "filename", ""))
 
 
 def _of_inputs(guard: Any) -> bool:

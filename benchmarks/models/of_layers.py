@@ -10,6 +10,20 @@ from torch import Tensor, nn
 
 from benchmarks.models import Model
 
+
+class Outputs(nn.Module):
+    """The outputs of a recurrent module at all steps, without the last states, whose batch is along axis 1."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Its value at x, (B, L, H)."""
+        value: Tensor = self.layer(x)[0]
+        return value
+
+
 _VECTOR, _SEQUENCE, _LINE, _IMAGE, _VOLUME = (6,), (4, 8), (3, 12), (4, 8, 8), (2, 4, 6, 6)
 _ENTRYWISE = [
     "ReLU",
@@ -88,10 +102,10 @@ _OTHERS: dict[str, tuple[tuple[int, ...], nn.Module]] = {
     "Upsample, nearest": (_IMAGE, nn.Upsample(scale_factor=2)),
     "Upsample, bilinear": (_IMAGE, nn.Upsample(scale_factor=2, mode="bilinear")),
     "Upsample, bicubic": (_IMAGE, nn.Upsample(scale_factor=2, mode="bicubic")),
-    "RNN": (_SEQUENCE, nn.RNN(8, 5, batch_first=True)),
-    "LSTM": (_SEQUENCE, nn.LSTM(8, 5, batch_first=True)),
-    "LSTM, both ways": (_SEQUENCE, nn.LSTM(8, 5, bidirectional=True, batch_first=True)),
-    "GRU": (_SEQUENCE, nn.GRU(8, 5, batch_first=True)),
+    "RNN": (_SEQUENCE, Outputs(nn.RNN(8, 5, batch_first=True))),
+    "LSTM": (_SEQUENCE, Outputs(nn.LSTM(8, 5, batch_first=True))),
+    "LSTM, both ways": (_SEQUENCE, Outputs(nn.LSTM(8, 5, bidirectional=True, batch_first=True))),
+    "GRU": (_SEQUENCE, Outputs(nn.GRU(8, 5, batch_first=True))),
     "RNNCell": (_VECTOR, nn.RNNCell(6, 5)),
     "LSTMCell": (_VECTOR, nn.LSTMCell(6, 5)),
     "GRUCell": (_VECTOR, nn.GRUCell(6, 5)),

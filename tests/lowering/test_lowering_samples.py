@@ -49,6 +49,17 @@ def alone(self: Any, x: Tensor) -> Tensor:
     return x.relu() if x.shape[0] == 1 else 2 * x
 
 
+def alone_after_a_product(self: Any, x: Tensor) -> Tensor:
+    """The product's strides are asked about first; no sample that is tried shows the branch."""
+    y = (torch.ones(4, 4) @ x.unsqueeze(2)).squeeze(2)
+    return y.clamp(max=1e6) if x.shape[0] == 1 else y.clamp(max=1e7)
+
+
+def alone_by_layout(self: Any, x: Tensor) -> Tensor:
+    y = x.t()
+    return (y.clamp(max=1e6) if y.is_contiguous() else y.clamp(max=1e7)).t()
+
+
 def weighed(self: Any, x: Tensor) -> Tensor:
     return x * x.shape[0] / 3
 
@@ -103,6 +114,8 @@ MIXING: dict[str, tuple[nn.Module | Forward, tuple[int, ...]]] = {
     "a branch by parity": (even, (4,)),
     "a branch for large batches": (large, (4,)),
     "a branch for one sample": (alone, (4,)),
+    "a branch for one sample, after a product": (alone_after_a_product, (4,)),
+    "a branch by the layout": (alone_by_layout, (4,)),
     "a branch by the number of entries": (lambda s, x: x.relu() if x.numel() > 4 else x, (4,)),
     "the batch's size as a number": (weighed, (4,)),
     "a constant per sample": (lambda s, x: x + torch.arange(x.shape[0]).unsqueeze(1), (4,)),
@@ -140,6 +153,10 @@ HARMLESS: dict[str, tuple[Forward, tuple[int, ...]]] = {
     "transposed": (lambda s, x: x.transpose(1, 2).relu(), (3, 4)),
     "padded": (lambda s, x: F.pad(x, (1, 0)).relu(), (4,)),
     "cut": (lambda s, x: F.pad(x, (-1, 0, 0, 0)).relu(), (4,)),
+    "products by a matrix on the left": (lambda s, x: s.w.t() @ x, (4, 3)),
+    "products by an expanded matrix": (lambda s, x: s.w.expand(x.shape[0], 4, 3) @ x, (3, 2)),
+    "copied after a transposition": (lambda s, x: x.transpose(0, 1).contiguous().transpose(0, 1).relu(), (3, 4)),
+    "a branch that is the same for every batch": (lambda s, x: x.relu() if x.shape[0] * 4 > 3 else x, (4,)),
     "products by a matrix": (lambda s, x: x @ s.w, (4,)),
     "a norm of each sample": (lambda s, x: x / (x.square().sum(1, keepdim=True) + 1), (4,)),
     "a constant with a batch axis of one": (lambda s, x: x + torch.arange(4.0, dtype=x.dtype).unsqueeze(0), (4,)),
