@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
 from absdomain import Graph, Linf, to_graph
 from absdomain.domains import Box
@@ -28,7 +28,7 @@ OUTCOMES = ("lowered", "refused", "failed", "wrong")
 EPS = 1e-5
 SAMPLES = 4
 TITLE = "# Models that lower"  # a page that begins so is ours
-_ROUNDING = 1e-9  # of the value's size: what float64 may do to a value and to a bound of it
+_ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the value's size: what passes for rounding
 _OPERATION = re.compile(r"(aten\.[\w.]+|the module [a-z ]+|torch\.export cannot export)")
 
 
@@ -71,27 +71,37 @@ def tried(model: Model, seconds: int) -> Row:
         "name": model.name,
         "outcome": "failed",
         "message": "",
+        "dtype": "float64",
         "nodes": 0,
         "seconds": 0.0,
         "finite": False,
     }
     try:
         with _at_most(seconds):
-            torch.manual_seed(0)
-            module, example = model.made()
-            module, example = module.eval().double(), _double(example)
             try:
-                graph = to_graph(module, example)
+                graph, example = _lowered(model, torch.float64)
             except UnsupportedOp as refusal:
-                return row | {"outcome": "refused", "message": str(refusal)}
-            holds, finite = held(graph, module, example)
+                if "casts to torch.float32" not in str(refusal):
+                    raise
+                row["dtype"] = "float32"  # which the module keeps inside, whatever its input's is
+                graph, example = _lowered(model, torch.float32)
+            holds, finite = held(graph, example)
             row |= {"outcome": "lowered" if holds else "wrong", "nodes": len(graph.nodes), "finite": finite}
+    except UnsupportedOp as refusal:
+        row |= {"outcome": "refused", "message": str(refusal)}
     except Exception as error:  # whatever the module's library raises
         row["message"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return row | {"seconds": round(time.process_time() - start, 1)}
 
 
-def held(graph: Graph, module: nn.Module, example: Any) -> tuple[bool, bool]:
+def _lowered(model: Model, dtype: torch.dtype) -> tuple[Graph, Any]:
+    torch.manual_seed(0)
+    module, given = model.made()
+    example = _cast(given, dtype)
+    return to_graph(module.eval().to(dtype), example), example
+
+
+def held(graph: Graph, example: Any) -> tuple[bool, bool]:
     """Whether box bounds around the example hold the graph's values at samples, and whether all are finite.
 
     That the graph is the module has been tried where it was lowered (`lowering.agreement`).
@@ -104,7 +114,7 @@ def held(graph: Graph, module: nn.Module, example: Any) -> tuple[bool, bool]:
         bounds = Box().propagate(graph, region)
         for point in region.sample(SAMPLES, generator=torch.Generator().manual_seed(0)):
             value = graph(point)
-            room = _ROUNDING * (1 + value.abs())
+            room = _ROUNDING[value.dtype] * (1 + value.abs())
             if bool((value < bounds.lower - room).any() or (value > bounds.upper + room).any()):
                 return False, True
     return True, bool(bounds.lower.isfinite().all() and bounds.upper.isfinite().all())
@@ -149,12 +159,12 @@ def _counts(rows: list[Row]) -> dict[str, Counter[str]]:
     return found
 
 
-def _double(example: Any) -> Any:
+def _cast(example: Any, dtype: torch.dtype) -> Any:
     if isinstance(example, Tensor):
-        return example.double()
+        return example.to(dtype)
     if isinstance(example, dict):
-        return {name: _double(value) for name, value in example.items()}
-    return tuple(map(_double, example))
+        return {name: _cast(value, dtype) for name, value in example.items()}
+    return tuple(_cast(value, dtype) for value in example)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from absdomain.registry import names
 from benchmarks.claims import CLAIMS
 from benchmarks.methods import BASES, drawn, measured, recipe_for
+from tests.written import Written
 
 
 @pytest.fixture(autouse=True)
@@ -109,8 +110,10 @@ def test_what_becomes_of_a_module_of_the_zoo() -> None:
         tried(Model("layers", "relu", lambda: (nn.Sequential(nn.Linear(4, 3), nn.ReLU()), x)), 60),
         tried(Model("layers", "batch", lambda: (nn.BatchNorm1d(4, track_running_stats=False), x)), 60),
         tried(Model("layers", "none", lambda: {}["what is not there"]), 60),
+        tried(Model("layers", "float", lambda: (Written(lambda s, x: x.float().exp().to(x.dtype)), x)), 60),
     ]
-    assert [row["outcome"] for row in rows] == ["lowered", "refused", "failed"]
+    assert [row["outcome"] for row in rows] == ["lowered", "refused", "failed", "lowered"]
+    assert [row["dtype"] for row in rows] == ["float64", "float64", "float64", "float32"]
     assert rows[0]["finite"]
-    assert "| layers | 3 | 1 | 1 | 1 | 0 |" in markdown(rows)
+    assert "| layers | 4 | 2 | 1 | 1 | 0 |" in markdown(rows)
     assert sum(blocked(rows).values()) == 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from torch import Tensor, fx, nn
 from torch.utils._sympy.numbers import int_oo
 
 from absdomain.errors import UnsupportedOp
-from absdomain.lowering.questions import asked, in_operation
+from absdomain.lowering.branches import alike
+from absdomain.lowering.questions import asked, decided, in_operation
 
 config: Any = torch.fx.experimental._config  # whose `patch` has no type
 _TORCH = Path(torch.__file__).parent
@@ -101,15 +102,24 @@ def export(module: nn.Module, args: Sequence[Tensor], named: Mapping[str, Tensor
         size = torch.export.Dim("batch") if several else torch.export.Dim.AUTO  # of all inputs the same
         for batch in (*args, *named.values()):
             sizes[batch] = {0: size}
-        try:
-            with asked() as questions:
+
+        def traced(**told: bool) -> Exported:
+            """In-place operations become functional; the others stay as they are."""
+            with asked(**told) as questions:
                 program = torch.export.export(module, tuple(args), dict(named), dynamic_shapes=sizes)
+            return Exported(program.run_decompositions({}), questions)
+
+        try:
+            found = traced()
         except Exception as error:  # whatever torch.export finds in the module, it says in its own classes
             first = str(error).strip().partition("\n")[0]
             told = f"torch.export cannot export {type(module).__name__}: {first}{_place(error)}"
             raise UnsupportedOp(told) from error
-        # In-place operations become functional; the others stay as they are.
-        return Exported(program.run_decompositions({}), questions)
+        if found.asked and all(decided(question, 2) for question in found.asked):
+            with suppress(Exception):  # what the module does for one sample is something else, which has no program
+                alone = traced(alone=True)
+                return replace(found, asked=alone.asked) if alike(found.program, alone.program) else found
+        return found
 
 
 def _place(error: Exception) -> str:

@@ -6,7 +6,7 @@ they are for a batch of one. Of values whose samples are along axis 0 it is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -36,14 +36,16 @@ _BY_NUMBER = {
     "aten.softmax.int", "aten._softmax.default", "aten.log_softmax.int", "aten._log_softmax.default",
     "aten.mean.dim", "aten.sum.dim_IntList", "aten.amax.default", "aten.amin.default", "aten.max.dim", "aten.min.dim",
     "aten.var.correction", "aten.std.correction", "aten.var_mean.correction", "aten.logsumexp.default",
-    "aten.linalg_vector_norm.default", "aten.cumsum.default", "aten.cat.default", "aten.stack.default",
-    "aten.select.int", "aten.slice.Tensor", "aten.narrow.default", "aten.chunk.default", "aten.split.Tensor",
-    "aten.split_with_sizes.default", "aten.unbind.int", "aten.flip.default", "aten.roll.default",
+    "aten.linalg_vector_norm.default", "aten.cumsum.default", "aten.diff.default", "aten.cat.default",
+    "aten.stack.default", "aten.select.int", "aten.slice.Tensor", "aten.narrow.default", "aten.chunk.default",
+    "aten.split.Tensor", "aten.split_with_sizes.default", "aten.unbind.int", "aten.flip.default", "aten.roll.default",
     "aten.index_select.default",
 }  # fmt: skip
 _ENTRYWISE = {  # and what torch does not call pointwise
     "aten.dropout.default", "aten.contiguous.default", "aten.detach.default", "aten.alias.default",
     "aten._to_copy.default", "aten.to.dtype", "aten.to.dtype_layout", "aten.lift_fresh_copy.default",
+    "aten.where.self", "aten.where.Scalar", "aten.where.ScalarSelf", "aten.where.ScalarOther",
+    "aten.masked_fill.Scalar", "aten.masked_fill.Tensor", "aten.__and__.Tensor", "aten.__or__.Tensor",
 }  # fmt: skip
 
 # Operations that act along so many of the last axes.
@@ -85,6 +87,16 @@ def bound(node: fx.Node) -> dict[str, Any]:
     given = {one.name: one.default_value for one in listed if one.has_default_value()}
     given.update({one.name: value for one, value in zip(listed, node.args, strict=False)})
     return {**given, **node.kwargs}
+
+
+def entrywise(node: fx.Node) -> bool:
+    """Whether an operation gives each entry of its value from the same entries of its arguments, broadcast."""
+    return torch.Tag.pointwise in getattr(node.target, "tags", ()) or str(node.target) in _ENTRYWISE
+
+
+def whole(given: Bound) -> bool:
+    """Whether a slice leaves nothing out."""
+    return given["start"] in (None, 0) and given["end"] in (None, 2**63 - 1) and given["step"] == 1
 
 
 class Following:
@@ -146,7 +158,14 @@ class Following:
 
     def check(self, node: fx.Node) -> None:
         """Mixed unless the call acts on each sample alone, for one that no rule is asked about: of constants."""
-        target = str(node.target)
+        target, value = str(node.target), node.meta.get("val")
+        outputs = zip(list(value) if isinstance(value, list | tuple) else [value], self.known[node], strict=False)
+        for output, where in outputs:
+            sized = isinstance(output, torch.Tensor) and not isinstance(self.batch, int)
+            if where is None and sized and along_batch(output.shape, self.batch):
+                raise Mixed(
+                    f"moves or mixes the batch axis: {tuple(output.shape)}", "keep one axis for the batch alone"
+                )
         if (target == PART and any(self.known[node])) or (not any(self.known[node]) and not self.held(node)):
             return
         if target not in _OF_CONSTANTS:
@@ -154,6 +173,8 @@ class Following:
         if target not in _BY_NUMBER | {"aten.gather.default"}:
             return
         given = bound(node)
+        if target == "aten.slice.Tensor" and whole(given):
+            return
         named = [axis for name in NUMBERED if name in given for axis in _listed(given[name])]
         if target == "aten.gather.default" and len(self.held(node)) < 2:  # entry i of an index is looked up in row i
             raise Mixed("depends on the batch size", "make constants of a batch of one")
@@ -168,8 +189,7 @@ class Following:
             self._check_recurrent(node, given)
             return
         held = [where for _, where in self.held(node)]
-        entrywise = torch.Tag.pointwise in _tags(node) or target in _ENTRYWISE
-        if not (entrywise or target in CREATED | RESHAPED | ORDERED | _SPREAD | _BY_NUMBER or target in _BY_LAST):
+        if not (entrywise(node) or target in CREATED | RESHAPED | ORDERED | _SPREAD | _BY_NUMBER or target in _BY_LAST):
             raise Unfollowed("is applied to a batch that is not along axis 0", "keep axis 0 for the batch there")
         last = _BY_LAST[target](given) if target in _BY_LAST else 0
         for where in held:
@@ -204,10 +224,6 @@ def _of_product(one: Any, other: Any) -> int:
 
 def _sized(node: Any) -> bool:
     return isinstance(node, fx.Node) and not all(isinstance(size, int) for size in node.meta["val"].shape)
-
-
-def _tags(node: fx.Node) -> Sequence[torch.Tag]:
-    return getattr(node.target, "tags", ())
 
 
 def _listed(axes: Any) -> list[int]:

@@ -36,8 +36,11 @@ _LAYOUT = {"stride", "equal", "allclose"}  # of a tensor, as `is_contiguous` and
 
 
 @contextmanager
-def asked() -> Iterator[list[Any]]:
-    """What the module itself finds to hold of the batch's size, in sympy's terms, while it is traced here."""
+def asked(*, alone: bool = False) -> Iterator[list[Any]]:
+    """What the module itself finds to hold of the batch's size, in sympy's terms, while it is traced here.
+
+    alone: it is told what holds for one sample, where all other batches have one answer.
+    """
     from sympy import Not
 
     found: list[Any] = []
@@ -45,9 +48,12 @@ def asked() -> Iterator[list[Any]]:
     answer = environment.evaluate_sym_node
 
     def noted(self: Any, node: Any, *args: Any, **kwargs: Any) -> Any:
+        if decided(node.expr, 1) or _of_operation(inspect.currentframe()):
+            return answer(self, node, *args, **kwargs)
+        if alone and decided(node.expr, 2):
+            return node.expr.subs(dict.fromkeys(node.expr.free_symbols, 1))
         holds = answer(self, node, *args, **kwargs)
-        if not (decided(node.expr) or _of_operation(inspect.currentframe())):
-            found.append(node.expr if holds else Not(node.expr))
+        found.append(node.expr if holds else Not(node.expr))
         return holds
 
     with mock.patch.object(environment, "evaluate_sym_node", noted):
@@ -60,15 +66,15 @@ def in_operation(file: str) -> bool:
     return any(path == known or known in path.parents for known in _OPERATIONS)
 
 
-def decided(question: Any) -> bool:
-    """Whether a comparison has one answer for every batch, B >= 1; a number is no comparison."""
+def decided(question: Any, least: int) -> bool:
+    """Whether a comparison has one answer for every batch of at least so many samples; a number is no comparison."""
     from sympy import Symbol
     from sympy.logic.boolalg import Boolean
 
     symbols = getattr(question, "free_symbols", ())
     if not symbols or not isinstance(question, Boolean):
         return True
-    size = 1 + Symbol("k", integer=True, nonnegative=True)  # of all inputs the same
+    size = least + Symbol("k", integer=True, nonnegative=True)  # of all inputs the same
     return not question.subs(dict.fromkeys(symbols, size)).free_symbols
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import fx
 
 from absdomain.kinds.live import Live
-from absdomain.lowering.following import NUMBERED, ORDERED, RECURRENT, Following, bound
+from absdomain.lowering.following import NUMBERED, ORDERED, RECURRENT, Following, bound, entrywise
 from absdomain.lowering.samples import Samples
 
 _OF_OUTPUT = {"aten.stack.default"}  # whose axis is one of the output
@@ -31,7 +30,7 @@ def in_order(following: Following, node: fx.Node, value: Callable[[fx.Node], Any
     following.check_places(node)
     first = next(iter(held.values()))
     named = first if str(node.target) not in _OF_OUTPUT else next(s for s in outputs if s is not None)
-    pointwise = torch.Tag.pointwise in getattr(node.target, "tags", ())
+    pointwise = entrywise(node)
 
     def read(arg: fx.Node) -> Any:
         present = value(arg)

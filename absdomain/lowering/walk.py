@@ -14,8 +14,10 @@ from absdomain import ops
 from absdomain.errors import UnsupportedOp as UnsupportedOp
 from absdomain.graph import Graph
 from absdomain.kinds.live import Live
+from absdomain.lowering import numbers
 from absdomain.lowering.agreement import Lowered, Output, Part, run
 from absdomain.lowering.blockers import Blocker, Structural, Unknown, refuse
+from absdomain.lowering.constants import of_one
 from absdomain.lowering.definitions import written_out
 from absdomain.lowering.each import on_each, rows
 from absdomain.lowering.example import Arguments, Example
@@ -213,6 +215,8 @@ class _Lowering:
             number = single(size, self.exported.batch)
             return BatchSize(number) if depends(size, self.exported.batch) else number
         call, given = self._placed(node), bound(node)
+        if numbers.concerned(node, values):
+            return self._numbered(call, values)
         sized = [name for name, arg in given.items() if any(isinstance(v, BatchSize) for v in _read_by(arg, values))]
         if not SIZES.issuperset(sized):
             raise call.structural("depends on the batch size", "write it without x.shape[0]")
@@ -254,28 +258,24 @@ class _Lowering:
 
     def _constant(self, call: Call, values: Mapping[fx.Node, Value]) -> Live:
         """A value that depends on no input; where it has a batch, it is that of one sample, as it is for all."""
-        node, target = call.node, call.node.target
-        assert callable(target)
-        if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
+        if torch.Tag.nondeterministic_seeded in getattr(call.node.target, "tags", ()):
             raise call.structural("is random", "draw the numbers once, and keep them in a buffer")
         try:
-            self.following.check(node)
+            self.following.check(call.node)
         except Mixed as mixed:
             raise call.structural(mixed.what, mixed.remedy) from mixed
-        args, kwargs = (
-            fx.node.map_arg(given, lambda n: self._single(n, values[n])) for given in (node.args, node.kwargs)
-        )
-        return Live(lambda: target(*_read(args), **_read(kwargs)))
+        return of_one(call.node, values, self.exported.batch)
 
-    def _single(self, node: fx.Node, value: Value) -> Value:
-        """A constant's argument for one sample; of an activation the shape and dtype alone are read."""
-        if isinstance(value, BatchSize):
-            return value.single
-        if not isinstance(value, Activation | Mask):
-            return value
-        like = node.meta["val"]
-        shape = [single(size, self.exported.batch) for size in like.shape]
-        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+    def _numbered(self, call: Call, values: Mapping[fx.Node, Value]) -> Value:
+        """What a call makes of the samples' own numbers."""
+        match numbers.use(self.following, call.node, values):
+            case numbers.Use.COUNT:
+                return numbers.Numbers(of_one(call.node, values, self.exported.batch))
+            case numbers.Use.LAY:
+                return numbers.Numbers(self._constant(call, values))
+            case numbers.Use.CHOOSE:
+                return of_one(call.node, values, self.exported.batch)
+        raise call.structural("depends on the batch size", "write it without x.shape[0]")
 
 
 def _read_by(arg: Any, values: Mapping[fx.Node, Value]) -> list[Value]:
@@ -293,8 +293,3 @@ def _leaves(value: Value) -> Iterator[Value]:
         yield from _leaves(list(value.values()))
     else:
         yield value
-
-
-def _read(value: Value) -> Value:
-    """The present value of a constant expression's arguments."""
-    return fx.node.map_aggregate(value, lambda leaf: leaf.read() if isinstance(leaf, Live) else leaf)

@@ -60,10 +60,40 @@ def alone_by_layout(self: Any, x: Tensor) -> Tensor:
     return (y.clamp(max=1e6) if y.is_contiguous() else y.clamp(max=1e7)).t()
 
 
+def weighed_alone(self: Any, x: Tensor) -> Tensor:
+    """Two parameters, which are one number today."""
+    return x * (self.a if x.shape[0] == 1 else self.b)
+
+
+def own_numbers(self: Any, x: Tensor) -> Tensor:
+    numbers = torch.arange(x.shape[0])
+    return x + numbers[numbers].unsqueeze(1)
+
+
+def numbers_twice(self: Any, x: Tensor) -> Tensor:
+    numbers = torch.arange(x.shape[0])
+    return x + self.c.expand(x.shape[0], 4)[numbers, numbers % 4].unsqueeze(1)
+
+
+def chosen_by_number(self: Any, x: Tensor) -> Tensor:
+    """As libraries build masks: each sample's own row of a constant, by its number."""
+    row = self.c.expand(x.shape[0], 4)
+    numbers, places = torch.arange(x.shape[0])[:, None, None], torch.arange(4)
+    mask = (row[numbers, places[None, :, None]] <= row[numbers, places[None, None, :]]) & (places >= 0)
+    return (x.unsqueeze(1) * torch.where(mask, 1.0, 0.5)).sum(2)
+
+
+def laid_out(self: Any, x: Tensor) -> Tensor:
+    """A constant is laid out for a batch, and not for one sample."""
+    c = self.c if x.shape[0] == 1 else self.c.expand(x.shape[0], 4)
+    return x.relu() + c.diff(dim=1, prepend=c[:, :1] - 1)
+
+
 def weighed(self: Any, x: Tensor) -> Tensor:
     return x * x.shape[0] / 3
 
 
+ONE, TWO = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
 LAYER = nn.Linear(4, 3)
 MIXING: dict[str, tuple[nn.Module | Forward, tuple[int, ...]]] = {
     "rolled by six": (Written(sixth, layer=LAYER), (4,)),
@@ -116,6 +146,27 @@ MIXING: dict[str, tuple[nn.Module | Forward, tuple[int, ...]]] = {
     "a branch for one sample": (alone, (4,)),
     "a branch for one sample, after a product": (alone_after_a_product, (4,)),
     "a branch by the layout": (alone_by_layout, (4,)),
+    "a branch for one sample, by a parameter": (Written(weighed_alone, a=ONE, b=TWO), (4,)),
+    "a branch for one sample that cannot be run for more": (
+        lambda s, x: x if x.shape[0] > 1 else x.squeeze(0)[None],
+        (4,),
+    ),
+    "a branch for two samples": (lambda s, x: x.relu() if x.shape[0] == 2 else x.relu().clone(), (4,)),
+    "numbers of samples, by their numbers": (own_numbers, (4,)),
+    "numbers of samples as places": (Written(numbers_twice, c=parameter(1, 4)), (4,)),
+    "numbers of samples from 1": (
+        lambda s, x: x + torch.ones(x.shape[0] + 1, 4)[torch.arange(1, x.shape[0] + 1)],
+        (4,),
+    ),
+    "a constant for the batch and one more": (
+        lambda s, x: x + torch.ones(x.shape[0] + 1, 4).sum(0).clamp(max=1.5),
+        (4,),
+    ),
+    "a constant of the batch, laid another way": (
+        lambda s, x: x + torch.ones(x.shape[0], 4).view(2, -1).sum(1).sum().clamp(max=1.5),
+        (4,),
+    ),
+    "a mask by the sample's number": (lambda s, x: torch.where(torch.arange(x.shape[0])[:, None] > 0, x, -x), (4,)),
     "a branch by the number of entries": (lambda s, x: x.relu() if x.numel() > 4 else x, (4,)),
     "the batch's size as a number": (weighed, (4,)),
     "a constant per sample": (lambda s, x: x + torch.arange(x.shape[0]).unsqueeze(1), (4,)),
@@ -155,6 +206,8 @@ HARMLESS: dict[str, tuple[Forward, tuple[int, ...]]] = {
     "cut": (lambda s, x: F.pad(x, (-1, 0, 0, 0)).relu(), (4,)),
     "products by a matrix on the left": (lambda s, x: s.w.t() @ x, (4, 3)),
     "products by an expanded matrix": (lambda s, x: s.w.expand(x.shape[0], 4, 3) @ x, (3, 2)),
+    "constants by the sample's number": (chosen_by_number, (4,)),
+    "constants laid out for many samples alone": (laid_out, (4,)),
     "copied after a transposition": (lambda s, x: x.transpose(0, 1).contiguous().transpose(0, 1).relu(), (3, 4)),
     "a branch that is the same for every batch": (lambda s, x: x.relu() if x.shape[0] * 4 > 3 else x, (4,)),
     "products by a matrix": (lambda s, x: x @ s.w, (4,)),
@@ -176,4 +229,4 @@ def test_a_module_that_mixes_samples_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_acts_within_a_sample_is_lowered(name: str) -> None:
     forward, shape = HARMLESS[name]
-    same(Written(forward, w=parameter(4, 3)), *shape)
+    same(Written(forward, w=parameter(4, 3), c=parameter(1, 4)), *shape)
