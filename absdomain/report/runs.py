@@ -63,7 +63,7 @@ def train_in(
     from absdomain.trainers.run.metrics import errors
 
     TRAINING.allow(folder, CURVES)
-    held_out = ""
+    held_out = list[str]()
     goes_on = ", finished" if model_path(folder).exists() else ", goes on" if (folder / STATE).exists() else ""
     domain = f" with {recipe.domain}" if recipe.domain else ""
     say(
@@ -74,10 +74,10 @@ def train_in(
 
         def on_step(step: StepMetrics) -> None:
             if step.step % 10 == 0:
-                show(recipe.epochs * step.step / step.steps, f"{step.told}  {held_out}")
+                show(recipe.epochs * step.step / step.steps, "  ".join([*held_out, step.told]))
 
         for row in train(recipe, folder, data_dir=data_dir, device=device, on_step=on_step):
-            held_out = errors("held out", row.clean_error, row.verified_error)
+            held_out = row.rates
             show(row.epoch, row.told)
             after(row)
     if not speaks():

@@ -35,14 +35,14 @@ def say(text: str) -> None:
 def progress(title: str, total: int, *, lines: int = 10) -> Iterator[Callable[[float, str], None]]:
     """A bar on stderr with `title` and a changing text; gives a function (done so far, text).
 
+    Parts of the text are separated by two spaces, the most important first: on a narrow terminal the last ones are left
+    out, then the bar and the title, so that how far it is, the time that is left and the first part stay on one line.
     Where stderr is no terminal, `lines` lines are written over the whole, instead of a bar. Of several processes that
     torchrun has started only the first one shows anything.
     """
     if not speaks():
         yield lambda done, text: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     console = errors()
     if not console.is_terminal:
         shown = [0]
@@ -54,16 +54,41 @@ def progress(title: str, total: int, *, lines: int = 10) -> Iterator[Callable[[f
 
         yield line
         return
-    columns = (
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+    heading, bar_width, room = layout(title, total, console.width)
+    columns: list[ProgressColumn] = [TextColumn(heading, markup=False)] if heading else []
+    columns += [BarColumn(bar_width)] if bar_width else []
+    columns += [MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}", markup=False)]
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(title, total=total, text="")
-        yield lambda done, text: bar.update(task, completed=done, text=text)
+        yield lambda done, text: bar.update(task, completed=done, text=fitting(text, room))
+
+
+_LEFT = 8  # of a time such as 12:34:56
+_FIRST = 34  # of a text's first part
+_BARS = (40, 10, 0)  # wide, narrow, none
+
+
+def layout(title: str, total: int, width: int) -> tuple[str, int, int]:
+    """(title, width of the bar, room for the text) of a line of this width, in which its first part has room."""
+    counts = 2 * len(str(total)) + 1 + 1 + _LEFT + 1  # with the spaces behind
+    for bar in _BARS:
+        room = width - counts - (bar + 1 if bar else 0) - len(title) - 1
+        if room >= (2 * _FIRST if bar == _BARS[0] else _FIRST):
+            return title, bar, room
+    return "", 0, max(0, width - counts)
+
+
+def fitting(text: str, room: int) -> str:
+    """As many of its parts, separated by two spaces, as fit into the room; of the first one as much as fits."""
+    first, *others = text.split("  ")
+    shown = first[:room]
+    for part in others:
+        if len(shown) + 2 + len(part) > room:
+            break
+        shown += f"  {part}"
+    return shown
 
 
 class Ticker:

@@ -24,9 +24,9 @@ class StepMetrics:
 
     @property
     def told(self) -> str:
-        """For a progress display."""
-        rates = errors("batch", self.clean_error, self.verified_error)
-        return f"loss {self.loss:.3f}  eps {self.values.eps:.4g}  {rates}"
+        """For a progress display, parts between two spaces, those first that are read first."""
+        rates = rated("batch", self.clean_error, self.verified_error)
+        return "  ".join([*rates, f"loss {self.loss:.3f}", f"eps {self.values.eps:.4g}"])
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,19 @@ class Metrics:
 
     @property
     def told(self) -> str:
-        """For a progress display."""
-        return f"loss {self.loss:.3f}  eps {self.eps:.4g}  {errors('held out', self.clean_error, self.verified_error)}"
+        """For a progress display, parts between two spaces, those first that are read first."""
+        return "  ".join([*self.rates, f"loss {self.loss:.3f}", f"eps {self.eps:.4g}"])
+
+    @property
+    def rates(self) -> list[str]:
+        """The errors that are known, the verified one first."""
+        return rated("held out", self.clean_error, self.verified_error)
+
+
+def rated(where: str, clean: float | None, verified: float | None) -> list[str]:
+    """Those errors that are known, each by itself, in percent."""
+    known = (("verified", verified), ("clean", clean))
+    return [f"{name} error {100 * error:.2f} % ({where})" for name, error in known if error is not None]
 
 
 SHOWN = ("clean_error", "verified_error")
