@@ -15,7 +15,7 @@ help:  ## this list
 $(READY): pyproject.toml checker/pyproject.toml constraints.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo 'installing absdomain and what it needs into .venv (once; PyTorch is large)'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ./checker -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ./checker -e '.[all,dev]'
 	touch $@
 
 install: $(READY)  ## make .venv and install absdomain in it, editable

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UnsupportedOp(NotImplementedError):
     """An operation, or a use of one, for which the table has no rule; says which, where, and what could be done."""
@@ -13,6 +16,15 @@ class InvalidFile(ValueError):
 
 class MissingExtra(ImportError):
     """A library that a part of this one needs is not installed; says which, and how to install it."""
+
+
+@contextmanager
+def needing(extra: str, caller: str) -> Iterator[None]:
+    """Imports of what an extra of this package brings: MissingExtra where one fails, with the command that helps."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(f'{caller}: {error}; install what it needs: pip install "absdomain[{extra}]"') from error
 
 
 class NoCertificate(RuntimeError):

@@ -34,11 +34,11 @@ def bounds(
     from absdomain.data import load
     from absdomain.report import plots, tables
     from absdomain.report.study import layers_of, margins_of
-    from absdomain.runtime.writing import replace, vacant
+    from absdomain.runtime.writing import replace
 
     use(threads)
     if plot is not None:
-        vacant(plot, pictures.drawn)
+        pictures.allow(plot)
     subject = subject_of(run, weights, data)
     check = check_of(subject, eps, clip, domain)
     test = load(subject.data, "test", data_dir=data_dir)

@@ -85,12 +85,12 @@ def explain(
     from absdomain.report import plots_explain, tables
     from absdomain.report.models import opened
     from absdomain.runtime.progress import progress
-    from absdomain.runtime.writing import replace, vacant
+    from absdomain.runtime.writing import replace
 
     use(threads)
     for picture in (plot, graph):
         if picture is not None:
-            vacant(picture, pictures.drawn)
+            pictures.allow(picture)
     asked = {text: parse(text) for text in domain or DOMAINS}
     found = opened(model, weights, data, which, network, data_dir)
     radius, clipped = radius_of(found.eps, eps), found.clip if clip is None else clip

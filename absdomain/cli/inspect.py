@@ -82,7 +82,7 @@ def inspect(
     centred = centring(graph, Box(), ball) if radius else []
     output = INSPECTION.claim(folder)
     output.write_json(LAYERS, [asdict(row) for row in rows])
-    output.write(FILTERS, pictures.encoded(plots.filters(filters(graph), f"{subject.name}: the first layer")))
+    pictures.add(output, FILTERS, lambda: plots.filters(filters(graph), f"{subject.name}: the first layer"))
     _show(rows, f"{subject.name} on {subject.data}", threshold)
     if centred:
         output.write_json(CENTRING, {"eps": radius, "clip": clipped, "images": len(images), **_plain(centred)})

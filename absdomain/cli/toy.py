@@ -54,6 +54,7 @@ def toy(
     from absdomain.report import plots_toy
 
     use(threads)
+    pictures.allow(out / PICTURE)
     points = load("toy", "train")
     if index >= len(points):
         raise ValueError(f"--index {index}: the toy has points 0..{len(points) - 1}")

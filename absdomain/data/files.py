@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from absdomain.errors import needing
+
 ENVIRONMENT = "ABSDOMAIN_DATA"
 
 
@@ -140,7 +142,8 @@ class Cache:
 
 def _retrieve(name: str, file: str, download: bool) -> Path:
     """The file in the cache, put there if it is missing; one that is there and another is left as it is."""
-    import pooch
+    with needing("data", f"the data set {name}, which is not in a folder that is named,"):
+        import pooch
 
     cache = Path(pooch.os_cache("absdomain")) / name
     path, digest = cache / file, MD5[name, file]

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from absdomain.data.files import Blob, DataError, Shelf, shelf
+from absdomain.errors import needing
 
 __all__ = ["DataError", "Images", "canonical", "counts", "load", "names", "statistics"]
 
@@ -232,7 +233,8 @@ DIGITS_TEST = 360  # scikit-learn's order is by writer: the last fifth are other
 
 
 def _read_digits(split: str, files: Shelf) -> tuple[Tensor, Tensor]:
-    from sklearn.datasets import load_digits
+    with needing("data", "the data set digits"):
+        from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
     rows = slice(None, -DIGITS_TEST) if split == "train" else slice(-DIGITS_TEST, None)

@@ -9,7 +9,7 @@ from typing import Any
 import networkx
 
 from absdomain.graph.digraph import Node
-from absdomain.runtime.pictures import drawn, encoded
+from absdomain.runtime.pictures import blank, drawn, encoded
 from absdomain.runtime.writing import replace
 from absdomain.values import leaves
 
@@ -40,14 +40,11 @@ def draw(digraph: networkx.DiGraph[str], path: Path, shares: Mapping[str, float]
 
     `shares` of some nodes, from 0 to 1, are written on them and colour them.
     """
-    from matplotlib.figure import Figure  # not pyplot, which looks for a screen
-
     layers = list(networkx.topological_generations(digraph))
     placed: Any = networkx.DiGraph(digraph)
     for layer, names in enumerate(layers):
         networkx.set_node_attributes(placed, dict.fromkeys(names, layer), "layer")
-    size = (_INCHES * len(layers), max(2.0, _INCHES * max(map(len, layers))))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = blank(_INCHES * len(layers), max(2.0, _INCHES * max(map(len, layers))), dpi=100)
     axes = figure.subplots()
     labels = {name: f"{_kind(held.get('op'))}\n{tuple(held['shape'])}" for name, held in placed.nodes.items()}
     labels |= {name: f"{name}: {100 * share:.1f} %\n{labels[name]}" for name, share in (shares or {}).items()}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from absdomain.report import plots, plots_sweep
 from absdomain.report.certificates import Certificate, certificates, grouped, labels
-from absdomain.report.plots import ATTACK, CLEAN, CYCLE, OTHER, VERIFIED, _figure, _finish
+from absdomain.report.plots import ATTACK, CLEAN, CYCLE, OTHER, VERIFIED, _finish
+from absdomain.runtime.pictures import blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +45,7 @@ def seeds(runs: Sequence[Path], title: str) -> Figure:
 def methods(runs: Sequence[Path], title: str) -> Figure:
     """Clean, attacked and verified error of each recipe: means, with the deviation over seeds."""
     groups = _groups(runs)
-    figure = _figure(7, 1.2 + 0.6 * len(groups))
+    figure = blank(7, 1.2 + 0.6 * len(groups))
     axes = figure.subplots()
     kinds = (
         ("clean_error", "clean", CLEAN),
@@ -74,7 +75,7 @@ def states(runs: Sequence[Path], title: str) -> Figure:
     rows = [row for row in _metrics(runs) if "t" in row["more"]]
     if not rows:
         raise ValueError(f"{runs[0]}: notes no half-spaces; give a run of robustra that held images out")
-    figure = _figure(7, 4.4)
+    figure = blank(7, 4.4)
     top, bottom = figure.subplots(2, 1, sharex=True)
     epochs = [row["epoch"] for row in rows]
     top.plot(epochs, [row["more"]["t"] for row in rows], color=OTHER)

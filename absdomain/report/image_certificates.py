@@ -9,7 +9,7 @@ from torch import nn
 
 from absdomain.certification import Status, Verdict
 from absdomain.data import Images
-from absdomain.errors import MissingExtra, NoCertificate
+from absdomain.errors import NoCertificate, needing
 from absdomain.runtime.progress import progress
 
 FOLDER = "certificates"
@@ -19,10 +19,8 @@ def allow(executed: str | None) -> None:
     """ValueError, MissingExtra: before any work, where there could be no certificates."""
     if executed is not None:
         raise ValueError("certify: certificates are of real arithmetic; leave out --executed, or --certificates")
-    try:
+    with needing("certificates", "certify"):
         import_module("absdomain.certificates.images")
-    except ModuleNotFoundError as error:
-        raise MissingExtra(f"certify: {error}; install what it needs: pip install 'absdomain[certificates]'") from error
 
 
 def written(

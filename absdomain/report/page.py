@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from absdomain.errors import needing
 from absdomain.runtime.pictures import encoded
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def folded(summary: str, content: str) -> str:
 
 def picture(draw: Callable[[], Figure], caption: str, number: int) -> str:
     """A figure, drawn in the page's own colours; `number` tells its names from those of other pictures in the page."""
-    import matplotlib
+    with needing("plot", "a report"):
+        import matplotlib
 
     names = ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
     own: dict[Any, Any] = dict.fromkeys(names, INK) | {"svg.fonttype": "none", "svg.hashsalt": f"absdomain-{number}"}

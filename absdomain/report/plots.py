@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from absdomain.runtime.pictures import blank
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -35,7 +37,7 @@ def training(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     norms = [name for name in (rows[-1].get("more", {}) if rows else {}) if name.startswith("norm.")]
     panels = {label: names for label, names in PANELS.items() if noted & set(names)}
     heights = (3, 2, *(1.6 for _ in panels), *([2] if norms else []))
-    figure = _figure(7, 0.5 + sum(heights))
+    figure = blank(7, 0.5 + sum(heights))
     top, bottom, *more = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     for name, label, colour in (("verified_error", "verified error", VERIFIED), ("clean_error", "clean error", CLEAN)):
         values = [(row["epoch"], 100 * row[name]) for row in rows if row[name] is not None]
@@ -79,7 +81,7 @@ def _norms(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) 
 
 def errors(points: Sequence[Errors], eps: float, title: str) -> Figure:
     """Clean, attacked and verified error against the radius; between the last two the truth lies."""
-    figure = _figure(6.5, 4.2)
+    figure = blank(6.5, 4.2)
     axes = figure.subplots()
     radii = [point.eps for point in points]
     attacked, verified = [p.pgd_error for p in points], [p.verified_error for p in points]
@@ -96,7 +98,7 @@ def errors(points: Sequence[Errors], eps: float, title: str) -> Figure:
 
 def widths(layers: Mapping[str, Sequence[LayerWidths]], title: str) -> Figure:
     """The mean width of the bounds of each layer, one line per domain."""
-    figure = _figure(7, 4.4)
+    figure = blank(7, 4.4)
     axes = figure.subplots()
     for (domain, rows), colour in zip(layers.items(), CYCLE * len(layers), strict=False):
         axes.plot([row.mean for row in rows], marker="o", markersize=3.5, color=colour, label=domain)
@@ -109,7 +111,7 @@ def widths(layers: Mapping[str, Sequence[LayerWidths]], title: str) -> Figure:
 
 def landscape(found: Landscape, title: str) -> Figure:
     """The image, the attack's point, the witness, and the margin over the plane through them."""
-    figure = _figure(10, 3.2)
+    figure = blank(10, 3.2)
     panels = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.7))
     pictures = (
         (found.image, f"image: {found.label}"),
@@ -140,7 +142,7 @@ def filters(pictures: Tensor, title: str, *, most: int = 64) -> Figure:
     shown = (pictures if coloured else pictures.reshape(-1, *pictures.shape[-2:]))[:most].double()
     columns = min(len(shown), 8)
     rows = -(-len(shown) // columns)
-    figure = _figure(columns, rows + 0.4)
+    figure = blank(columns, rows + 0.4)
     largest = float(shown.abs().max()) or 1.0
     for axes, picture in zip(figure.subplots(rows, columns, squeeze=False).flat, shown, strict=False):
         image = (0.5 + 0.5 * picture / largest).movedim(0, -1) if coloured else picture
@@ -161,12 +163,6 @@ def _around_zero(values: Tensor) -> Any:
     from matplotlib.colors import CenteredNorm
 
     return CenteredNorm(0.0, float(values.abs().max()) or 1.0)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure  # without pyplot: no display, no state
-
-    return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
 def _finish(axes: Axes, title: str, *, xlabel: str = "", ylabel: str = "") -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from absdomain.report.plots import CYCLE, OTHER, _figure, _finish
+from absdomain.report.plots import CYCLE, OTHER, _finish
+from absdomain.runtime.pictures import blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ LINES = "(lines)"
 def looseness(found: Mapping[str, Explanation], title: str) -> Figure:
     """Bars of the mean looseness of each layer, from the input down, one colour for each domain; below the lines'."""
     names = list(dict.fromkeys(name for one in found.values() for name in one.names))
-    figure = _figure(7, 1.6 + 0.28 * (len(names) + 1) * max(1, len(found)))
+    figure = blank(7, 1.6 + 0.28 * (len(names) + 1) * max(1, len(found)))
     axes = figure.subplots()
     height = 0.8 / len(found)
     for number, ((text, one), colour) in enumerate(zip(found.items(), CYCLE * len(found), strict=False)):

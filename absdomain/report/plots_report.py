@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from absdomain.report.plots import ATTACK, CLEAN, VERIFIED, _figure, _finish, _picture
+from absdomain.report.plots import ATTACK, CLEAN, VERIFIED, _finish, _picture
+from absdomain.runtime.pictures import blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ _HATCHES = {"clean": "", "attacked": "//", "verified": ".."}  # told apart witho
 
 def radii(proved: Sequence[float], grid: Sequence[float]) -> Figure:
     """How many images are proved up to each radius of the grid, and not up to the next."""
-    figure = _figure(6.5, 3.2)
+    figure = blank(6.5, 3.2)
     axes = figure.subplots()
     counts = [sum(radius == point for radius in proved) for point in grid]
     bars = axes.bar(range(len(grid)), counts, color=CLEAN)
@@ -31,7 +32,7 @@ def radii(proved: Sequence[float], grid: Sequence[float]) -> Figure:
 
 def classes(found: Mapping[int, Mapping[str, Share]]) -> Figure:
     """Clean, attacked and verified error of each class."""
-    figure = _figure(7, 3.2)
+    figure = blank(7, 3.2)
     axes = figure.subplots()
     for shift, name in zip((-0.27, 0.0, 0.27), _COLOURS, strict=True):
         places = [place + shift for place in range(len(found))]
@@ -46,7 +47,7 @@ def images(rows: Sequence[tuple[Tensor, Tensor | None, str]]) -> Figure:
     """Images side by side; below those that have one the attacked image and the difference, blue to red around 0."""
     attacked = any(other is not None for _, other, _ in rows)
     lines = 3 if attacked else 1
-    figure = _figure(1.3 * len(rows) + 0.1, 1.4 * lines + 0.2)
+    figure = blank(1.3 * len(rows) + 0.1, 1.4 * lines + 0.2)
     grid = figure.subplots(lines, len(rows), squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from absdomain.report.plots import CYCLE, OTHER, _figure, _finish
+from absdomain.report.plots import CYCLE, OTHER, _finish
+from absdomain.runtime.pictures import blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ Lines = Mapping[str, Mapping[float, Sequence[float]]]  # { name -> { x -> values
 
 def radii(errors: Lines, best: Mapping[str, Mapping[float, float]]) -> Figure:
     """Verified error against the radius, each recipe's median over seeds; `best` over a method's training radii."""
-    figure = _figure(7, 4.4)
+    figure = blank(7, 4.4)
     axes = figure.subplots()
     for (name, values), colour in zip(errors.items(), CYCLE * len(errors), strict=False):
         axes.plot(list(values), [median(v) for v in values.values()], marker="o", color=colour, label=name)
@@ -28,7 +29,7 @@ def radii(errors: Lines, best: Mapping[str, Mapping[float, float]]) -> Figure:
 
 def lengths(errors: Lines) -> Figure:
     """Verified error against the epochs of the schedule: the median over seeds, and all seeds between the edges."""
-    figure = _figure(7, 4.4)
+    figure = blank(7, 4.4)
     axes = figure.subplots()
     for (name, values), colour in zip(errors.items(), CYCLE * len(errors), strict=False):
         axes.plot(list(values), [median(v) for v in values.values()], marker="o", color=colour, label=name)
@@ -41,7 +42,7 @@ def lengths(errors: Lines) -> Figure:
 
 def seeds(errors: Mapping[str, Sequence[float]]) -> Figure:
     """The quartiles of the verified error over seeds, a box for each row of the table."""
-    figure = _figure(7, 1 + 0.45 * len(errors))
+    figure = blank(7, 1 + 0.45 * len(errors))
     axes = figure.subplots()
     axes.boxplot(list(errors.values()), orientation="horizontal", tick_labels=list(errors))
     axes.invert_yaxis()
@@ -51,7 +52,7 @@ def seeds(errors: Mapping[str, Sequence[float]]) -> Figure:
 
 def costs(ratios: Mapping[str, tuple[float, float]]) -> Figure:
     """Time and peak memory of a step relative to a natural one."""
-    figure = _figure(7, 1.2 + 0.5 * len(ratios))
+    figure = blank(7, 1.2 + 0.5 * len(ratios))
     axes = figure.subplots()
     places = range(len(ratios))
     for shift, which, label in ((-0.2, 0, "time"), (0.2, 1, "peak memory")):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from absdomain.report.plots import CYCLE, OTHER, _figure
+from absdomain.report.plots import CYCLE, OTHER
+from absdomain.runtime.pictures import blank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ def polytopes(rows: Mapping[str, Mapping[int, Polytope]], title: str) -> Figure:
 
     Each panel has its own scale; on the dotted line the two logits are equal.
     """
-    figure = _figure(2.6 * max(map(len, rows.values())), 2.9 * len(rows) + 0.4)
+    figure = blank(2.6 * max(map(len, rows.values())), 2.9 * len(rows) + 0.4)
     grid = figure.subplots(len(rows), max(map(len, rows.values())), squeeze=False)
     for line, (name, found) in zip(grid, rows.items(), strict=True):
         for axes, (epoch, shown) in zip(line, found.items(), strict=True):

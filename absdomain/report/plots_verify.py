@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from absdomain.report.plots import CYCLE, _figure, _finish
+from absdomain.report.plots import CYCLE, _finish
+from absdomain.runtime.pictures import blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ _SHORTEST = 1e-3  # seconds, on the logarithmic axis
 
 def cactus(times: Mapping[str, Sequence[float]]) -> Figure:
     """How many instances each tool decides within how many seconds each; `times` are those of the decided, sorted."""
-    figure = _figure(6.5, 4.2)
+    figure = blank(6.5, 4.2)
     axes = figure.subplots()
     for (tool, seconds), colour in zip(times.items(), CYCLE * len(times), strict=False):
         least = [max(each, _SHORTEST) for each in seconds]

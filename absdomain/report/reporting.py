@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absdomain.certification import Status, Verdict
+from absdomain.errors import MissingExtra
 from absdomain.report import page, plots, plots_report
 from absdomain.report.findings import Findings, Share, certified_in, classes, hardest, hardness, sha256, shares
 from absdomain.report.measure import Errors, LayerWidths, broken
@@ -154,7 +155,7 @@ def _test_images(one: Findings, data_dir: Path | None) -> Tensor | None:
 
     try:
         found = load(one.results["data"], "test", data_dir=data_dir, download=False)
-    except DataError:
+    except (DataError, MissingExtra):
         return None
     return found.floats(found.pixels[: len(one.verdicts)])
 

@@ -84,7 +84,7 @@ def train_in(
         return
     rows = read_metrics(folder)
     title = f"{recipe.network} on {recipe.data}, {recipe.trainer}, eps {recipe.eps:g}"
-    TRAINING.claim(folder).write(CURVES, pictures.encoded(plots.training(rows, title)))
+    pictures.add(TRAINING.claim(folder), CURVES, lambda: plots.training(rows, title))
     if rows:
         told = errors("held out", rows[-1]["clean_error"], rows[-1]["verified_error"])
         at = f" at eps {rows[-1].get('eps_eval', recipe.eps):g}" if rows[-1]["verified_error"] is not None else ""

@@ -99,7 +99,7 @@ def write(folder: Path, found: Standing) -> None:
 
     output = VERIFICATION.claim(folder)
     output.write_json("summary.json", found.to_json())
-    output.write("cactus.png", pictures.encoded(plots_verify.cactus(found.times)))
+    pictures.add(output, "cactus.png", lambda: plots_verify.cactus(found.times))
 
 
 def show(found: Standing) -> None:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +226,8 @@ def _draw_widths(check: Check, model: nn.Module, images: Tensor, output: Output,
     layers = layers_of(model, check, images[:DRAWN])
     if layers:
         output.write_json("layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
-        figure = plots.widths(layers, f"{title}, eps {check.eps:g} (the first {DRAWN})")
-        output.write("widths.png", pictures.encoded(figure))
+        told = f"{title}, eps {check.eps:g} (the first {DRAWN})"
+        pictures.add(output, "widths.png", lambda: plots.widths(layers, told))
 
 
 def _draw_curve(
@@ -267,7 +268,7 @@ def _draw_curve(
     output.write_json("curve.json", [asdict(point) for point in points])
     output.write_json("radii.json", reached.tolist())
     images_of = "" if count == len(labels) else f" (the first {count})"
-    output.write("errors.png", pictures.encoded(plots.errors(points, check.eps, f"{title}{images_of}")))
+    pictures.add(output, "errors.png", lambda: plots.errors(points, check.eps, f"{title}{images_of}"))
 
 
 def _draw_missed(
@@ -284,7 +285,7 @@ def _draw_missed(
         attacked = Pgd(max(check.steps, 20), check.restarts)(model, region, label, generator=generator).points[0]
         found = landscape(model, image[0], verdict.label, attacked, verdict.witness.to(image))
         title = f"{subject.name}, test image {verdict.index}, eps {check.eps:g}"
-        output.write(f"landscape-{verdict.index}.png", pictures.encoded(plots.landscape(found, title)))
+        pictures.add(output, f"landscape-{verdict.index}.png", partial(plots.landscape, found, title))
 
 
 def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, list[measure.LayerWidths]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from absdomain.report import plots_sweep as plots
 from absdomain.report.runs import recipe_of
+from absdomain.runtime import pictures
 from absdomain.runtime.folders import Output
-from absdomain.runtime.pictures import encoded
 
 if TYPE_CHECKING:
     from absdomain.trainers.presets.result import Result as Published
@@ -137,16 +137,16 @@ def _mean(values: Sequence[float]) -> str:
 def _draw(output: Output, groups: Mapping[Group, list[Result]], costs: Mapping[str, Mapping[str, Any]]) -> None:
     radii, lengths = by_radius(groups), by_length(groups)
     if any(len(values) > 1 for values in radii.values()):
-        output.write("eps.png", encoded(plots.radii(radii, best_over_training(groups))))
+        pictures.add(output, "eps.png", lambda: plots.radii(radii, best_over_training(groups)))
     if any(len(values) > 1 for values in lengths.values()):
-        output.write("length.png", encoded(plots.lengths(lengths)))
+        pictures.add(output, "length.png", lambda: plots.lengths(lengths))
     boxes = {f"{p}, {epochs} epochs, eps {eps:.3g}": _values(ms, "verified") for (p, epochs, eps), ms in groups.items()}
     boxes = {name: values for name, values in boxes.items() if len(values) > 1}
     if boxes:
-        output.write("seeds.png", encoded(plots.seeds(boxes)))
+        pictures.add(output, "seeds.png", lambda: plots.seeds(boxes))
     if costs:
         ratios = {preset: (found["time_ratio"], found["memory_ratio"]) for preset, found in costs.items()}
-        output.write("cost.png", encoded(plots.costs(ratios)))
+        pictures.add(output, "cost.png", lambda: plots.costs(ratios))
 
 
 def by_radius(groups: Mapping[Group, list[Result]]) -> dict[str, dict[float, list[float]]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from absdomain.errors import MissingExtra, check_type
+from absdomain.errors import check_type, needing
 from absdomain.graph import Graph
 
 
@@ -34,10 +34,8 @@ def onnx_to_graph(
     Errors: UnsupportedOp, for all that is unsupported in the file at once; InvalidFile; ValueError where the graph and
     the runtime disagree; MissingExtra without the extra `onnx`.
     """
-    try:
+    with needing("onnx", "onnx_to_graph"):
         from absdomain.lowering.onnx import agreement, precision, reading, walk
-    except ImportError as error:
-        raise MissingExtra(f"onnx_to_graph: {error}; install what it needs: pip install 'absdomain[onnx]'") from error
     check_type("onnx_to_graph", path, (str, PathLike), "give the path of an ONNX file")
     _fill_rules()
     if dtype not in (None, torch.float32, torch.float64):
@@ -78,10 +76,8 @@ def node_outputs(path: str | PathLike[str]) -> dict[str, str]:
 
     Nodes without a name are left out; so is a name that two nodes have. Errors: as `onnx_to_graph`.
     """
-    try:
+    with needing("onnx", "node_outputs"):
         from absdomain.lowering.onnx import reading
-    except ImportError as error:
-        raise MissingExtra(f"node_outputs: {error}; install what it needs: pip install 'absdomain[onnx]'") from error
     nodes = reading.read(Path(path)).graph.node
     names = [node.name for node in nodes]
     return {node.name: node.output[0] for node in nodes if node.name and names.count(node.name) == 1 and node.output}

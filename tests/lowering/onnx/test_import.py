@@ -202,7 +202,7 @@ except absdomain.MissingExtra as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'absdomain[onnx]'" in done.stdout, done.stderr
+    assert 'pip install "absdomain[onnx]"' in done.stdout, done.stderr
 
 
 def test_a_plug_in_adds_a_rule_for_an_operator_of_its_own_domain(
