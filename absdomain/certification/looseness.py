@@ -127,8 +127,8 @@ def selected(boxes: Boxes, index: Tensor) -> Boxes:
 
 def _unit(row: Tensor, question: Question) -> Rows:
     like = question.region.centre
-    size = question.spec.C.shape[1]
-    return Rows.of(torch.eye(size, dtype=like.dtype, device=like.device)[row].unsqueeze(0))
+    none = like.new_zeros(1, len(row), question.spec.C.shape[1])
+    return Rows.of(none.scatter(2, row.view(1, -1, 1), 1.0))
 
 
 def _searched(e: Relation, rows: Rows) -> dict[Relation, Pull]:

@@ -10,7 +10,8 @@ from absdomain import L2, Explanation, Graph, UnsupportedOp, explain, halfspaces
 from absdomain.certification import Refused
 from absdomain.runtime.writing import WriteError
 
-DOMAINS = ["box", "zonotope", "box & deeppoly(slopes=zero)", "alpha-crown", pytest.param("lp", marks=pytest.mark.slow)]
+SLOW = [pytest.param(domain, marks=pytest.mark.slow) for domain in ("zonotope", "alpha-crown", "lp")]
+DOMAINS = ["box", "box & deeppoly(slopes=zero)", *SLOW]
 
 
 class Residual(nn.Module):
@@ -90,6 +91,7 @@ def test_the_layer_that_is_made_loose_is_found() -> None:
             assert (layer.looseness > 1e-9) == (layer.relaxed > 0) == (layer.layer == found.worst)
 
 
+@pytest.mark.slow
 def test_regions_and_modules_as_certify_takes_them(net: nn.Module, graph: Graph) -> None:
     y = net(X).argmax(1)
     by_region = explain(graph, X, y, region=lambda x: L2(x, 0.3))
@@ -126,11 +128,15 @@ def test_what_is_refused(net: nn.Module, graph: Graph) -> None:
     y = net(X).argmax(1)
     with pytest.raises(Refused):
         explain(graph, X, y, eps=0.1, domain="symbolic_gap")
-    with pytest.raises(UnsupportedOp):
-        explain(graph, X, y, eps=0.1, domain="exact")  # a sigmoid is not piecewise linear
     with pytest.raises(TypeError, match="explain, model"):
         explain("net", X, y, eps=0.1)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="explain, domain"):
         explain(graph, X, y, eps=0.1, domain=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a graph has its preprocessing"):
         explain(graph, X, y, eps=0.1, output="logits")
+
+
+@pytest.mark.slow
+def test_a_domain_without_a_rule_is_told(net: nn.Module, graph: Graph) -> None:
+    with pytest.raises(UnsupportedOp):
+        explain(graph, X, net(X).argmax(1), eps=0.1, domain="exact")  # a sigmoid is not piecewise linear
