@@ -81,7 +81,7 @@ class Exported:
             condition = "for one number of samples"
         else:
             symbol, environment = self.batch.node.expr, self.batch.node.shape_env
-            noted = (g for g in environment.guards if not (_of_strides(g, symbol) or _of_inputs(g)))
+            noted = (g for g in environment.guards if not (_of_strides(g) or _of_inputs(g)))
             asked = [*(g.expr for g in noted), *self.asked]
             limits = environment.var_to_range[symbol]
             if not asked and limits.lower <= 2 and limits.upper == int_oo:
@@ -144,16 +144,13 @@ def tracing() -> Iterator[None]:
         yield
 
 
-def _of_strides(guard: Any, symbol: Any) -> bool:
+def _of_strides(guard: Any) -> bool:
     """Whether torch has compared B with 0 or 1 to describe an operation's result: its strides, for its values are ours.
 
     Such comparisons come from the code that stands for an operation while it is traced; the operation is noted whole.
     """
-    from sympy import Ne
-
-    small = {symbol >= 2, symbol > 1, symbol >= 1, symbol > 0, *(Ne(symbol, n) for n in (0, 1))}
     place = getattr(getattr(guard, "sloc", None), "framework_loc", None)
-    return guard.expr in small and in_operation(getattr(place, "filename", ""))
+    return decided(guard.expr, 2) and in_operation(getattr(place, "filename", ""))
 
 
 def _of_inputs(guard: Any) -> bool:

@@ -170,7 +170,7 @@ class Following:
             return
         if target not in _OF_CONSTANTS:
             self.check_places(node)
-        if target not in _BY_NUMBER | {"aten.gather.default"}:
+        if target not in _BY_NUMBER | {"aten.gather.default"} or target == "aten.stack.default":  # along a new axis
             return
         given = bound(node)
         if target == "aten.slice.Tensor" and whole(given):

@@ -117,11 +117,11 @@ def _made(name: str, sized: bool) -> tuple[nn.Module, Tensor]:
             options: dict[str, Any] = {**size, **shorter}
             try:
                 module = timm.create_model(name, pretrained=False, num_classes=10, **options)
+                side = _IMAGE if size or not sized else module.default_cfg["input_size"][-1]
+                x = torch.rand(2, 3, side, side)
+                with torch.no_grad():
+                    module.eval()(x)
             except (TypeError, AssertionError, ValueError, RuntimeError, IndexError):
                 continue
-            side = _IMAGE if size or not sized else module.default_cfg["input_size"][-1]
-            x = torch.rand(2, 3, side, side)
-            with torch.no_grad():
-                module.eval()(x)
             return module, x
     raise ValueError(f"{name}: no options with which it can be made")

@@ -196,6 +196,12 @@ HARMLESS: dict[str, tuple[Forward, tuple[int, ...]]] = {
     "expanded": (lambda s, x: x.unsqueeze(1).expand(-1, 3, -1).relu(), (4,)),
     "repeated": (lambda s, x: x.repeat(1, 2).relu(), (4,)),
     "softmax": (lambda s, x: x.softmax(-1), (4,)),
+    "softmax of one entry": (lambda s, x: x.softmax(1) * 3 + x, (1, 3)),
+    "log softmax of one entry": (lambda s, x: x.log_softmax(-1) + x, (3, 1)),
+    "constants stacked": (
+        lambda s, x: x.relu() * torch.stack([s.c.expand(x.shape[0], 4), s.c.expand(x.shape[0], 4)], -1).sum(-1),
+        (4,),
+    ),
     "mean over entries": (lambda s, x: x - x.mean(1, keepdim=True), (4,)),
     "mean over all but the batch": (lambda s, x: x - x.mean((-1, -2), keepdim=True), (3, 4)),
     "maximum over entries": (lambda s, x: x.amax((1, 2)).unsqueeze(1).relu(), (3, 4)),

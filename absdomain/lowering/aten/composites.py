@@ -135,10 +135,10 @@ def _logarithm(call: Call, x: Value, axis: int) -> Activation:
     """log softmax, its axis last."""
     shape = call.shape_of(x)
     (axis,) = reduced_axes(call, axis, len(shape) + 1)
-    if shape[axis - 1] == 1:
-        call.unsupported("is over an axis of one entry", "it is constant; leave it out")
     order = [i for i in range(len(shape) + 1) if i != axis] + [axis]
     last = x if axis == len(shape) else call.apply(ops.Permute(tuple(order)), x)
+    if shape[axis - 1] == 1:
+        return call.apply(ops.Scale(torch.zeros((), dtype=torch.float64), None), last)  # log 1
     return call.apply(ops.LogSoftmax(), last, last)
 
 
