@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers on one thread each beat one on two, and small tensors gain nothing from threads.
 WORKERS ?= 2
 
-.PHONY: help install demo prove test test-slow nightly lint bench wheel clean
+.PHONY: help install demo prove test test-slow nightly lint bench docs wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -46,8 +46,12 @@ bench: $(READY)  ## speed and memory beside a plain forward pass and a plain tra
 	$(BIN)/python -m benchmarks startup
 	$(BIN)/python -m benchmarks verify
 
+docs: $(READY)  ## the site: docs/_build/html/index.html
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
 wheel: $(READY)  ## dist/absdomain-*.whl
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## remove what the tools wrote, .venv excepted
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist docs/_build docs/generated *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
