@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata, util
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -131,25 +132,43 @@ def blocked(rows: list[Row]) -> Counter[str]:
     return found
 
 
-def markdown(rows: list[Row]) -> str:
-    """The page of families that lower."""
+def versions() -> str:
+    """Those of the libraries that are tried, as far as they are installed."""
+    libraries = ("torch", *(library for library in FAMILIES.values() if library is not None))
+    return ", ".join(f"{name} {metadata.version(name)}" for name in libraries if util.find_spec(name) is not None)
+
+
+def markdown(rows: list[Row], made_with: str | None = None) -> str:
+    """The page of families that lower; `made_with` are the libraries' versions, by default those that are here."""
     lines = [
         TITLE, "",
-        "Made by `python -m benchmarks zoo --page docs/models.md`: random weights, small images; box bounds at eps "
-        f"{EPS:g} against {SAMPLES} samples of each, in float64.", "",
+        f"Made by `python -m benchmarks zoo --page docs/models.md` with {made_with or versions()}. Weights are random, "
+        "images small.", "",
+        f"- lowered: every operation is the module's own, and box bounds at eps {EPS:g} hold {SAMPLES} samples; in "
+        "float64, or in float32 where a module casts to it",
+        "- refused: `UnsupportedOp`, with what is in the way",
+        "- failed: the module cannot be made so, or its time is up",
+        "- wrong: a sample is outside its bounds", "",
         f"| family | tried | {' | '.join(OUTCOMES)} |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name, counts in _counts(rows).items():
         told = " | ".join(str(counts[outcome]) for outcome in OUTCOMES)
         lines.append(f"| {name} | {sum(counts.values())} | {told} |")
     for name in _counts(rows):
-        lowered = ", ".join(f"`{row['name']}`" for row in rows if row["family"] == name and row["outcome"] == "lowered")
+        family = sorted((row for row in rows if row["family"] == name), key=lambda row: row["name"].lower())
+        lowered = ", ".join(f"`{row['name']}`" for row in family if row["outcome"] == "lowered")
         lines += ["", f"## {name}", "", f"Lowered: {lowered or 'none'}."]
-        refused = [row for row in rows if row["family"] == name and row["outcome"] == "refused"]
-        if refused:
-            lines += ["", "| refused | because of |", "|---|---|"]
-            lines += [f"| `{row['name']}` | {', '.join(sorted(blocked([row])))} |" for row in refused]
+        others = [row for row in family if row["outcome"] != "lowered"]
+        if others:
+            lines += ["", "| not lowered | because of |", "|---|---|"]
+            lines += [f"| `{row['name']}` | {_reason(row)} |" for row in others]
     return "\n".join(lines) + "\n"
+
+
+def _reason(row: Row) -> str:
+    if row["outcome"] == "wrong":
+        return "wrong"
+    return ", ".join(sorted(blocked([row]))).replace("|", "/").replace("\n", " ").strip()
 
 
 def _counts(rows: list[Row]) -> dict[str, Counter[str]]:

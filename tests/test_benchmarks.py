@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,3 +118,22 @@ def test_what_becomes_of_a_module_of_the_zoo() -> None:
     assert rows[0]["finite"]
     assert "| layers | 4 | 2 | 1 | 1 | 0 |" in markdown(rows)
     assert sum(blocked(rows).values()) == 2
+
+
+def test_the_page_of_models_is_as_its_script_writes_it() -> None:
+    """Rows are read off the page, and written again."""
+    from benchmarks.zoo import markdown
+
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    (made_with,) = re.findall(r" with (torch [^`]*?)\. Weights", page)
+    rows = []
+    for section in page.split("\n## ")[1:]:
+        family, (lowered,) = section.partition("\n")[0], re.findall(r"^Lowered: (.*)\.$", section, re.MULTILINE)
+        rows += [{"family": family, "name": n, "outcome": "lowered"} for n in re.findall(r"`([^`]+)`", lowered)]
+        for name, told in re.findall(r"^\| `([^`]+)` \| (.*) \|$", section, re.MULTILINE):
+            outcome = "failed" if told.startswith("failed: ") else "refused"
+            rows.append({"family": family, "name": name, "outcome": outcome, "message": told.removeprefix("failed: ")})
+    assert page == markdown(rows, made_with)
+    assert {("torchvision", "resnet18"), ("torchvision", "vit_b_16"), ("transformers", "BertModel")} <= {
+        (row["family"], row["name"]) for row in rows if row["outcome"] == "lowered"
+    }

@@ -31,7 +31,8 @@ _TEXT: dict[str, dict[str, Any]] = {
     "GPT2Model": _GPT, "GPTNeoModel": {"num_layers": 2, "num_heads": 2, "attention_types": [[["global"], 2]]},
     "GPTNeoXModel": {}, "GPTJModel": {**_GPT, "rotary_dim": 8}, "OPTModel": {"ffn_dim": 48, "word_embed_proj_dim": 32},
     "BloomModel": {"n_head": 2, "n_layer": 2}, "LlamaModel": {}, "MistralModel": {}, "Qwen2Model": {}, "Qwen3Model": {},
-    "GemmaModel": {}, "Gemma2Model": {}, "PhiModel": {}, "StableLmModel": {}, "FalconModel": {}, "CohereModel": {},
+    "GemmaModel": {}, "Gemma2Model": {}, "PhiModel": {}, "StableLmModel": {}, "FalconModel": {"head_dim": None},
+    "CohereModel": {},
     "OlmoModel": {}, "T5EncoderModel": {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2},
     "CodeGenModel": {**_GPT, "rotary_dim": 8}, "BioGptModel": {}, "XGLMModel": {"d_model": 32, "ffn_dim": 48,
     "num_layers": 2, "attention_heads": 2}, "GraniteModel": {}, "MT5EncoderModel": {"d_model": 32, "d_kv": 16,
@@ -53,6 +54,11 @@ _IMAGES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+_OWN = {  # whose sizes are said by names of their own
+    "SwinModel", "Swinv2Model", "RegNetModel", "PvtModel", "SegformerModel", "LevitModel", "CvtModel", "GLPNModel",
+}  # fmt: skip
+
+
 def models() -> Iterator[Model]:
     """All of them."""
     for name, options in _TEXT.items():
@@ -65,7 +71,8 @@ def _made(name: str, options: dict[str, Any]) -> nn.Module:
     import transformers
 
     kind: Any = getattr(transformers, name)
-    config = kind.config_class(**{**_SMALL, **options})
+    given = options if name in _OWN else {**_SMALL, **options}
+    config = kind.config_class(**{key: value for key, value in given.items() if value is not None})
     module: nn.Module = kind(config)
     return module
 

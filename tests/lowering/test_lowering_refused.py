@@ -58,6 +58,7 @@ HYPER = Written(lambda s, x: F.linear(x, s.layer(x)), layer=nn.Linear(4, 4))
 REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
     # what is no op of ours, nor anyone's
     "equality": (lambda s, x: torch.where(x == 0, x, 0.0), (4,), "eq.*single points"),
+    "places from the input": (lambda s, x: x.gather(1, x.argsort(1)), (4,), "gather.*places from the input"),
     "a place": (lambda s, x: x.argmax(1, keepdim=True) + x, (4,), "argmax.*place and no number"),
     "truth of a number": (lambda s, x: torch.where(x.logical_not(), x, 0.0), (4,), "logical_not.*compare"),
     "infinite numbers by a mask": (lambda s, x: x.masked_fill(torch.arange(4) > 2, torch.inf), (4,), "infinite"),

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from absdomain import ops
 from absdomain.kinds.live import Live
@@ -201,6 +202,8 @@ def _moved(call: Call, x: Activation, args: Any, axes: Iterable[int], **kwargs: 
     rank = len(call.shape_of(x)) + 1
     if any(axis % rank == 0 or not -rank <= axis < rank for axis in axes):
         call.unsupported("moves entries between samples", "keep axis 0 for the batch")
+    if any(isinstance(leaf, Activation | Mask) for leaf in pytree.tree_leaves(args)):
+        call.unsupported("takes places from the input", "use places that are constants")
     size = prod(call.shape_of(x))
     positions = torch.arange(size, dtype=torch.float64).view(1, *call.shape_of(x))
     target: Any = call.node.target
