@@ -30,7 +30,7 @@ EPS = 1e-5
 SAMPLES = 4
 TITLE = "# Models that lower"  # a page that begins so is ours
 _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the value's size: what passes for rounding
-_OPERATION = re.compile(r"(aten\.[\w.]+|the module [a-z ]+|torch\.export cannot export)")
+_OPERATION = re.compile(r"(aten\.[\w.]+|(?<!of )the module [a-z ]+|torch\.export cannot export)")
 
 
 def zoo(
