@@ -87,6 +87,7 @@ def test_without_the_package_its_name_is_unknown() -> None:
     assert "narrow" not in registry.names("trainers")
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_with_the_objective_and_certifies(site: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     common: list[str | Path] = ["--data", "digits", "--network", "mlp-2x100", "--eps", "0.1", "--epochs", "12"]

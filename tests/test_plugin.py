@@ -30,6 +30,7 @@ def test_without_the_plug_in_its_names_are_unknown() -> None:
         to_graph(Written(lambda _, x: torch.asinh(x)), torch.randn(2, 2))
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_the_domain(site: Path) -> None:
     listed = run(site, ABSDOMAIN, "list", "domains")
     assert "af1" in listed

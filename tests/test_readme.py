@@ -174,6 +174,7 @@ def test_the_regions_and_specifications_exist() -> None:
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_commands_are_understood(line: str) -> None:
     program, name, *arguments = shlex.split(line)
@@ -243,6 +244,7 @@ def test_the_objective_serves_a_loop_of_one_s_own() -> None:
     assert all(p.grad is not None for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_the_trainer_is_found_by_name_from_the_command_line(site: Path, tmp_path: Path) -> None:
     program, out = Path(sys.executable).with_name("absdomain"), tmp_path / "run"
     command = [program, "train", "--data", "digits", "--trainer", "noise", "--epochs", "2", "--out", out]

@@ -163,6 +163,7 @@ INNER = (
 )  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", INNER)
 def test_samples_know_no_neighbour_that_is_infeasible(text: str) -> None:
     """An infeasible sample has an infinite bound of its output alone, and the others keep theirs."""
@@ -177,6 +178,7 @@ def test_samples_know_no_neighbour_that_is_infeasible(text: str) -> None:
     assert one.isfinite().all()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", INNER)
 def test_inner_boxes_are_those_of_the_ball(text: str) -> None:
     """What a domain relaxes over does not change with the half-space."""
@@ -245,6 +247,7 @@ def test_the_reference_may_have_any_scale() -> None:
                                plain.multipliers(Rows.of(torch.ones(1, 4, 5, dtype=D64))))  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("text", "giver"), [
     ("deeppoly.guided(by=box)", "deeppoly.guided(by=box)"), ("box & deeppoly", "deeppoly.guided(by=box & deeppoly)"),
     ("mix(deeppoly, dual, weight=0.25)", "mix(deeppoly, dual, weight=0.25)"),

@@ -35,6 +35,7 @@ def optima(space: ReferenceSpace, c: Tensor) -> Tensor:
     return tensor([float(value.value) for value in values])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make", REGIONS, ids=lambda make: make.__name__)
 def test_the_minimum_is_the_optimum(make: RegionMaker) -> None:
     """Over balls of every kind, degenerate ones among them, with zeros and ties among c and q."""
@@ -52,6 +53,7 @@ def test_the_minimum_is_the_optimum(make: RegionMaker) -> None:
     assert min(counted[State.LOOSE], counted[State.TIGHT]) > 5, counted
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make", REGIONS, ids=lambda make: make.__name__)
 def test_minima_in_single_precision_are_bounds(make: RegionMaker) -> None:
     """In the dtype of training: never above the optimum but by rounding, and not far below it."""
@@ -108,6 +110,7 @@ def values(graph: Graph, row: Spec, x: Tensor) -> Tensor:
     return torch.stack([row.of(graph)(points)[:, 0] for points in x])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "text", [*map(str, RELATIONAL), "box & deeppoly", "dual.guided(by=box)", "mix(deeppoly, dual)"]
 )

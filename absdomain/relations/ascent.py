@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
         with torch.enable_grad():
             slopes = [tuple(t * u for t, u in zip(*pair, strict=True)) for pair in zip(tried, units, strict=True)]
             lines = [_lines(node, given, detached=True) for node, given in zip(nodes, slopes, strict=True)]
-            bound = _substituted(e, rows, nodes, lines)
+            bound = _substituted(e, rows, _pulls(nodes, lines))
         moved = [_sides(_relaxation(n), low.slopes, up.slopes) for n, (low, up) in zip(nodes, lines, strict=True)]
         highest, best = _better(highest, bound.detach(), best, moved)
         if step == 0:
@@ -82,13 +83,13 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
 
 def minimum(e: Relation, rows: Rows, found: Found) -> Tensor:
     """A lower bound of <c_k, e>, (K, B), row k between its own lines; its gradients take the slopes as constants."""
-    return backward.minimum(backward.with_pulls(e, pulls(e, found)), rows)
+    return _substituted(e, rows, pulls(e, found))
 
 
 def pulls(e: Relation, found: Found) -> dict[Relation, Pull]:
     """The searched relaxations under e between the lines of these slopes: row k between its own."""
-    lines = [(node, _lines(node, slopes, detached=False)) for node, slopes in zip(searched(e), found, strict=True)]
-    return {node: _pull(node, *pair) for node, pair in lines}
+    nodes = searched(e)
+    return _pulls(nodes, [_lines(node, slopes, detached=False) for node, slopes in zip(nodes, found, strict=True)])
 
 
 def _leave(slopes: list[Tensor]) -> None:
@@ -213,9 +214,13 @@ def _per_row(line: Line, given: Slopes, rows: int, batch: int, *, searched: bool
     return Line(unfolded, None if line.intercept is None else line.intercept.unflatten(0, (rows, batch)))
 
 
-def _substituted(e: Relation, rows: Rows, nodes: list[Relation], lines: list[tuple[Line, Line]]) -> Tensor:
-    pulls = {node: _pull(node, *pair) for node, pair in zip(nodes, lines, strict=True)}
-    return backward.minimum(backward.with_pulls(e, pulls), rows)
+def _pulls(nodes: Sequence[Relation], lines: Sequence[tuple[Line, Line]]) -> dict[Relation, Pull]:
+    """Each node's rows between the lines of each, which lie below and above it."""
+    return {node: _pull(node, *pair) for node, pair in zip(nodes, lines, strict=True)}
+
+
+def _substituted(e: Relation, rows: Rows, between: dict[Relation, Pull]) -> Tensor:
+    return backward.minimum(backward.with_pulls(e, between), rows)
 
 
 def _pull(node: Relation, below: Line, above: Line) -> Pull:

@@ -109,5 +109,5 @@ def _state(path: Path) -> Any:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as reason:  # safetensors raises its own type, torch that of pickle
-        remedy = "save a state_dict, as in torch.save(network.state_dict(), path)"
+        remedy = "save the network's state_dict() by torch.save or safetensors"
         raise InvalidFile(f"{path}: no file of tensors by name ({reason}); {remedy}") from reason

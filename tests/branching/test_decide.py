@@ -53,6 +53,7 @@ def least_by_patterns(layers: list[tuple[Tensor, Tensor]], lower: np.ndarray, up
     return float(best)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("number", range(200 if MANY else 12))
 def test_the_answer_is_that_of_all_sign_patterns(number: int) -> None:
     """A little above the least value no point is unsafe, and a little below it one is: which is then given."""

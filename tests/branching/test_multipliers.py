@@ -66,6 +66,7 @@ def wrong_end(op: Any, pull: Any, signed: Any, ends: Any, seen: Any) -> Any:
 SHIPPED: Callable[..., Any] = climb._held
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("mutant", [sign_forgotten, nothing_gained, wrong_end], ids=lambda f: f.__name__)
 def test_a_wrong_multiplier_breaks_the_law(mutant: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(climb, "_held", mutant)

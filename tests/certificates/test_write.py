@@ -49,6 +49,7 @@ def made(tmp_path: Path, shape: str, seed: int) -> tuple[bytes, bytes, bytes]:
     return net, prop, certificate
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_is_proved_is_accepted_in_both_grades(tmp_path: Path, shape: str) -> None:
     net, prop, certificate = made(tmp_path, shape, 1)
@@ -165,6 +166,7 @@ def tampered(tmp_path: Path, shape: str, count: int, seed: int) -> tuple[int, in
     return refused, count - refused
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.figures
 @pytest.mark.parametrize("shape", ["axes", "signs", "max pool"])
 def test_tampering(tmp_path: Path, shape: str) -> None:

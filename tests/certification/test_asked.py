@@ -63,6 +63,7 @@ def formulas() -> dict[str, Formula]:
     }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["interval", "near", "either", "product", "inputs"])
 def test_a_formula_is_decided_and_no_point_says_otherwise(name: str, net: nn.Module, x: Tensor) -> None:
     formula = formulas()[name]

@@ -180,6 +180,7 @@ def test_the_allowance_covers_what_single_precision_loses() -> None:
 # --- NaN, infinity, refusals ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize("domain", ["box", "crown-ibp", "deeppoly", "box & deeppoly"])
 def test_a_non_finite_weight_leaves_all_unknown_at_its_node(

@@ -54,6 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- help and list ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "command",
     [[], *([name] for name in ("train", "certify", "bounds", "verify", "radius", "supports", "demo", "list"))],
@@ -182,6 +183,7 @@ def test_others_weights_are_certified_and_bounded(weights: Path) -> None:
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("args", "message"),
     [

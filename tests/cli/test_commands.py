@@ -46,6 +46,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_both_networks_of_a_pair_are_certified(pair: Path) -> None:
     ask = ["certify", pair, "--json", *QUICK, "--subset", "30", "--curve", "0", "--domain", "dual"]
     first, second = (json.loads(call(*ask, "--model", model).stdout) for model in ("model", "partner"))
@@ -104,6 +105,7 @@ def test_compare_is_of_the_same_images_and_says_that_it_is_no_certificate(ibp: P
     assert "No ensemble certificate" in table
 
 
+@pytest.mark.slow
 def test_the_errors_of_transferred_attacks(ibp: Path, pair: Path) -> None:
     ask = ["compare", ibp, pair, "--subset", "60", "--eps", "0.1", "--steps", "10", "--restarts", "1", "--json"]
     errors = json.loads(call(*ask).stdout)["errors"]

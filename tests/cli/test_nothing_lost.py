@@ -97,6 +97,7 @@ def test_a_folder_with_a_file_of_the_users_is_left_as_it_is(
     assert "give a" in said or "use another folder" in said or "move it away" in said
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_file_where_a_folder_belongs_is_left_as_it_is(command: str, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"theirs")
@@ -161,6 +162,7 @@ def test_a_training_keeps_what_users_put_beside_its_files(tmp_path: Path) -> Non
     assert {name: (run / name).read_bytes() for name in kept} == kept
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("rest", [b"a note", b"a note\n", b'{"epoch": 2, "x": 1}\n{"epoch": 3}\n', b'{"epoch": 7, '])
 def test_metrics_with_lines_of_others_are_left_as_they_are(run: Path, rest: bytes) -> None:
     state = json.loads((run / "state.json").read_text())

@@ -71,6 +71,7 @@ def test_what_a_sweep_measured_is_read_back_or_refused(tmp_path: Path) -> None:
         _costs(["digits-demo"], None, output)
 
 
+@pytest.mark.slow
 def test_a_sweep_reads_no_results_of_other_weights(tmp_path: Path) -> None:
     recipe = natural.recipe(data="toy", eps_eval=0.01, epochs=2)
     job, asked = Job("p", recipe, tmp_path / "j"), {"steps": 1, "restarts": 1, "curve": 0, "cascade": True}

@@ -41,6 +41,7 @@ def ran(*args: object) -> tuple[int, Any]:
     return done.exit_code, json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("limits", [[], ["--timeout", "60"], ["--timeout", "60", "--memory", "60"]], ids=" ".join)
 @pytest.mark.parametrize("verdict", ["sat", "unsat"])
 def test_the_verdict_is_the_same_however_it_is_asked(verdict: str, limits: list[str]) -> None:
@@ -82,6 +83,7 @@ def test_a_question_that_cannot_be_read_is_ended_by_its_time(tmp_path: Path) -> 
     assert found["reason"].startswith("memory: ")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("args", "message"), [
     (["net.onnx", "none.vnnlib"], "none.vnnlib"),
     (["none.onnx", "sat.vnnlib"], "none.onnx"),

@@ -120,6 +120,7 @@ REGIONS_OF_4 = (
 )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("region", REGIONS_OF_4, ids=lambda region: type(region).__name__)
 def test_a_chain_agrees_with_the_objective_written_out(region: Region) -> None:
     for seed in range(10):
@@ -140,6 +141,7 @@ def test_a_chain_agrees_with_the_objective_written_out(region: Region) -> None:
                 near(trace.at(f"z{k}").upper, box.upper)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("region", REGIONS_OF_4, ids=lambda region: type(region).__name__)
 def test_a_residual_network_agrees_with_the_objective_written_out(region: Region) -> None:
     """z_1 = W_1 x + b_1, h = relu(z_1), s = W_2 h + b_2 + h, o = W_3 relu(s) + b_3: h hears from both its readers."""

@@ -109,6 +109,7 @@ def assert_optimal(asked: Example) -> None:
     torch.testing.assert_close(found, torch.stack(optima.ends(asked)), rtol=0, atol=float(room))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("first", [None, drawing.max_, drawing.leaky_relu], ids=["any", "max", "leaky_relu"])
 def test_exact_is_the_optimum_of_a_program_written_apart_from_it(first: drawing.Maker | None) -> None:
     """Branching graphs with convolutions and sums over boxes and cross-polytopes, with max and leaky ReLU."""
@@ -116,6 +117,7 @@ def test_exact_is_the_optimum_of_a_program_written_apart_from_it(first: drawing.
         assert_optimal(piecewise_linear(None, Random(seed), first))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("op", [Clip(), Zigzag(), ReLU()], ids=lambda op: type(op).__name__)
 def test_ops_of_any_number_of_pieces_are_exact(op: PiecewiseLinear) -> None:
     """Two entries that are no function of each other, over boxes that hold some of the kinks, or all."""
@@ -311,6 +313,7 @@ def test_exact_is_the_optimum_of_many_programs() -> None:
         assert_optimal(optima.numbered(number, seed=1))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("first", "second"), [(1e-6, 1e-6), (1e-4, 1e-6), (1e-8, 1.0), (1e-10, 1.0), (1e-5, 1e-5)])
 def test_a_network_whose_hidden_layers_are_rescaled_is_not_proved(first: float, second: float) -> None:
     """f stays the same, but a solver's absolute tolerances are then large: the bounds must count them."""
@@ -326,6 +329,7 @@ def test_a_network_whose_hidden_layers_are_rescaled_is_not_proved(first: float, 
         assert trace.upper.item() >= value.max().item() - 1e-9
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", [9, 30, 68])
 def test_a_program_too_large_for_the_solvers_arithmetic_is_not_searched(seed: int) -> None:
     """Rows of size 1e8 are rounded by more than the tolerance: of these HiGHS claims minima above points' values."""

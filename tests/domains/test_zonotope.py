@@ -139,6 +139,7 @@ def test_no_budget_and_an_ample_one_agree_and_a_small_one_holds_both() -> None:
     assert looser >= 5
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("symbols", [0, 3, 8])
 def test_no_more_symbols_are_kept_than_budgeted(symbols: int) -> None:
     for seed in range(30):

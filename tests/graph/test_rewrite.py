@@ -42,6 +42,7 @@ def alive(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", CHAINS)
 def test_the_same_function_in_fewer_ops(name: str) -> None:
     module, shape, ops = CHAINS[name]

@@ -15,6 +15,7 @@ from absdomain.laws.extremes import drawn
 from absdomain.region import Region
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make", drawing.MAKERS, ids=lambda make: make.__name__)
 def test_the_digits_of_every_op_are_those_of_its_floats(make: drawing.Maker) -> None:
     for seed in range(3):

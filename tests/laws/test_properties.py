@@ -15,6 +15,7 @@ from tests.subjects import DOMAINS, NESTED, SOLVERS
 SOUND = [domain for domain in (*DOMAINS, *map(parse, NESTED)) if domain.guarantee == Guarantee.SOUND]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", SOUND, ids=str)
 @given(problem=strategies.problems())
 @settings(max_examples=settings().max_examples // 5)
@@ -22,6 +23,7 @@ def test_no_sample_corner_or_attacked_point_leaves_the_bounds(domain: AnyDomain,
     contains(domain, problem, Random(0))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", SOUND, ids=str)
 @given(problem=strategies.solvable())
 @settings(max_examples=settings().max_examples // 10)

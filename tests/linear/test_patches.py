@@ -143,6 +143,7 @@ def test_bounds_are_those_of_coefficients_written_out(kind: str, axes: int, monk
     assert len(framed) > 40
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", REGIONS)
 def test_gradients_are_those_of_coefficients_written_out(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(6):
@@ -174,6 +175,7 @@ def undecided(graph: Graph, region: Region) -> list[backward.Relation]:
     return [e for e in trace._elements if e is not None and e.exact is None]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("chance", [0.02, 0.3, 0.9, 0.0])
 def test_bounds_of_some_neurons_are_those_of_all(chance: float) -> None:
     """Few are asked alone, many with their whole place; whatever else is answered holds too."""

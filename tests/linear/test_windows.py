@@ -85,6 +85,7 @@ def test_rows_on_windows_answer_as_the_same_rows_written_out(seed: int) -> None:
     near((rows + other.dense()).dense().data, c + by_columns(other))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("maker", drawing.AFFINE, ids=lambda maker: maker.__name__)
 def test_every_affine_op_carries_windows_as_it_carries_rows_written_out(maker: drawing.Maker) -> None:
     tried = kept = 0

@@ -118,6 +118,7 @@ def test_real_networks_are_lowered_in_single_precision(name: str) -> None:
         torch.testing.assert_close(graph(x), module(x), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("level", [1e3, 1e6, 1e9])
 def test_a_batch_norm_may_cancel_what_comes_before(level: float, dtype: torch.dtype) -> None:

@@ -66,6 +66,7 @@ BESIDE: dict[str, Forward] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", BESIDE)
 def test_norms_and_reductions(name: str) -> None:
     same(Written(BESIDE[name], w=parameter(4)), 3, 4)

@@ -130,6 +130,7 @@ def test_gradients_reach_the_parameters_through_the_graph_and_not_through_a_froz
     assert not freeze(graph)(x).requires_grad
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_an_example_of_any_size_gives_a_graph_for_every_size(batch: int) -> None:
     module = network().eval()

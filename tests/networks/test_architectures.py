@@ -103,6 +103,7 @@ def test_the_networks_that_several_papers_share() -> None:
     assert advibp.medium == crown_ibp.M == wong.large
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", registry.names("networks"))
 @pytest.mark.parametrize(("shape", "classes"), [(MNIST, 10), (CIFAR, 7)])
 def test_every_network_maps_images_to_logits(name: str, shape: tuple[int, ...], classes: int) -> None:

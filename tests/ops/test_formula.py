@@ -155,6 +155,7 @@ REFUSED: dict[str, tuple[object, dict[str, object], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_derived_is_refused(name: str) -> None:
     expression, options, message = REFUSED[name]
@@ -209,6 +210,7 @@ def test_signs_are_found_and_roots_isolated(h: sympy.Expr, roots: list[float], f
     assert [float(r) for r in shown.roots] == pytest.approx(roots, abs=1e-14)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("h", [sympy.sin(y), sympy.sin(1 / y), 1 / (sympy.exp(y) - 2)])
 def test_a_sign_that_is_not_shown_is_not_told(h: sympy.Expr) -> None:
     with pytest.raises(Unproved):

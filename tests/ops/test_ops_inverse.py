@@ -19,6 +19,7 @@ INVERSE: list[tuple[Smooth, Callable[[Tensor], Tensor]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("op", "reference"), INVERSE, ids=["asin", "acosh", "logit", "tan"])
 def test_the_laws_on_the_domain(op: Smooth, reference: Callable[[Tensor], Tensor]) -> None:
     check_op(op, (2, 3), reference=reference)

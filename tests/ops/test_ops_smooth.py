@@ -285,6 +285,7 @@ class Attention(nn.Module):
         return self.head(h * self.gate(h).softmax(1))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", [Box(), DeepPoly(), Box() & DeepPoly()], ids=str)
 def test_softmax_and_layer_norm_have_finite_bounds(domain: Box) -> None:
     graph = to_graph(Attention().double(), torch.rand(2, 3, dtype=torch.float64))

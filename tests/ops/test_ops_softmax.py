@@ -100,6 +100,7 @@ def test_bounds_are_no_looser_than_by_pairs(text: str, radius: float) -> None:
         assert narrow.mean() <= wide.mean() + 1e-9
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ["box", "deeppoly", "zonotope", "box & deeppoly"])
 def test_differences_are_those_of_the_logits(text: str) -> None:
     logits, region = network(5), Linf(torch.rand(3, 6, dtype=D64), 0.1)

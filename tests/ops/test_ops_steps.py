@@ -22,6 +22,7 @@ def box(low: float, high: float) -> Bounds:
     return Bounds(*(torch.tensor([[end]], dtype=D64) for end in (low, high)))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("op", "reference"), [
     (Sign(), torch.sign), (Heaviside(0.5), lambda x: torch.heaviside(x, x.new_tensor(0.5))), (Floor(), torch.floor),
     (Ceil(), torch.ceil), (Round(), torch.round),
@@ -64,6 +65,7 @@ def test_slopes_over_the_middle_are_those_of_the_hull(
         assert found.item() == pytest.approx(slope)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("domain", ["box", "deeppoly", "box & deeppoly", "zonotope", "lp.guided(by=box)"])
 def test_a_network_with_steps_is_enclosed(domain: str) -> None:
     torch.manual_seed(0)

@@ -24,6 +24,7 @@ def made(kind: type[Ball], radius: float, *shape: int) -> Clipped:
     return Clipped(kind(centre, radius), ZERO, ONE)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("radius", [0.0, 0.1, 0.7, 3.0, 100.0])
 @pytest.mark.parametrize("kind", BALLS)
 def test_it_keeps_every_law_of_a_region(kind: type[Ball], radius: float) -> None:

@@ -21,6 +21,7 @@ def product(seed: int, parts: int = 3, batch: int = 2) -> CartesianProduct:
     return CartesianProduct(tuple(rng.choice(REGIONS)(rng, batch, drawing.shape(rng)) for _ in range(parts)))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(6))
 def test_a_product_keeps_the_laws_of_regions(seed: int) -> None:
     check_region(product(seed), seed=seed)

@@ -30,6 +30,7 @@ def test_the_strategy_of_regions_composes(region: Region) -> None:
     assert region.guarantee is Guarantee.SOUND
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("radius", [0.5, *(torch.full(shape, 0.5) for shape in ((), (3,), (2, 1), (2, 3)))])
 @pytest.mark.parametrize("kind", [Linf, L2, L1])
 def test_a_radius_broadcasts_to_the_centre(kind: type[Linf] | type[L2] | type[L1], radius: Tensor | float) -> None:
@@ -87,6 +88,7 @@ def test_a_ball_is_not_replaced_by_its_hull_before_the_first_layer() -> None:
     assert 15 < (hull.radius / exact.radius).item() < 28
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("make", REGIONS, ids=lambda make: make.__name__)
 def test_diagonal_ops_move_a_region_to_one_of_its_kind(make: RegionMaker) -> None:
     region = make(Random(1), 2, (2, 3))

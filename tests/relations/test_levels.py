@@ -119,6 +119,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("text", [*SOUND, "box & deeppoly & zonotope", "zonotope.guided(by=box)"])
 def test_a_layer_reads_an_infinite_end_by_the_signs_of_its_weights(text: str, layer: str) -> None:

@@ -55,6 +55,7 @@ def test_the_search_is_never_looser_than_its_start(start: str) -> None:
         assert_inside(searched, bounds(f"deeppoly(slopes={start})", problem), room(problem))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("op", [Sigmoid, Tanh, GELU], ids=lambda op: op.__name__)
 def test_steps_are_relative_to_the_slopes_of_smooth_ops(op: type[Nonlinear]) -> None:
     """Steps that are absolute in the slope left 0.98 to 1 of these widths: the slopes of a sigmoid end at 1/4."""

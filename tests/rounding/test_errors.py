@@ -219,6 +219,7 @@ def test_bounds_that_overflow_are_unknown_and_the_other_images_are_certified(siz
     assert found[1].status is (Status.VERIFIED if size == 1e160 else Status.UNKNOWN)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e-20, 1.0, 1e20, 1e100])
 def test_the_unit_of_the_weights_does_not_matter(unit: float) -> None:
     """An allowance with a floor of its own would leave small networks unknown."""

@@ -46,6 +46,7 @@ NORMED: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NORMED)
 def test_a_module_with_computed_tensors_is_copied_and_certified(name: str) -> None:
     module = nn.Sequential(NORMED[name](), nn.ReLU(), nn.Linear(5, 3))

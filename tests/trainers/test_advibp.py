@@ -163,6 +163,7 @@ class Case:
         self.g1, self.g2 = gradients(self.first, network), gradients(self.second, network)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("direction", "part"),
     [
@@ -225,6 +226,7 @@ def test_the_first_moments_of_the_released_code(network: nn.Module, batch: tuple
     assert objective.moments.count == 3
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("eps", [0.05, 0.1])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_factor_of_the_released_code(

@@ -110,6 +110,7 @@ FORMULAS: dict[str, tuple[type[Expressive], Formula]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FORMULAS)
 def test_expressive_losses_are_their_formulas(network: nn.Module, batch: tuple[Tensor, Tensor], name: str) -> None:
     (x, y), (kind, formula) = batch, FORMULAS[name]

@@ -97,6 +97,7 @@ def test_the_clip_is_the_recipes_choice(network: nn.Module, batch: tuple[Tensor,
     assert clipped(x, y).loss < free(x, y).loss
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("beta", [1.0, 0.25, 0.0])
 def test_crown_ibp_mixes_its_bounds(network: nn.Module, batch: tuple[Tensor, Tensor], beta: float) -> None:
     x, y = batch

@@ -17,6 +17,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_a_preset_can_be_trained(recipe: Recipe) -> None:
     assert isinstance(read(recipe.trainer), Method)

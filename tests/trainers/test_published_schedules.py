@@ -109,6 +109,7 @@ SCHEDULES = (
 OTHERS = ("digits-demo", "mnist-natural-B", "svhn-0.01-ibp-long-gowal-large")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", [name for name in names("presets") if name not in OTHERS])
 def test_a_preset_is_the_papers(name: str) -> None:
     found: Recipe = find("presets", name)  # type: ignore[assignment]
@@ -157,6 +158,7 @@ def test_other_options_of_the_presets_are_the_methods_own() -> None:
 SMOOTH = [name for name in names("presets") if not find("presets", name).stair]  # type: ignore[attr-defined]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", SMOOTH)
 def test_a_compressed_preset_is_at_the_same_place_at_the_same_share_of_its_time(name: str) -> None:
     whole: Recipe = find("presets", name)  # type: ignore[assignment]

@@ -107,6 +107,7 @@ def test_bounds_over_the_reference_space_are_the_released_ones() -> None:
     assert [a for a, _ in known] == pytest.approx([b for _, b in known], rel=1e-13)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("eps", DUAL)
 def test_wong_and_kolters_loss_is_the_released_one(eps: float) -> None:
     (f, _), (x, y) = pair(), batch()

@@ -231,6 +231,7 @@ KINDS: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("harm", "given", "reason"), KINDS.values(), ids=KINDS)
 def test_a_harmful_step_is_left_out_without_a_trace(
     tmp_path: Path, harm: Callable[[Tensor], Tensor], given: dict[str, Any], reason: str

@@ -66,6 +66,7 @@ def moves(recipe: Recipe) -> tuple[int, ...]:
     )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("validation", [None, 0, 2_000])
 @pytest.mark.parametrize("name", [name for name in names("presets") if any(fnmatch(name, p) for p in COUNTS)])
 def test_the_steps_are_the_papers(name: str, validation: int | None) -> None:

@@ -190,6 +190,7 @@ def test_errors_have_a_place(text: str, line: int, column: int, fragment: str) -
     assert (raised.value.line, raised.value.column) == (line, column), str(raised.value)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("opening", ["(", "(- ", "(and ", "(or (and ", "(assert ", "(not "])
 def test_any_depth_of_parentheses_ends_in_an_error(opening: str) -> None:
     for closing in ("", "(<= X_0 0)" + ")" * 100_001):

@@ -48,6 +48,7 @@ def test_functions_are_enclosed(name: str) -> None:
     same(FUNCTIONS[name](), 4)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("forward", "message"), [
     (lambda s, x: (x == 0.5).to(x) + x, "holds at single points"), (lambda s, x: (-2) ** x, "has the base -2"),
     (lambda s, x: (x > 0).sum(1, keepdim=True) + x, "adds up truth values"), (lambda s, x: x.logit(0.7), "has eps 0.7"),

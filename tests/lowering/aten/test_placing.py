@@ -89,6 +89,7 @@ def test_a_product_of_two_sides_is_enclosed() -> None:
     same(Written(lambda s, x: s.b(x, x.flip(1)), b=bilinear), 4)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("forward", "message"), [
     (lambda s, x: x.scatter_reduce(1, torch.zeros(2, 1, dtype=torch.long), x[:, :1], "amax"), "reduces by 'amax'"),
     (lambda s, x: x.index_copy(1, torch.tensor([0, 0]), x[:, :2]), "writes two entries to one place"),

@@ -140,6 +140,7 @@ def test_truth_values_choose(tmp_path: Path) -> None:
     torch.testing.assert_close(graph(torch.from_numpy(x)), torch.from_numpy(executed(made, {"x": x})[0]))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("last", [0, 1])
 @pytest.mark.parametrize("shape", [(1, 2), (1, 3), (3, 4, 2)])
 @pytest.mark.parametrize("operator", ["ArgMax", "ArgMin"])

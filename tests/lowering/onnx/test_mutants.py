@@ -89,6 +89,7 @@ def same(made: ModelProto, folder: Path, rng: Random) -> None:
     assert torch.equal(given(points).nan_to_num(), other(points).nan_to_num())
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("number", range(3))
 def test_a_change_that_means_nothing_changes_nothing(number: int, tmp_path: Path) -> None:
     for seed in range(4):
