@@ -122,6 +122,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         polytope(network, graph, Linf(three, 0.5), {})
 
 
+@pytest.mark.slow
 def test_the_command_draws_and_writes_the_areas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("absdomain.report.polytope.SIDE", 13)
     ask = ["toy", "--out", tmp_path / "t", "--epochs", "4", "--moment", "0", "--moment", "4", "--domain", "box"]

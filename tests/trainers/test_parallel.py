@@ -70,7 +70,7 @@ def rows(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "more") and v is not None} for row in found]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_two_processes_reach_the_weights_of_one(quick: Path, tmp_path: Path, name: str) -> None:
     run(QUICK[name], tmp_path)
