@@ -13,7 +13,7 @@ from absdomain.errors import MissingExtra, needing
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-HIDDEN = ("matplotlib", "sklearn", "pooch", "onnx", "onnxruntime")
+HIDDEN = ("matplotlib", "sklearn", "pooch", "onnx", "onnxruntime", "dask", "distributed")
 
 BARE = f"""
 import sys
@@ -44,6 +44,7 @@ for call, extra in (
     (lambda: absdomain.certify(net, "mnist", eps=0.01), "data"),
     (lambda: graph.draw("graph.png"), "plot"),
     (lambda: absdomain.onnx_to_graph("net.onnx"), "onnx"),
+    (lambda: absdomain.certify(net, x, net(x).argmax(1), eps=0.01, cluster=2), "dask"),
 ):
     try:
         call()
@@ -105,7 +106,7 @@ def test_an_import_that_fails_names_the_extra_and_keeps_its_reason() -> None:
 
 
 def test_all_is_what_the_others_bring_and_nothing_is_asked_twice() -> None:
-    assert set(EXTRAS["all"]) == {one for name in ("data", "plot", "onnx") for one in EXTRAS[name]}
+    assert set(EXTRAS["all"]) == {one for name in ("data", "plot", "onnx", "dask") for one in EXTRAS[name]}
     names = [requirement.partition(">=")[0] for requirement in PROJECT["dependencies"]]
     assert names == [
         "torch", "numpy", "networkx", "scipy", "cvxpy", "hypothesis", "sympy", "typer", "rich", "safetensors",

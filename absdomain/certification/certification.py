@@ -9,7 +9,8 @@ network. Every point that was tried is compared with every bound.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import TypedDict, Unpack, cast, overload
@@ -43,9 +44,11 @@ from absdomain.graph import freeze
 from absdomain.lowering import to_graph
 from absdomain.lowering.adapted import Preprocessing, adapted
 from absdomain.region import Region
+from absdomain.runtime.cluster import opened
 from absdomain.runtime.modes import check_module, copied
 from absdomain.runtime.precision import own_dtype
 from absdomain.runtime.processes import ALONE, World
+from absdomain.runtime.units import HERE, Mapper, Tell
 
 # from cheap to dear; for networks that were trained with interval bounds, the zero slope proves most
 CASCADE = ("box", "box & deeppoly(slopes=zero)", "box & deeppoly")
@@ -72,6 +75,7 @@ class Options(TypedDict, total=False):
     explain: bool
     file: str | Path | None
     world: World
+    cluster: object
 
 
 Labels = Tensor | Array | None
@@ -118,6 +122,7 @@ def certify(
     explain: bool = True,
     file: str | Path | None = None,
     world: World = ALONE,
+    cluster: object = None,
 ) -> Certification | dict[float, Certification]:
     """For each image x_i: is z_y - z_j > 0 for every j != y on region(x_i)? The verdicts, image by image.
 
@@ -162,11 +167,19 @@ def certify(
     verdicts, those of the others at the end, the same that a single process gives. They need a `file`, in a folder that
     all of them see.
 
+    `cluster` has workers that share the batches, for this process, which alone writes `file`: the address of a dask
+    scheduler, a number of workers on this machine, or a client or cluster of dask. The verdicts are those of this
+    process, bit for bit, in the order in which they become known; what a worker that dies was at is done by another.
+
     Before any work it raises ValueError for wrong shapes or labels, Refused for a domain or region that is not sound,
-    JournalError for another configuration's file, UnsupportedOp for a network that cannot be lowered. While it is
-    iterated it raises SoundnessError if a point contradicts a bound, which is a bug in a domain.
+    JournalError for another configuration's file, UnsupportedOp for a network that cannot be lowered.
+    While it is iterated it raises SoundnessError if a point contradicts a bound, which is a bug in a domain, and
+    UnitFailed for images that several workers died of.
     """
     chosen = chosen_domains(domains, CASCADE)
+    opened(cluster, "certify")  # what is none is told before any work
+    if not world.alone and cluster not in (None, HERE):
+        raise ValueError("certify: give either a cluster or a world of processes, not both")
     check_module(model, "certify")
     images, labels = samples(images, labels)
     check_data(images, labels, spec)
@@ -210,27 +223,47 @@ def certify(
             explain=explain,
         )
         journal = None if file is None else Journals(Path(file), configuration(judge, images), world)
-        found[one] = Certification(_run(judge, images, batch, journal, world), images)
+        found[one] = Certification(_run(judge, images, batch, journal, world, opened(cluster)), images)
     return cast(dict[float, Certification], found) if several else next(iter(found.values()))
 
 
-def _run(judge: Judge, images: Tensor, batch: int, journal: Journals | None, world: World) -> Generator[Verdict]:
-    with nullcontext() if journal is None else closing(journal):
+@dataclass(frozen=True, eq=False)
+class _Judging:
+    """The verdicts of a batch, of which the places are given."""
+
+    judge: Judge
+    images: Tensor
+
+    def __call__(self, places: list[int], tell: Tell) -> list[Verdict]:
+        index, device = torch.tensor(places), _device(self.judge.exact)
+        here = self.images[index].to(device)
+        with own_dtype(here):
+            return self.judge.verdicts(index.to(device), here)
+
+
+def _run(
+    judge: Judge,
+    images: Tensor,
+    batch: int,
+    journal: Journals | None,
+    world: World,
+    opening: AbstractContextManager[Mapper],
+) -> Generator[Verdict]:
+    with nullcontext() if journal is None else closing(journal), opening as mapper:
         done = {} if journal is None else journal.done
         seen = set(done)
         yield from done.values()
-        device = _device(judge.exact)
-        batches = [part for part in torch.arange(len(images)).split(batch) if not done.keys() >= set(part.tolist())]
-        for index in batches[world.rank :: world.size]:
-            # A batch that is only partly known is judged again as a whole, so that all bits are those of one run.
-            here = images[index].to(device)
-            with own_dtype(here):
-                verdicts = judge.verdicts(index.to(device), here)
-            fresh = [verdict for verdict in verdicts if verdict.index not in done]
-            if journal is not None:
-                journal.append(fresh)
-            seen |= {verdict.index for verdict in fresh}
-            yield from fresh
+        # A batch that is only partly known is judged again as a whole, so that all bits are those of one run.
+        parts = [part.tolist() for part in torch.arange(len(images)).split(batch)]
+        batches = [part for part in parts if not done.keys() >= set(part)][world.rank :: world.size]
+        names = [f"images {part[0]} to {part[-1]}" for part in batches]
+        with closing(mapper.map(_Judging(judge, images), batches, names)) as found:
+            for _, verdicts in found:
+                fresh = [verdict for verdict in verdicts if verdict.index not in done]
+                if journal is not None:
+                    journal.append(fresh)
+                seen |= {verdict.index for verdict in fresh}
+                yield from fresh
         everything = {} if journal is None else journal.all()
         others = [verdict for index, verdict in sorted(everything.items()) if index not in seen]
         yield from others

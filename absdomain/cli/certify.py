@@ -40,6 +40,8 @@ def certify(
     data_dir: option.DataDir = None,
     device: option.Device = "auto",
     threads: option.Threads = None,
+    scheduler: option.Scheduler = None,
+    workers: option.Workers = None,
 ) -> None:
     """Certify the test images: clean, PGD and verified error. The same command again resumes.
 
@@ -50,15 +52,21 @@ def certify(
     """
     from absdomain.report import tables
     from absdomain.report.study import study
+    from absdomain.runtime.cluster import opened
 
-    device = use(threads, device)
+    cluster = option.cluster_of(scheduler, workers)
+    device = use(option.threads_of(threads, cluster), device)
     subject = subject_of(run, weights, data, model)
     check = check_of(
         subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, attacked=attack,
         strict=not count_ties, margin=margin, subset=subset, curve=curve, seed=seed,
         executed=None if executed is None else str(executed),
     )  # fmt: skip
-    outcome = study(subject, check, out=out, data_dir=data_dir, device=device, batch=batch, certificates=certificates)
+    with opened(cluster, "certify") as mapper:
+        outcome = study(
+            subject, check, out=out, data_dir=data_dir, device=device, batch=batch, certificates=certificates,
+            cluster=mapper,
+        )  # fmt: skip
     if not speaks():
         return
     if report:

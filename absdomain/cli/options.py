@@ -152,3 +152,33 @@ Threads = Annotated[
         min=1, max=1024, help="CPU threads. Default: torch's choice.", rich_help_panel=MACHINE, show_default=False
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on the workers of a dask scheduler, such as tcp://host:8786.",
+        rich_help_panel=MACHINE,
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Work in so many processes on this machine, each with --threads, by default 1.",
+        rich_help_panel=MACHINE,
+        show_default=False,
+    ),
+]
+
+
+def cluster_of(scheduler: str | None, workers: int | None) -> str | int | None:
+    """Where the work is done: the scheduler's workers, so many of this machine's own, or None for this process."""
+    if scheduler is not None and workers is not None:
+        raise typer.BadParameter("give either --scheduler or --workers, which starts one of its own")
+    return workers if scheduler is None else scheduler
+
+
+def threads_of(threads: int | None, cluster: str | int | None) -> int | None:
+    """The threads of this process and of each worker: as given; one where several workers share a machine."""
+    return 1 if threads is None and cluster is not None else threads

@@ -16,6 +16,7 @@ from absdomain.kinds import Affine, Nonlinear
 from absdomain.lowering import to_graph
 from absdomain.region import Region
 from absdomain.runtime.modes import copied
+from absdomain.runtime.units import HERE, Mapper
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def curve(
     attack: Pgd,
     batch: int,
     executed: torch.dtype | None = None,
+    cluster: Mapper = HERE,
 ) -> Iterator[tuple[float, Known]]:
     """What is known of these images at 0, at the radii and at the one of these verdicts, by the cascade of domains.
 
@@ -89,6 +91,7 @@ def curve(
             batch=batch,
             executed=executed,
             explain=False,
+            cluster=cluster,
         )
         return known(sorted(found, key=lambda verdict: verdict.index))
 

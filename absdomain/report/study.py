@@ -28,6 +28,7 @@ from absdomain.runtime import pictures
 from absdomain.runtime.folders import Kind, Output
 from absdomain.runtime.processes import ALONE, World
 from absdomain.runtime.progress import progress, say
+from absdomain.runtime.units import HERE, Mapper
 from absdomain.spec import margins
 from absdomain.trainers import options
 
@@ -123,12 +124,13 @@ def study(
     device: str = "cpu",
     batch: int = 100,
     certificates: bool = False,
+    cluster: Mapper = HERE,
 ) -> Outcome:
     """Certify the test images, show the progress on stderr, and write verdicts.jsonl, results.json and the plots.
 
     WriteError, before any work, for a folder or a file in it that is not a certification's.
-    Processes that torchrun has started share the images; the first one writes, and so the certificates, which others
-    can check (`absdomain.certificates.images`).
+    Processes that torchrun has started share the images, or the workers of a cluster do; the first process writes, and
+    so the certificates, which others can check (`absdomain.certificates.images`).
     """
     if certificates:
         image_certificates.allow(check.executed)
@@ -141,7 +143,7 @@ def study(
         f"certify: {subject.name} on {len(labels)} test images of {subject.data}, eps {check.eps:g}"
         f"{', clipped' if check.clip else ''}, by {', '.join(check.domains)}, in {folder}"
     )
-    seen = judged(subject, check, images, labels, folder, batch=batch, world=world)
+    seen = judged(subject, check, images, labels, folder, batch=batch, world=world, cluster=cluster)
     say(f"certified in {time.monotonic() - began:.0f} s; now the plots")
     summary = summarise(seen)
     results = _results(subject, check, summary, folder)
@@ -150,7 +152,7 @@ def study(
     output = CERTIFICATION.claim(folder)
     output.write_json("results.json", results)
     title = f"{subject.name}, {subject.data} test images"
-    _draw_curve(check, model, images.to(device), labels.to(device), seen, output, title, batch)
+    _draw_curve(check, model, images.to(device), labels.to(device), seen, output, title, batch, cluster)
     _draw_widths(check, model, images.to(device), output, title)
     _draw_missed(subject, check, model, images.to(device), seen, output)
     told = ""
@@ -168,6 +170,7 @@ def judged(
     *,
     batch: int = 100,
     world: World = ALONE,
+    cluster: Mapper = HERE,
 ) -> list[Verdict]:
     """The verdicts on these images in order, with progress on stderr; those in the folder are not made again."""
     world.once(lambda: CERTIFICATION.allow(folder, *WRITTEN))
@@ -187,6 +190,7 @@ def judged(
         executed=check.dtype,
         file=folder / VERDICTS,
         world=world,
+        cluster=cluster,
     )
     if world.first:
         config = {"network": subject.name, "data": subject.data, **asdict(check)}
@@ -239,6 +243,7 @@ def _draw_curve(
     output: Output,
     title: str,
     batch: int,
+    cluster: Mapper,
 ) -> None:
     """Errors against the radius, by the domains that do not search; and how far each image is proved."""
     count = len(labels) if check.curve is None else min(check.curve, len(labels))
@@ -260,6 +265,7 @@ def _draw_curve(
             attack=Pgd(max(check.steps, 20), 1),
             batch=batch,
             executed=check.dtype,
+            cluster=cluster,
         ):
             points.append(known.errors(eps, clean))
             reached = torch.where(known.proved, reached.clamp(min=eps), reached)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,19 @@ def speaks() -> bool:
     return os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ
 
 
+_elsewhere: ContextVar[Callable[[str], None] | None] = ContextVar("elsewhere", default=None)
+
+
+@contextmanager
+def forwarded(to: Callable[[str], None]) -> Iterator[None]:
+    """What would be shown of progress inside is given to `to`, line by line: of work for another process."""
+    token = _elsewhere.set(to)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
 def errors() -> Console:
     """The console on stderr; results alone go to stdout."""
     from rich.console import Console
@@ -27,7 +41,10 @@ def errors() -> Console:
 
 def say(text: str) -> None:
     """A line on stderr, of the process that speaks."""
-    if speaks():
+    to = _elsewhere.get()
+    if to is not None:
+        to(text)
+    elif speaks():
         print(text, file=sys.stderr, flush=True)
 
 
@@ -40,6 +57,10 @@ def progress(title: str, total: int, *, lines: int = 10) -> Iterator[Callable[[f
     Where stderr is no terminal, `lines` lines are written over the whole, instead of a bar. Of several processes that
     torchrun has started only the first one shows anything.
     """
+    to = _elsewhere.get()
+    if to is not None:
+        yield lambda done, text: to(f"{title}: {done:.4g}/{total}  {text}")
+        return
     if not speaks():
         yield lambda done, text: None
         return
@@ -102,7 +123,7 @@ class Ticker:
     def __call__(self, text: Callable[[], str]) -> None:
         """Show the text, if it is time for one."""
         now = time.monotonic()
-        if now < self.next or not speaks():
+        if now < self.next or not speaks() or _elsewhere.get() is not None:
             return
         line = text()
         if self.terminal:

@@ -1,0 +1,305 @@
+"""Units of work on the workers of a dask cluster: the verdicts of one process, bit for bit, whoever dies on the way.
+
+A worker computes with as many threads as the process that asks, one unit at a time. dask gives the unit of a worker
+that died to another one. What is known is kept by the process that asks, so that it goes on when it is started again.
+Work and results travel as pickles: whoever can reach the scheduler or a worker can run any code there.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import pickle
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import cached_property, partial, singledispatch
+from importlib.metadata import version
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+import torch
+
+from absdomain.errors import check_type, needing
+from absdomain.runtime.progress import forwarded, say
+from absdomain.runtime.units import HERE, Mapper, Tell, UnitFailed, Watch, quiet
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+U = TypeVar("U")
+R = TypeVar("R")
+_LOOK = 0.5  # seconds between two looks for new workers and for what units tell
+_WAYS = 'give "tcp://HOST:8786" of a scheduler, a number of workers, or a client or cluster of dask'
+
+
+@singledispatch
+def opened(cluster: object, caller: str = "cluster") -> AbstractContextManager[Mapper]:
+    """A mapper over the workers of a cluster, which is connected to at its first use, until the context ends.
+
+    None: this process. A number: so many workers on this machine, which end with the context. A text: the address of
+    a scheduler. A `distributed.Client`, which stays open, or a cluster of dask. A mapper: itself.
+
+    Errors: MissingExtra without dask, TypeError for what is none of these, ValueError for less than one worker.
+    """
+    with needing("dask", caller):
+        from distributed import Client
+        from distributed.deploy.cluster import Cluster
+    check_type(f"{caller}, cluster", cluster, (Client, Cluster), _WAYS)
+    return Over(lambda: nullcontext(cluster) if isinstance(cluster, Client) else Client(cluster))
+
+
+@opened.register
+def _(cluster: None, caller: str = "cluster") -> AbstractContextManager[Mapper]:
+    return nullcontext(HERE)
+
+
+@opened.register
+def _(cluster: Mapper, caller: str = "cluster") -> AbstractContextManager[Mapper]:
+    return nullcontext(cluster)
+
+
+@opened.register
+def _(cluster: int, caller: str = "cluster") -> AbstractContextManager[Mapper]:
+    with needing("dask", caller):
+        import distributed  # noqa: F401
+    if cluster < 1:
+        raise ValueError(f"{caller}, cluster: {cluster} workers would do nothing; give at least 1")
+    return Over(partial(_local, cluster))
+
+
+@opened.register
+def _(cluster: str, caller: str = "cluster") -> AbstractContextManager[Mapper]:
+    with needing("dask", caller):
+        from distributed import Client
+    return Over(partial(Client, cluster))
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    """A client of so many workers on this machine, each a process with one thread for units."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    # A solver may keep a worker from giving signs of life for as long as it runs; a dead process here is seen at once.
+    with (
+        dask.config.set({"distributed.scheduler.worker-ttl": None}),
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+class Over(Mapper):
+    """Units on the workers of a cluster, one at a time on each; workers that come later are given units, too."""
+
+    apart = True
+
+    def __init__(self, connecting: Callable[[], AbstractContextManager[Client]]) -> None:
+        self._connecting, self._held = connecting, ExitStack()
+
+    def __enter__(self) -> Over:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+        self.__dict__.pop("_client", None)
+
+    @cached_property
+    def _client(self) -> Client:
+        return self._held.enter_context(self._connecting())
+
+    def map(
+        self, work: Callable[[U, Tell], R], units: Sequence[U], names: Sequence[str], watch: Watch = quiet
+    ) -> Generator[tuple[int, R]]:
+        """(place, work(units[place], tell)) as they become known; what is not yet known is given up when it is closed.
+
+        Errors: what the work raises; UnitFailed, with its name, for a unit that more workers died of than the scheduler
+        allows (`distributed.scheduler.allowed-failures`), or where the scheduler is gone; TypeError for work that
+        cannot be pickled.
+        """
+        if units:
+            yield from _Mapping.of(self._client, work, units, names, watch).results()
+
+
+@dataclass(frozen=True, eq=False)
+class _Mapping:
+    """One map of a client: what waits, what is worked on, and what units have told."""
+
+    client: Client
+    topic: str
+    shared: Future  # the work, which the scheduler can make again wherever a worker with it died
+    setting: _Setting
+    units: Sequence[Any]
+    names: Sequence[str]
+    watch: Watch
+    busy: dict[Future, tuple[int, str]] = field(default_factory=dict)  # -> (place, the worker that was given it)
+    told: deque[tuple[int, float, str]] = field(default_factory=deque)
+
+    @staticmethod
+    def of(
+        client: Client, work: Callable[[U, Tell], R], units: Sequence[U], names: Sequence[str], watch: Watch
+    ) -> _Mapping:
+        """The mapping, of which nothing has begun yet."""
+        import dask
+
+        topic = f"absdomain-{uuid4().hex}"
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):  # it goes there once
+            shared = client.submit(pickle.loads, _pickled(work), key=f"{topic}-work", pure=False)
+        return _Mapping(client, topic, shared, _Setting.here(), units, names, watch)
+
+    def results(self) -> Generator[tuple[int, Any]]:
+        """(place, result) as they become known."""
+        waiting = deque(range(len(self.units)))
+        self.client.subscribe_topic(self.topic, lambda event: self.told.append(event[1]))
+        try:
+            some = self._give(waiting, told=False)
+            while waiting or self.busy:
+                found = [(self.busy.pop(future)[0], future) for future in self._finished()]
+                some = self._give(waiting, told=not some)  # before anything is made of what was found
+                while self.told:
+                    self.watch(*self.told.popleft())
+                for place, future in found:
+                    yield place, self._result(future, place)
+        finally:
+            self.client.unsubscribe_topic(self.topic)
+            self.client.cancel([*self.busy, self.shared])
+
+    def _give(self, waiting: deque[int], *, told: bool) -> bool:
+        """A unit to each worker that has none of ours, so that it is known of which one it died; whether there are any.
+
+        Says where there is none, if that has not been `told`.
+        """
+        with self._reached():
+            workers = self.client.nthreads()
+        if not workers and not told:
+            say("cluster: the scheduler has no workers; waiting for one")
+        taken = {worker for _, worker in self.busy.values()}
+        for worker in [worker for worker in workers if worker not in taken][: len(waiting)]:
+            place = waiting.popleft()
+            future = self.client.submit(
+                _unit, self.shared, self.units[place], self.setting, self.topic, place,
+                key=f"{self.topic}-{self.names[place]}-{place}", pure=False, workers=[worker],
+                allow_other_workers=True,
+            )  # fmt: skip
+            self.busy[future] = place, worker
+        return bool(workers)
+
+    def _finished(self) -> list[Future]:
+        from distributed import wait
+
+        if not self.busy:
+            time.sleep(_LOOK)
+            return []
+        with self._reached(), suppress(TimeoutError):
+            return list(wait(list(self.busy), timeout=_LOOK, return_when="FIRST_COMPLETED").done)
+        return []
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """UnitFailed where the scheduler is gone, or knows our units no longer."""
+        from distributed import CancelledError
+
+        try:
+            yield
+        except (CancelledError, OSError) as error:
+            raise _gone(*(self.names[place] for place, _ in self.busy.values())) from error
+
+    def _result(self, future: Future, place: int) -> Any:
+        from distributed import CancelledError, KilledWorker
+
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise _gone(self.names[place]) from error
+        except KilledWorker as error:
+            raise UnitFailed(
+                f"{self.names[place]}: {error.allowed_failures + 1} workers died while they worked on it, the last "
+                f"one at {error.last_worker.address}; most often memory is too small: give workers more, or units "
+                "less (smaller batches), and start again to go on with what is missing"
+            ) from error
+
+
+def _gone(*names: str) -> UnitFailed:
+    return UnitFailed(f"{', '.join(names)}: the scheduler is gone, or has given up; start again to go on")
+
+
+def _pickled(work: object) -> bytes:
+    """As cloudpickle writes it, which takes along what is defined in the main script. TypeError where it cannot."""
+    import cloudpickle  # type: ignore[import-untyped]
+
+    try:
+        return bytes(cloudpickle.dumps(work))
+    except Exception as error:
+        raise TypeError(
+            f"cluster: this cannot be sent to workers, for it does not pickle: {error}; a module whose weights are "
+            "parametrized, for one, is sent when torch.nn.utils.parametrize.remove_parametrizations has been called"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What bits depend on besides the unit, the same wherever it is worked on."""
+
+    threads: int
+    tf32: tuple[bool, bool]
+    versions: tuple[str, str]
+
+    @staticmethod
+    def here() -> _Setting:
+        """That of this process."""
+        tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        return _Setting(torch.get_num_threads(), tf32, (version("absdomain"), torch.__version__))
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """This process computes in this way. RuntimeError for another version of absdomain or torch."""
+        own = _Setting.here()
+        if own.versions != self.versions:
+            told = [" and ".join(map(" ".join, zip(("absdomain", "torch"), v, strict=True)))
+                    for v in (own.versions, self.versions)]  # fmt: skip
+            raise RuntimeError(f"cluster: a worker has {told[0]}, but it is asked from {told[1]}; install the same")
+        self._set()
+        try:
+            yield
+        finally:
+            own._set()
+
+    def _set(self) -> None:
+        torch.set_num_threads(self.threads)
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.tf32
+
+
+_ONE = threading.Lock()  # a unit sets what holds for the whole process, so that there is one at a time
+
+
+def _unit(work: Callable[[Any, Tell], R], unit: Any, setting: _Setting, topic: str, place: int) -> R:
+    """work(unit, tell), on a worker."""
+    # What a unit starts, ends with this process (`runtime.limited`), so that it may start processes.
+    multiprocessing.current_process().daemon = False
+    tell = _Telling(topic, place)
+    with _ONE, setting.used(), forwarded(partial(tell, 0.0)):
+        return work(unit, tell)
+
+
+class _Telling:
+    """Sends to the process that asks how a unit goes, now and then."""
+
+    def __init__(self, topic: str, place: int) -> None:
+        self.topic, self.place, self.next = topic, place, 0.0
+
+    def __call__(self, done: float, text: str) -> None:
+        from distributed import get_worker
+
+        now = time.monotonic()
+        if now >= self.next:
+            self.next = now + _LOOK
+            get_worker().log_event(self.topic, (self.place, float(done), text))
