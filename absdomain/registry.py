@@ -8,7 +8,7 @@ import difflib
 from importlib import metadata
 from typing import Literal, get_args
 
-Group = Literal["domains", "networks", "trainers", "presets", "lowerings"]
+Group = Literal["domains", "networks", "trainers", "presets", "lowerings", "lemmas"]
 
 
 class UnknownName(LookupError):

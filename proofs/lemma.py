@@ -11,8 +11,10 @@ from types import FunctionType
 from typing import Any
 
 import absdomain.proofs.kernel.exact_sums  # noqa: F401  # with exact_ops: gives Exact tensors their operations
-from absdomain.proofs.kernel.executed import Lines, function, missed, watched
+from absdomain.proofs.kernel.branches import Executed
+from absdomain.proofs.kernel.executed import Trace, function, missed, watched
 from absdomain.proofs.kernel.world import Refuted, World, explore
+from absdomain.registry import find, names
 
 Check = Callable[[World], None]
 
@@ -76,10 +78,27 @@ class Result:
     seconds: float  # of processor time
     fault: str = ""
     runs: tuple[Run, ...] = ()
+    executed: tuple[Executed, ...] = ()
+    others: tuple[str, ...] = ()  # shipped functions that the checks went through and the lemma does not list
 
 
 def lemmas() -> dict[str, Lemma]:
-    """All lemmas by name, in the order of the themes."""
+    """All lemmas by name: ours in the order of the themes, then those of plug-ins.
+
+    A plug-in names a module with `LEMMAS` under `[project.entry-points."absdomain.lemmas"]`. Errors: ValueError where
+    two lemmas have one name, or the module has none.
+    """
+    found = shipped()
+    for name in names("lemmas"):
+        for lemma in _of_a_plug_in(name):
+            if lemma.name in found:
+                raise ValueError(f"the lemma {lemma.name!r} of the plug-in {name!r} is known already; rename it")
+            found[lemma.name] = lemma
+    return found
+
+
+def shipped() -> dict[str, Lemma]:
+    """Our lemmas by name, in the order of the themes."""
     found: dict[str, Lemma] = {}
     for theme in THEMES:
         for lemma in import_module(f"absdomain.proofs.lemmas.{theme}").LEMMAS:
@@ -89,28 +108,49 @@ def lemmas() -> dict[str, Lemma]:
     return found
 
 
-def verify(lemma: Lemma) -> Result:
+def _of_a_plug_in(name: str) -> tuple[Lemma, ...]:
+    own = tuple(getattr(find("lemmas", name), "LEMMAS", ()))
+    if not own or not all(isinstance(lemma, Lemma) for lemma in own):
+        raise ValueError(f"the plug-in {name!r} has no lemmas; let its module have LEMMAS, a tuple of Lemma")
+    return own
+
+
+def verify(lemma: Lemma, *, branches: bool = False) -> Result:
     """Check the lemma and its twins. An error in a check is a fault as well: the code left what the lemma knows.
 
-    So is a check that claims nothing, and a line of a function that the lemma lists and that no check has run.
+    So is a check that claims nothing, and a line of a function that the lemma lists and that no check has run. With
+    `branches` the result says, too, which ways of its branches were gone, and through what other functions.
     """
     started, claims, faults, runs = process_time(), 0, [], []
-    ran: Lines = {}
+    ran = Trace({})
     try:
         for place, check in enumerate(lemma.checks, 1):
             begun = process_time()
-            with watched(lemma.functions) as seen:
+            with watched(lemma.functions, branches) as seen:
                 proved = explore(check)
             claims += proved
             faults += [] if proved else [f"check {place} proves no claim at all"]
-            runs.append(Run(check, process_time() - begun, frozenset(f for f in lemma.functions if seen[f.__code__])))
-            for code, lines in seen.items():
-                ran.setdefault(code, set()).update(lines)
+            entered = frozenset(f for f in lemma.functions if seen.steps[f.__code__])
+            runs.append(Run(check, process_time() - begun, entered))
+            ran.join(seen)
         faults += [_idle(f.__qualname__, missed(f, ran)) for f in lemma.functions]
     except Exception as error:
         faults.append(f"{type(error).__name__}: {error}")
     faults += [_fault(twin) for twin in lemma.twins]
-    return Result(lemma, claims, process_time() - started, "; ".join(filter(None, faults)), tuple(runs))
+    executed = tuple(Executed.of(f, ran) for f in lemma.functions) if branches else ()
+    told, seconds = "; ".join(filter(None, faults)), process_time() - started
+    return Result(lemma, claims, seconds, told, tuple(runs), executed, _others(lemma, ran))
+
+
+def _others(lemma: Lemma, ran: Trace) -> tuple[str, ...]:
+    """The functions of the packages of which a lemma speaks that were run and are not listed; not the prover's own."""
+    packages = {f.__module__.partition(".")[0] for f in lemma.functions}
+    found = {
+        f"{module}.{code.co_qualname}"
+        for code, module in ran.others.items()
+        if module.partition(".")[0] in packages and not module.startswith("absdomain.proofs.")
+    }
+    return tuple(sorted(name for name in found if "<" not in name))
 
 
 def _idle(name: str, lines: list[int]) -> str:
@@ -137,12 +177,12 @@ def spoken_of(lemma: Lemma) -> Iterator[str]:
 
 
 def markdown() -> str:
-    """The table of all lemmas, as proofs/README.md has it."""
+    """The table of all shipped lemmas, as proofs/README.md has it."""
     lines = [
         "| lemma | statement | speaks of | how it is checked | assumes | does not cover |",
         "|---|---|---|---|---|---|",
     ]
-    for lemma in lemmas().values():
+    for lemma in shipped().values():
         code = ", ".join(f"`{name}`" for name in spoken_of(lemma))
         twins = "; ".join(twin.change for twin in lemma.twins)
         how = f"{lemma.how}. Twins that fail: {twins}" if twins else lemma.how

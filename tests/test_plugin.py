@@ -120,6 +120,13 @@ def test_both_keep_the_laws(site: Path) -> None:
     assert "problems" in run(site, sys.executable, "-c", LAWS)
 
 
+@pytest.mark.slow
+def test_its_lemma_is_proved_beside_ours(site: Path) -> None:
+    printed = run(site, ABSDOMAIN, "prove", "asinh", "--coverage")
+    assert "asinh: 2 of 2 functions" in printed
+    assert "1 lemmas hold" in printed
+
+
 BROKEN = """
 import sys
 import torch
@@ -145,4 +152,4 @@ def test_a_plug_in_whose_rules_do_not_load_is_named(tmp_path: Path) -> None:
 def test_the_example_is_short() -> None:
     lines = {path.stem: len(path.read_text().splitlines()) for path in PLUGIN.glob("*/*.py")}
     assert lines["af1"] <= 66
-    assert lines["asinh"] <= 30
+    assert lines["asinh"] <= 31

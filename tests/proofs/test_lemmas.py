@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from absdomain import ops
 from absdomain.cli.main import app
 from absdomain.domain import Domain, Guided, Meet, Mix
 from absdomain.kinds import Op
+from absdomain.proofs import coverage
+from absdomain.proofs import lemma as lemma_module
 from absdomain.proofs.lemma import Lemma, lemmas, markdown, verify
 from absdomain.registry import find, names
 from tests.proofs.equivalent import FEW, reason
@@ -20,6 +24,7 @@ from tests.proofs.mutation import Outcome, mutants, outcome
 
 ROOT = Path(__file__).parents[2]
 LEMMAS = lemmas()
+RENEW = "run `absdomain prove --readme proofs/README.md`, with the lemmas' names"
 PATCHES = 2  # of each function that a lemma lists, for one lemma of six in the fast tests; all in the slow ones
 
 
@@ -99,10 +104,60 @@ def test_the_readme_has_the_table_of_the_lemmas() -> None:
     assert markdown() in text, "proofs/README.md is not up to date; write absdomain.proofs.lemma.markdown() into it"
 
 
+def test_the_readme_has_what_each_lemma_runs() -> None:
+    """The counts of what is listed; which ways are gone, the slow test below compares."""
+    rows = coverage.rows((ROOT / "proofs" / "README.md").read_text())
+    assert list(rows) == list(LEMMAS), RENEW
+    for name, lemma in LEMMAS.items():
+        counts = [int(cell.split(" of ")[1]) for cell in rows[name].split(" | ")[1:4]]
+        assert tuple(counts) == coverage.asked(lemma), f"{name}: {RENEW}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lemma", LEMMAS.values(), ids=LEMMAS)
+def test_the_ways_that_a_lemma_goes_are_those_in_the_readme(lemma: Lemma) -> None:
+    row = coverage.row(verify(lemma, branches=True))
+    assert row == coverage.rows((ROOT / "proofs" / "README.md").read_text())[lemma.name], RENEW
+
+
+def test_a_table_is_renewed_in_its_place() -> None:
+    head = "\n".join(coverage.HEAD)
+    result = verify(LEMMAS["guided"], branches=True)
+    row = coverage.row(result)
+    old = "| `relu` | as it was |"
+    text = coverage.renewed(f"before\n\n{head}\n| `gone` | 1 |\n| `guided` | 2 |\n{old}\n\nafter\n", [result])
+    assert text == f"before\n\n{head}\n{old}\n{row}\n\nafter\n"
+    with pytest.raises(ValueError, match="has no table"):
+        coverage.renewed("nothing", [result])
+
+
 def test_the_command_proves_and_says_so() -> None:
     done = CliRunner().invoke(app, ["prove", "mix", "guided"])
     assert done.exit_code == 0, done.output
     assert "2 lemmas hold" in done.output
+
+
+def test_the_command_says_what_is_run_and_writes_it(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("\n".join(coverage.HEAD) + "\n")
+    done = CliRunner().invoke(app, ["prove", "guided", "--coverage", "--readme", str(readme)])
+    assert done.exit_code == 0, done.output
+    assert "guided: 8 of 8 functions" in done.output and "through " in done.output
+    assert "| `guided` | 8 of 8 |" in readme.read_text()
+    refused = CliRunner().invoke(app, ["prove", "guided", "--readme", str(tmp_path / "none.md")])
+    assert refused.exit_code == 2
+
+
+def test_a_plug_in_has_lemmas_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = replace(LEMMAS["guided"], name="theirs")
+    monkeypatch.setattr(lemma_module, "names", lambda group: ["plug"] if group == "lemmas" else [])
+    for found, wrong in (((own,), ""), ((LEMMAS["relu"],), "is known already"), ((), "has no lemmas")):
+        monkeypatch.setattr(lemma_module, "find", lambda group, name, found=found: SimpleNamespace(LEMMAS=found))
+        if wrong:
+            with pytest.raises(ValueError, match=wrong):
+                lemmas()
+        else:
+            assert list(lemmas()) == [*LEMMAS, "theirs"]
 
 
 def test_the_command_fails_where_a_lemma_fails(monkeypatch: pytest.MonkeyPatch) -> None:

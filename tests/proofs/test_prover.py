@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from absdomain.proofs.kernel.branches import Executed
 from absdomain.proofs.kernel.certificate import Fact, boundary, contradicts
 from absdomain.proofs.kernel.exact import Exact, exact, numbers, prove, real, reals
 from absdomain.proofs.kernel.executed import unwatched, watched
@@ -133,10 +134,45 @@ def test_calls_are_not_followed_where_nothing_is_watched_and_are_again_after_tha
     with watched([_two_ways]) as seen:
         with unwatched():
             assert _two_ways(True) == 1
-        assert not seen[_two_ways.__code__]
+        assert not seen.lines(_two_ways.__code__)
         assert _two_ways(False) == 0
-    assert len(seen[_two_ways.__code__]) == 2
+    assert len(seen.lines(_two_ways.__code__)) == 2
     assert sys.gettrace() is before
+
+
+def _branching(x: int, xs: list[int], other: int | None = None) -> int:
+    if x < 0 and other is None:
+        raise ValueError("negative")
+    total = sum(2 * y for y in xs if y) if x else 1
+    for y in xs:
+        if y > 5:
+            break
+    return total if other is None else other
+
+
+def _never(*runs: tuple[int, list[int], int | None]) -> tuple[int, tuple[str, ...]]:
+    with watched([_branching], branches=True) as seen:
+        for run in runs:
+            _branching(*run)
+    found = Executed.of(_branching, seen)
+    assert found.lines == 6 and found.entered
+    return found.ways, found.never
+
+
+def test_each_way_of_a_branch_is_told() -> None:
+    assert _never((1, [1, 2], None)) == (15, (
+        "`x < 0` is never true", "`other` is always None", "`x` is never false", "`y > 5` is never true",
+        "`other` is always None", "`y` is never false",
+    ))  # fmt: skip
+    assert _never((1, [0, 9], None), (0, [], None), (-1, [1], 3)) == (15, ())
+
+
+def test_functions_that_are_run_and_not_listed_are_named() -> None:
+    def check(world: World) -> None:
+        world.check(_two_ways(True) + _two_ways(False) + _branching(0, []) == 2, "2")
+
+    result = verify(Lemma("l", "s", (_two_ways,), (check,), (), SYMBOLS, leaves=""), branches=True)
+    assert not result.fault and result.others == (f"{__name__}._branching",)
 
 
 def test_the_tracer_of_another_is_left_in_peace() -> None:

@@ -14,6 +14,7 @@ from absdomain.lowering import Activation, Call, lowers
 class Asinh(Elementwise):
     """log(x + sqrt(x^2 + 1)), of derivative 1 / sqrt(x^2 + 1)."""
 
+    lemma = "asinh"
     curvature = Curvature((0.0,), (1, -1), (0,), increasing=True)
 
     def __call__(self, *xs: Tensor) -> Tensor:
