@@ -28,6 +28,7 @@ from absdomain.certificates.network import onnx_of
 from absdomain.certification.verdict import Status, Verdict
 from absdomain.data import Images
 from absdomain.errors import NoCertificate
+from absdomain.graph import Graph
 from absdomain.lowering import to_graph
 from absdomain.runtime.folders import Kind
 from absdomain.runtime.modes import copied
@@ -64,20 +65,21 @@ def write(
     clip: tuple[float, float] | None = (0.0, 1.0),
     weights: str | None = None,
     seconds: float = 60.0,
+    graph: Graph | None = None,
     watch: Watch = lambda done: None,
 ) -> Written:
     """Certificates of the verdicts on the first images of a data set, in real arithmetic on the network's numbers.
 
     Regions are balls of radius `eps`, one number or one for each image, within `clip`. `weights` is the name of the
-    file with the network's numbers in a folder above, if there is one; `seconds` what a search may take for an image,
-    and `watch` is told how many are done. Errors: NoCertificate for a network that the checker does not read,
-    WriteError for files of others in the folder.
+    file with the network's numbers in a folder above, if there is one; `seconds` what a search may take for an image;
+    `graph` the network's in float64, where it has been lowered already; and `watch` is told how many are done.
+    Errors: NoCertificate for a network that the checker does not read, WriteError for files of others in the folder.
     """
     verdicts = sorted(verdicts, key=lambda verdict: verdict.index)
     output, count = FOLDER.claim(folder, MANIFEST, LINES, NETWORK), len(verdicts)
     exact = copied(network).cpu().double().eval().requires_grad_(False)
     x = (images.pixels[:8].float() / images.white).double()
-    graph = to_graph(exact, x[:1])
+    graph = to_graph(exact, x[:1]) if graph is None else graph
     data, own = onnx_of(graph, exact)
     net = _agreed(data, exact, x)
     radii = [float(eps)] * count if isinstance(eps, int | float) else [float(one) for one in eps]

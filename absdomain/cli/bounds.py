@@ -33,6 +33,7 @@ def bounds(
     """
     from absdomain.data import load
     from absdomain.report import plots, tables
+    from absdomain.report.measure import frozen
     from absdomain.report.study import layers_of, margins_of
     from absdomain.runtime.writing import replace
 
@@ -45,9 +46,10 @@ def bounds(
     if index >= len(test):
         raise ValueError(f"--index {index}: {subject.data} has test images 0..{len(test) - 1}")
     image, label = test[index : index + 1]
-    layers = layers_of(subject.network, check, image)
+    graph = frozen(subject.network, image)
+    layers = layers_of(graph, check, image)
     title = f"{subject.name}, {subject.data} test image {index} (a {int(label)}), eps {check.eps:g}"
-    margins = margins_of(subject.network, check, image, label)
+    margins = margins_of(graph, check, image, label)
     tables.show(
         tables.layers_table(layers, title),
         tables.margins_table(margins, int(label), f"lower bounds of z_{int(label)} - z_rival"),

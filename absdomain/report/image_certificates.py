@@ -5,12 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from absdomain.certification import Status, Verdict
 from absdomain.data import Images
 from absdomain.errors import NoCertificate, needing
+from absdomain.graph import Graph
 from absdomain.runtime.progress import progress
+from absdomain.values import mapped
 
 FOLDER = "certificates"
 
@@ -26,6 +28,7 @@ def allow(executed: str | None) -> None:
 def written(
     folder: Path,
     network: nn.Module,
+    graph: Graph,
     images: Images,
     verdicts: list[Verdict],
     eps: float,
@@ -34,7 +37,8 @@ def written(
 ) -> str:
     """Writes them below `folder`, and tells how many there are, and why others have none.
 
-    file: with the network's weights, of which they speak where it is in a folder above.
+    graph: the network's, as `measure.lowered` makes it; file: with the network's weights, of which they speak where it
+    is in a folder above.
     """
     from absdomain.certificates.images import write
 
@@ -43,8 +47,9 @@ def written(
     with progress(FOLDER, sum(verdict.status is Status.VERIFIED for verdict in verdicts)) as show:
         try:
             found = write(
-                place, network, images, verdicts, eps=eps, clip=clip, weights=weights, watch=lambda done: show(done, "")
-            )
+                place, network, images, verdicts, eps=eps, clip=clip, weights=weights,
+                graph=mapped(graph, Tensor.cpu), watch=lambda done: show(done, ""),
+            )  # fmt: skip
         except NoCertificate as reason:
             return f"no certificates: {reason}"
     missing = "".join(f"; none of {count}: {reason}" for reason, count in found.missing.items())

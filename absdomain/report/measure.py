@@ -122,9 +122,14 @@ class LayerWidths:
     unstable: float | None  # the share of neurons whose sign is open, where a nonlinear operation reads them
 
 
+def lowered(model: nn.Module, example: Tensor) -> Graph:
+    """A copy of the model as a graph in double precision, its layers as they are."""
+    return to_graph(copied(model).double().eval().requires_grad_(False), example.double())
+
+
 def frozen(model: nn.Module, example: Tensor) -> Graph:
-    """The model as a graph in double precision."""
-    return freeze(to_graph(copied(model).double().eval(), example.double()))
+    """The model as a graph in double precision, for bounds: layers are merged where they are one."""
+    return freeze(lowered(model, example))
 
 
 def bounded(graph: Graph) -> list[Node]:

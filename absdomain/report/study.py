@@ -19,6 +19,7 @@ from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, 
 from absdomain.certification.journal import is_journal
 from absdomain.data import load
 from absdomain.domain import AnyDomain, parse
+from absdomain.graph import Graph, freeze
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Linf
@@ -153,11 +154,13 @@ def study(
     output.write_json("results.json", results)
     title = f"{subject.name}, {subject.data} test images"
     _draw_curve(check, model, images.to(device), labels.to(device), seen, output, title, batch, cluster)
-    _draw_widths(check, model, images.to(device), output, title)
+    graph = measure.lowered(model, images[:1].to(device))
+    _draw_widths(check, graph, images.to(device), output, title)
     _draw_missed(subject, check, model, images.to(device), seen, output)
     told = ""
     if certificates:
-        told = image_certificates.written(folder, subject.network, test, seen, check.eps, check.region, subject.file)
+        network, file = subject.network, subject.file
+        told = image_certificates.written(folder, network, graph, test, seen, check.eps, check.region, file)
     return Outcome(summary, folder, results, told)
 
 
@@ -225,9 +228,9 @@ def _results(subject: Subject, check: Check, summary: Summary, folder: Path) -> 
     }
 
 
-def _draw_widths(check: Check, model: nn.Module, images: Tensor, output: Output, title: str) -> None:
+def _draw_widths(check: Check, graph: Graph, images: Tensor, output: Output, title: str) -> None:
     """The widths of the bounds of the first images, layer by layer."""
-    layers = layers_of(model, check, images[:DRAWN])
+    layers = layers_of(freeze(graph), check, images[:DRAWN])
     if layers:
         output.write_json("layers.json", {name: [asdict(layer) for layer in rows] for name, rows in layers.items()})
         told = f"{title}, eps {check.eps:g} (the first {DRAWN})"
@@ -294,9 +297,8 @@ def _draw_missed(
         pictures.add(output, f"landscape-{verdict.index}.png", partial(plots.landscape, found, title))
 
 
-def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, list[measure.LayerWidths]]:
-    """The bounds of every layer by each domain that has a rule for all of them."""
-    graph = measure.frozen(model, images[:1])
+def layers_of(graph: Graph, check: Check, images: Tensor) -> Mapping[str, list[measure.LayerWidths]]:
+    """The bounds of every layer of a frozen graph by each domain that has a rule for all of them."""
     region = Linf(images.to(torch.float64), check.eps, clip=check.region)
     found = {}
     for text, domain in check.parsed().items():
@@ -309,9 +311,8 @@ def layers_of(model: nn.Module, check: Check, images: Tensor) -> Mapping[str, li
     return found
 
 
-def margins_of(model: nn.Module, check: Check, image: Tensor, label: Tensor) -> dict[str, list[float]]:
-    """Each domain's lower bounds of z_label - z_j for one image (1, *shape), the classes j in order."""
-    graph = measure.frozen(model, image)
+def margins_of(graph: Graph, check: Check, image: Tensor, label: Tensor) -> dict[str, list[float]]:
+    """Each domain's lower bounds of z_label - z_j for one image (1, *shape), the classes j in order; graph: frozen."""
     region = Linf(image.to(torch.float64), check.eps, clip=check.region)
     spec = margins(label, graph.output.shape[0])
     with torch.no_grad():

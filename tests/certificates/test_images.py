@@ -18,6 +18,7 @@ from absdomain.data import Images
 from absdomain.data.normalise import Normalise
 from absdomain.errors import NoCertificate
 from absdomain.ops import SiLU
+from absdomain.report.measure import lowered
 from absdomain_check import Refused, Unreadable
 from absdomain_check.data import read_images
 from absdomain_check.images import check_images
@@ -97,6 +98,17 @@ def test_what_is_verified_has_a_certificate_with_the_weights_of_the_run(tmp_path
     (tmp_path / "run.safetensors").unlink()
     with pytest.raises(Unreadable, match=r"run\.safetensors"):
         check_images(folder, tmp_path)
+
+
+def test_a_graph_that_is_there_is_not_lowered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network(3, 8)
+    images = pictures(tmp_path, net, 3, 6)
+    found, graph = certify(net, *images[:], eps=0.03), lowered(net, images[:1][0])
+    write(tmp_path / "a", net, images, found.verdicts, eps=0.03)
+    monkeypatch.delattr("absdomain.certificates.images.to_graph")
+    write(tmp_path / "b", net, images, found.verdicts, eps=0.03, graph=graph)
+    for file in sorted((tmp_path / "a").iterdir()):
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
 
 @pytest.mark.slow
