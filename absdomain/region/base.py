@@ -136,8 +136,8 @@ def inhabited(region: Region) -> None:
             f"{tuple(region.centre.shape)}; give a number or a tensor that broadcasts to the centre"
         )
     if box.lower.numel():
-        width = box.upper - box.lower
-        if bool((width >= 0).all()) and bool(width.sum() < torch.inf):  # not with NaN, nor with an infinite end
+        least, most = (box.upper - box.lower).aminmax()
+        if least >= 0 and most < torch.inf:  # not with NaN, which both then are, nor with an infinite end
             return
     _require(region, box, box.lower <= box.upper, "empty or undefined",
              "give lower <= upper, a radius >= 0 and a centre that the clip does not exclude")  # fmt: skip
