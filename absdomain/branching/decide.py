@@ -32,7 +32,9 @@ from absdomain.relations.search import Ascent
 from absdomain.spec import Spec
 from absdomain.values import leaves, moved
 
-EVERYDAY, _WIDE = "box & deeppoly", "box & zonotope(symbols=64)"
+EVERYDAY, _SYMBOLS = "box & deeppoly", 1024
+_WIDE = f"deeppoly.guided(by=box & zonotope(symbols={_SYMBOLS}))"
+_NUMBERS = 2**26  # of the zonotopes of a batch, in their widest activation
 _ROWS = 500_000_000  # coefficients of all activations' rows over the widest one
 _AXES = 24  # entries of the input that vary: beyond so many, halves of it are not worth their time
 _BATCH = 512
@@ -67,7 +69,10 @@ def decide(
     check_type("decide", region, Region, "make one, such as absdomain.Linf(x, eps)")
     check_type("decide", spec, Spec, "make one, such as absdomain.margins(labels, classes)")
     limits = limits or Limits()
-    domain = suited(graph, region) if domain is None else parse(domain) if isinstance(domain, str) else domain
+    if domain is None:
+        domain, most = suited(graph, region)
+        batch = min(batch, most)
+    domain = parse(domain) if isinstance(domain, str) else domain
     check_sound(f"{domain} over {type(region).__name__}", min(domain.guarantee, region.guarantee))
     own = next((t.dtype for t in leaves(graph) if t.is_floating_point()), region.centre.dtype)
     like = region.centre.new_zeros((), dtype=torch.float64)  # cuts allow for the roundoffs of that dtype
@@ -83,11 +88,17 @@ def decide(
         return outcomes
 
 
-def suited(graph: Graph, region: Region) -> AnyDomain:
-    """The everyday domain; of a network so wide that its rows are too many, and few entries of the input, zonotopes."""
+def suited(graph: Graph, region: Region) -> tuple[AnyDomain, int]:
+    """The everyday domain, and how many parts at once it is asked for.
+
+    Where the network is so wide that its rows are too many, and few entries of the input vary, zonotopes bound the
+    activations, and rows are carried back from the output alone.
+    """
     sizes = [prod(node.shape) for node in graph.nodes]
     rows = sum(sizes[a] for step in graph.schedule if isinstance(step.op, Nonlinear) for a in step.args)
-    return parse(_WIDE if rows * max(sizes) > _ROWS and _varying(region) <= _AXES else EVERYDAY)
+    if rows * max(sizes) <= _ROWS or _varying(region) > _AXES:
+        return parse(EVERYDAY), _BATCH
+    return parse(_WIDE), max(1, _NUMBERS // (max(sizes) * _SYMBOLS))
 
 
 def _varying(region: Region) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from absdomain import L1, L2, Graph, Interval, Linf, Node, margins, parse
 from absdomain.branching import Limits, Verdict, decide
+from absdomain.branching.decide import EVERYDAY, suited
 from absdomain.laws import Example, optima
 from absdomain.laws.drawing import normal
 from absdomain.ops import Dense, ReLU, Sigmoid, Tanh
@@ -153,6 +154,24 @@ def test_smooth_networks_are_split_at_thresholds(op: Sigmoid | Tanh) -> None:
     spec = halfspaces(torch.ones(1, 1).double(), -torch.tensor([bound + 0.15 * (least - bound)]).double())
     (outcome,) = decide(graph, region, spec, limits=Limits(seconds=120))
     assert outcome.verdict is Verdict.UNSAT and outcome.branches > 1
+
+
+def test_a_network_that_is_too_wide_for_rows_of_all_activations_is_bounded_by_zonotopes() -> None:
+    """|x_1 - x_2| beside 23,000 neurons that never move; where many entries of the input vary, zonotopes are dear."""
+    weight = torch.zeros(23_000, 30, dtype=torch.float64)
+    weight[:2, :2] = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    ends, still = torch.ones(1, 23_000, dtype=torch.float64), torch.ones(23_000, dtype=torch.float64)
+    still[:2] = 0.0
+    graph = Graph.of([Node("x", None, (), (30,))]).then(Dense(weight, still)).then(ReLU()).then(Dense(ends, still[:1]))
+    radius = torch.zeros(1, 30, dtype=torch.float64)
+    radius[:, :2] = 1.0
+    region = Linf(torch.zeros(1, 30, dtype=torch.float64), radius)
+    domain, most = suited(graph, region)
+    assert "zonotope" in str(domain) and most == 2
+    for offset, verdict in ((-22_997.9, Verdict.UNSAT), (-22_998.0, Verdict.SAT)):
+        spec = halfspaces(torch.ones(1, 1, dtype=torch.float64), torch.tensor([offset], dtype=torch.float64))
+        assert [outcome.verdict for outcome in decide(graph, region, spec)] == [verdict]
+    assert suited(graph, Linf(region.centre, 1.0)) == (parse(EVERYDAY), 512)
 
 
 def test_limits_hold_and_say_what_was_reached() -> None:
