@@ -13,7 +13,7 @@ from absdomain.errors import MissingExtra, needing
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-HIDDEN = ("matplotlib", "sklearn", "pooch", "onnx", "onnxruntime", "dask", "distributed")
+HIDDEN = ("matplotlib", "sklearn", "pooch", "onnx", "onnxruntime", "dask", "distributed", "pandas")
 
 BARE = f"""
 import sys
@@ -45,6 +45,8 @@ for call, extra in (
     (lambda: graph.draw("graph.png"), "plot"),
     (lambda: absdomain.onnx_to_graph("net.onnx"), "onnx"),
     (lambda: absdomain.certify(net, x, net(x).argmax(1), eps=0.01, cluster=2), "dask"),
+    (lambda: absdomain.certify(net, x, net(x).argmax(1), eps=0.01).to_pandas(), "pandas"),
+    (lambda: absdomain.explain(net, x, net(x).argmax(1), eps=0.01).to_pandas(), "pandas"),
 ):
     try:
         call()
@@ -106,7 +108,7 @@ def test_an_import_that_fails_names_the_extra_and_keeps_its_reason() -> None:
 
 
 def test_all_is_what_the_others_bring_and_nothing_is_asked_twice() -> None:
-    assert set(EXTRAS["all"]) == {one for name in ("data", "plot", "onnx", "dask") for one in EXTRAS[name]}
+    assert set(EXTRAS["all"]) == {one for name in ("data", "plot", "onnx", "dask", "pandas") for one in EXTRAS[name]}
     names = [requirement.partition(">=")[0] for requirement in PROJECT["dependencies"]]
     assert names == [
         "torch", "numpy", "networkx", "scipy", "cvxpy", "hypothesis", "sympy", "typer", "rich", "safetensors",

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from absdomain.errors import needing
 from absdomain.graph import Graph
 from absdomain.graph.drawing import draw
 
@@ -106,9 +107,10 @@ class Explanation:
     def to_pandas(self) -> Any:
         """A pandas.DataFrame, a row for each layer.
 
-        Errors: ImportError without pandas, which is no dependency of absdomain.
+        Errors: MissingExtra without pandas.
         """
-        import pandas  # type: ignore[import-untyped]
+        with needing("pandas", "to_pandas"):
+            import pandas
 
         return pandas.DataFrame([asdict(layer) for layer in self.layers], columns=list(_HEADS))
 

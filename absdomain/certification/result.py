@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from absdomain.certification.verdict import Status, Summary, Verdict, summarise
+from absdomain.errors import needing
 from absdomain.runtime.progress import progress
 from absdomain.runtime.writing import replace
 
@@ -92,9 +93,10 @@ class Certification(Iterator[Verdict]):
     def to_pandas(self) -> Any:
         """A pandas.DataFrame, a row for each image: its verdict, and a column for each domain's lower bound.
 
-        Errors: ImportError without pandas, which is no dependency of absdomain.
+        Errors: MissingExtra without pandas.
         """
-        import pandas  # type: ignore[import-untyped]
+        with needing("pandas", "to_pandas"):
+            import pandas
 
         rows = []
         for verdict in self.verdicts:

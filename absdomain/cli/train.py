@@ -70,6 +70,10 @@ def train(
     ] = None,
     norms: Annotated[bool | None, _hint("Note each layer's induced norm after each epoch.", SCHEDULE)] = None,
     tf32: Annotated[bool | None, _hint("Let CUDA round products to TF32.", option.MACHINE)] = None,
+    log: Annotated[
+        str | None,
+        _hint("Send each epoch's numbers to tensorboard:FOLDER, wandb:PROJECT or mlflow:EXPERIMENT.", "Data"),
+    ] = None,
     out: Annotated[Path | None, _hint("The run's folder. Default: in runs/, one for each recipe.", "Data")] = None,
     data_dir: option.DataDir = None,
     device: option.Device = "auto",
@@ -82,14 +86,19 @@ def train(
 
     `absdomain train --data mnist --network crown-ibp-B --trainer crown-ibp --eps 0.3 --epochs 100 --out RUN`
     """
+    from absdomain.trainers import loggers
+
     times = None if milestones is None else [time for time in milestones.split(",") if time.strip()]
     rates = list(dict.fromkeys(lr or []))
     given = ctx.params | {"milestones": times, "lr": rates[0] if rates else None}
     recipe, device = recipe_of(preset, given), use(threads, device)
     folder = out or Path("runs") / name_of(recipe)
     if len(rates) > 1:
+        if log is not None:
+            raise ValueError(f"--log {log}: the trainings of {len(rates)} rates would be mixed; give one --lr")
         folder = best_of(recipe, rates, folder, data_dir, device)
     else:
-        train_in(recipe, folder, data_dir, device)
+        after = [loggers.read(log)] if log is not None and speaks() else []  # before any work: it may be missing
+        train_in(recipe, folder, data_dir, device, *after)
     if speaks():
         typer.echo(f"{folder}: trained. Now: absdomain certify {folder}")

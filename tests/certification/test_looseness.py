@@ -122,6 +122,8 @@ def test_what_it_says_for_people_and_programs(net: nn.Module, graph: Graph, tmp_
     (tmp_path / "theirs.svg").write_text("<svg/>")
     with pytest.raises(WriteError):
         found.draw(tmp_path / "theirs.svg")
+    pytest.importorskip("pandas", reason="pip install absdomain[pandas]")
+    assert found.to_pandas()["looseness"].tolist() == [layer.looseness for layer in found.layers]
 
 
 def test_what_is_refused(net: nn.Module, graph: Graph) -> None:

@@ -44,6 +44,17 @@ def test_arrays_data_sets_and_loaders_give_the_same(net: nn.Module) -> None:
         certify(net, DataLoader(given), y, eps=0.3)
 
 
+def test_a_data_frame_has_a_row_for_each_image(net: nn.Module) -> None:
+    pytest.importorskip("pandas", reason="pip install absdomain[pandas]")
+    found = certify(net, X, net(X).argmax(1), eps=0.1, domains="box")
+    frame = found.to_pandas()
+    assert list(frame["index"]) == list(range(6))
+    assert list(frame["status"]) == [verdict.status for verdict in found.verdicts]
+    bounds = frame["lower[box]"]
+    assert bounds.notna().tolist() == ["box" in verdict.lower for verdict in found.verdicts]  # not of falsified ones
+    assert bounds.dropna().tolist() == [verdict.lower["box"] for verdict in found.verdicts if verdict.lower]
+
+
 def test_what_breaks_an_image_is_shown(net: nn.Module) -> None:
     found = certify(net, X, net(X).argmax(1), eps=0.6)
     broken = [v.index for v in found.verdicts if v.status is Status.FALSIFIED]
