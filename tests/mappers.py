@@ -2,7 +2,9 @@
 
 import pickle
 from collections.abc import Callable, Generator, Sequence
+from contextlib import chdir
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import cloudpickle
@@ -15,11 +17,12 @@ R = TypeVar("R")
 
 
 class Backwards(Mapper):
-    """The last unit first, each by work, and of a unit, that was pickled, and the results pickled too."""
+    """The last unit first, of work, units and results that were pickled, and in another working folder."""
 
     apart = True
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path = Path("/")) -> None:
+        self.folder = folder
         self.names: list[str] = []  # of the units that were worked on
 
     def map(
@@ -29,6 +32,6 @@ class Backwards(Mapper):
         for place in reversed(range(len(units))):
             self.names.append(names[place])
             tell = partial(watch, place)
-            with forwarded(partial(tell, 0.0)):
+            with forwarded(partial(tell, 0.0)), chdir(self.folder):
                 found = pickle.loads(sent)(pickle.loads(pickle.dumps(units[place])), tell)
             yield place, pickle.loads(pickle.dumps(found))

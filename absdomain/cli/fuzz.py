@@ -34,6 +34,8 @@ def fuzz(
     ] = None,
     profile: Annotated[str, typer.Option(help="fast or nightly: how many examples, where none is said.")] = "fast",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; such small tensors gain nothing from more.")] = 1,
+    scheduler: option.Scheduler = None,
+    workers: option.Workers = None,
 ) -> None:
     """Try to break a domain: its laws on random networks, regions and specifications; one exit code for all.
 
@@ -48,7 +50,9 @@ def fuzz(
     from absdomain.report import tables
     from absdomain.report.fuzzing import PROFILES, chosen, count, table
     from absdomain.report.fuzzing import fuzz as tried
+    from absdomain.runtime.cluster import opened
 
+    cluster = option.cluster_of(scheduler, workers)
     use(threads)
     if profile not in PROFILES:
         raise typer.BadParameter(f"there are {', '.join(PROFILES)}", param_hint="--profile")
@@ -56,13 +60,14 @@ def fuzz(
         subjects, asked = [parse(text) for text in domain], chosen(laws, dtype, extremes=extremes)
     except (ExpressionError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
-    for subject in subjects:
-        try:
-            outcome = tried(
-                subject, examples=examples or count(subject, profile), seed=seed, laws=asked, database=database,
-                reproduce=reproduce,
-            )  # fmt: skip
-        except LawBroken as broken:
-            typer.echo(broken)
-            raise typer.Exit(1) from None
-        tables.show(table(outcome))
+    with opened(cluster, "fuzz") as mapper:
+        for subject in subjects:
+            try:
+                outcome = tried(
+                    subject, examples=examples or count(subject, profile), seed=seed, laws=asked, database=database,
+                    reproduce=reproduce, mapper=mapper,
+                )  # fmt: skip
+            except LawBroken as broken:
+                typer.echo(broken)
+                raise typer.Exit(1) from None
+            tables.show(table(outcome))

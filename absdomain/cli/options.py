@@ -173,9 +173,12 @@ Workers = Annotated[
 
 
 def cluster_of(scheduler: str | None, workers: int | None) -> str | int | None:
-    """Where the work is done: the scheduler's workers, so many of this machine's own, or None for this process."""
+    """Where the work is done: the scheduler's workers, so many of this machine's own, or None for this process.
+
+    Errors: ValueError for both.
+    """
     if scheduler is not None and workers is not None:
-        raise typer.BadParameter("give either --scheduler or --workers, which starts one of its own")
+        raise ValueError("give either --scheduler, or --workers, which starts one of its own")
     return workers if scheduler is None else scheduler
 
 

@@ -16,6 +16,8 @@ from absdomain.cli import options as option
 from absdomain.report.runs import check_of, made_of_runs, recipe_of, subject_of, train_in, use
 from absdomain.report.sweep_table import Result
 from absdomain.runtime.folders import Kind, Output
+from absdomain.runtime.progress import say
+from absdomain.runtime.units import Tell, in_order, watched
 
 if TYPE_CHECKING:
     from absdomain.trainers import Recipe
@@ -69,10 +71,13 @@ def sweep(
     data_dir: option.DataDir = None,
     device: option.Device = "auto",
     threads: option.Threads = None,
+    scheduler: option.Scheduler = None,
+    workers: option.Workers = None,
 ) -> None:
     """Train presets with several seeds and budgets, certify each, and write one table with its plots.
 
-    Each training has a folder of its own; the same command again resumes: no epoch is trained and no image judged
+    Each training has a folder of its own, and on a cluster, whose workers have to see it, one at a time is done by each
+    worker; the same command again resumes: no epoch is trained and no image judged
     twice. Both networks of a pair are certified. The sweep's folder gets table.md, results.json and the plots. Epochs
     are rounded to an even number, as a pair needs.
 
@@ -82,17 +87,17 @@ def sweep(
     from absdomain.domain import parse
     from absdomain.report import sweep_table
 
-    device = use(threads, device)
+    cluster = option.cluster_of(scheduler, workers)
+    device = use(option.threads_of(threads, cluster), device)
     asked: dict[str, Any] = {"clip": clip, "domains": domain, "steps": steps, "restarts": restarts, "subset": subset}
     asked |= {"attacked": attack, "curve": 0, "cascade": True}
-    results: list[Result] = []
     if domain is not None:
         check_domains([parse(text) for text in domain])  # now, and not after the first training
+    if cluster is not None:  # whose workers may have other working folders
+        out, data_dir = out.resolve(), None if data_dir is None else data_dir.resolve()
     trainings = list(jobs(presets, seeds, budget or [1.0], out, images))
     output = SWEEP.claim(out, *WRITTEN)
-    for job in trainings:
-        typer.echo(f"{job.folder}", err=True)
-        results += _results(job, eps, asked, data_dir, device)
+    results = _all(trainings, _Training(eps, asked, data_dir, device), cluster)
     costs = _costs(presets, data_dir, output) if cost else {}
     sweep_table.write(output, results, costs)
     output.write_json("results.json", [asdict(result) for result in results])
@@ -119,6 +124,29 @@ def jobs(presets: list[str], seeds: int, budgets: list[float], out: Path, images
                 if job.folder not in made:
                     made.add(job.folder)
                     yield job
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What comes of a job, on which the radii and so on are the same as of all others."""
+
+    radii: list[float] | None
+    asked: dict[str, Any]
+    data_dir: Path | None
+    device: str
+
+    def __call__(self, job: Job, tell: Tell) -> list[Result]:
+        say(f"{job.folder}")
+        return list(_results(job, self.radii, self.asked, self.data_dir, self.device))
+
+
+def _all(trainings: list[Job], work: _Training, cluster: object) -> list[Result]:
+    """The results of all jobs, in their order."""
+    from absdomain.runtime.cluster import opened
+
+    with opened(cluster, "sweep") as mapper:
+        found = watched(mapper, work, trainings, [job.folder.name for job in trainings])
+        return [result for results in in_order(found) for result in results]
 
 
 def _results(

@@ -95,6 +95,8 @@ def verify(
     out: Out = None,
     others: Others = None,
     threads: option.Threads = None,
+    scheduler: option.Scheduler = None,
+    workers: option.Workers = None,
 ) -> None:
     """Whether a network can do what a VNN-LIB property calls unsafe: sat, with a counterexample, or unsat, proved.
 
@@ -113,12 +115,14 @@ def verify(
     try:
         spoken = None if executed is None else str(executed)
         certified = certificate is not None
+        cluster = option.cluster_of(scheduler, workers)
+        threads = option.threads_of(threads, cluster)
         way = Way(domain, inf if timeout is None else timeout, memory or inf, threads, spoken, certified)
         if instances is not None:
             _refuse("--instances", NET=first, network=network, result=result, certificate=certificate)
-            code = _benchmark(instances, out, others, way, own=timeout is None, as_json=as_json)
+            code = _benchmark(instances, out, others, way, cluster, own=timeout is None, as_json=as_json)
         else:
-            _refuse("a single question", out=out, others=others)
+            _refuse("a single question", out=out, others=others, scheduler=scheduler, workers=workers)
             asked = _asked(first, second, network)
             code = _single(asked, way, result, certificate, as_json=as_json, told=told, newer=bool(network))
     except Exception as error:
@@ -221,21 +225,23 @@ def _failed(message: str) -> dict[str, Any]:
 
 
 def _benchmark(
-    file: Path, out: Path | None, others: Path | None, way: Way, *, own: bool, as_json: bool
+    file: Path, out: Path | None, others: Path | None, way: Way, cluster: str | int | None, *, own: bool, as_json: bool
 ) -> int:  # fmt: skip
     """Runs the instances of a CSV file, with a line for each on stderr and a table; the exit code."""
     from absdomain.report import others as theirs
     from absdomain.report import standing
     from absdomain.report.instances import read, run
+    from absdomain.runtime.cluster import opened
 
     if out is None:
         raise ValueError("verify: --instances needs --out, a folder for the results")
     rows = read(file)
     compared = theirs.read(others, rows) if others is not None else []
     results = []
-    for one in run(rows, out, way, own_timeout=own):
-        results.append(one)
-        typer.echo(standing.line(one, rows, len(results)), err=True)
+    with opened(cluster, "verify") as mapper:
+        for one in run(rows, out, way, own_timeout=own, mapper=mapper):
+            results.append(one)
+            typer.echo(standing.line(one, rows, len(results)), err=True)
     found = standing.Standing.of(rows, results, compared)
     standing.write(out, found)
     if as_json:

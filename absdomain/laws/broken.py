@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -60,6 +61,9 @@ class LawBroken(AssertionError):
         again = f"\nAgain: check_domain(..., reproduce={reproduction!r})" if reproduction else ""
         super().__init__(f"{law}: {message}{again}" + (f"\n\n{script}" if script else ""))
         self.law, self.message, self.script, self.reproduction = law, message, script, reproduction
+
+    def __reduce__(self) -> tuple[Callable[..., LawBroken], tuple[str, str]]:
+        return partial(LawBroken, script=self.script, reproduction=self.reproduction), (self.law, self.message)
 
 
 def slack(magnitude: Tensor | float) -> Tensor:

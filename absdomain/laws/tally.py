@@ -46,6 +46,14 @@ class Tally:
                 self.neurons += low.numel()
                 self.unstable += int(((low < 0) & (high > 0)).sum())
 
+    def add(self, other: Tally) -> None:
+        """Count in what another check has tried, of other laws."""
+        for name in ("problems", "branching", "neurons", "unstable"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for counts, more in ((self.pairs, other.pairs), (self.tried, other.tried), (self.refused, other.refused)):
+            counts.update(more)  # type: ignore[arg-type]  # of one kind each
+        self.closest |= other.closest
+
     def __str__(self) -> str:
         least = min(self.pairs.items(), key=lambda item: item[1], default=(("-", "-"), 0))
         return (

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from absdomain.laws.domains import LAWS, DomainLaw, Watch, check_domain, named
+from absdomain.laws.broken import LawBroken
+from absdomain.laws.domains import LAWS, DomainLaw, check_domain, named
 from absdomain.laws.problems import AnyDomain
 from absdomain.laws.tally import Tally
 from absdomain.laws.tightness import Slack, slack_of
 from absdomain.runtime.progress import progress
+from absdomain.runtime.units import HERE, Mapper, Tell, in_order
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,30 +63,59 @@ def fuzz(
     laws: Sequence[DomainLaw] = LAWS,
     database: Path | None = None,
     reproduce: str | None = None,
+    mapper: Mapper = HERE,
 ) -> Outcome:
-    """Every law that binds the domain, each on the simplest problem and `examples` others; raises LawBroken."""
+    """Every law that binds the domain, each on the simplest problem and `examples` others; raises LawBroken.
+
+    Of laws that are broken, the first one's, in whatever order the mapper has them tried.
+    """
     asked = [law for law in laws if law.binds(domain)]
-    total = sum(1 + (examples if law.most is None else min(examples, law.most)) for law in asked)
-    seconds: dict[str, float] = {}
-    with progress(f"fuzz {domain}", total) as show:
-        tally = check_domain(
-            domain, examples=examples, seed=seed, laws=asked, database=database, reproduce=reproduce,
-            watch=_watch(show, seconds),
-        )  # fmt: skip
+    counts = [1 + (examples if law.most is None else min(examples, law.most)) for law in asked]
+    if reproduce is not None and len(asked) != 1:
+        raise ValueError(f"a reproduction is of one law, and {len(asked)} are asked; give --laws of one")
+    work = _Trying(domain, examples, seed, None if database is None else database.resolve(), reproduce)
+    tally, seconds, tried = Tally(), dict[str, float](), [0.0] * len(asked)
+    with progress(f"fuzz {domain}", sum(counts)) as show:
+
+        def watch(place: int, done: float, text: str) -> None:
+            tried[place] = done
+            show(sum(tried), text or str(asked[place]))
+
+        found = mapper.map(work, asked, [f"{law} of {domain}" for law in asked], watch)
+        with closing(found):
+            for place, (one, time_taken) in enumerate(in_order(found)):
+                if isinstance(one, LawBroken):
+                    raise one
+                watch(place, counts[place], str(asked[place]))
+                tally.add(one)
+                seconds[str(asked[place])] = time_taken
     return Outcome(str(domain), tally, slack_of(domain, networks=min(examples, _NETWORKS), seed=seed), seconds)
 
 
-def _watch(show: Callable[[float, str], None], seconds: dict[str, float]) -> Watch:
-    """Shows how far it is, and notes the time that each law takes."""
-    last = [time.perf_counter()]
+@dataclass(frozen=True)
+class _Trying:
+    """What was tried of a law, or how it is broken; and the seconds that it took."""
 
-    def watch(law: DomainLaw, tally: Tally) -> None:
-        now = time.perf_counter()
-        seconds[str(law)] = seconds.get(str(law), 0.0) + now - last[0]
-        last[0] = now
-        show(sum(tally.tried.values()), f"{law} {tally.tried[str(law)]}")
+    domain: AnyDomain
+    examples: int
+    seed: int
+    database: Path | None
+    reproduce: str | None
 
-    return watch
+    def __call__(self, law: DomainLaw, tell: Tell) -> tuple[Tally | LawBroken, float]:
+        def watch(law: DomainLaw, tally: Tally) -> None:
+            tell(tally.tried[str(law)], f"{law} {tally.tried[str(law)]}")
+
+        began = time.perf_counter()
+        found: Tally | LawBroken
+        try:
+            found = check_domain(
+                self.domain, examples=self.examples, seed=self.seed, laws=[law], database=self.database,
+                reproduce=self.reproduce, watch=watch,
+            )  # fmt: skip
+        except LawBroken as broken:
+            found = broken
+        return found, time.perf_counter() - began
 
 
 def table(outcome: Outcome) -> Table:

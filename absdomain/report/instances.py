@@ -18,6 +18,7 @@ from typing import Any
 from absdomain.certification.journal import Journal
 from absdomain.report.answering import DECIDED, Answered, Asked, Way, asked_within, prepare
 from absdomain.runtime.folders import Kind
+from absdomain.runtime.units import HERE, Mapper, Tell, watched
 
 RESULTS, FORMAT = "results.jsonl", "absdomain answers 1"
 VERIFICATION = Kind("verification", earlier=lambda folder: False)
@@ -129,24 +130,42 @@ def _found(path: Path) -> Path:
     return packed if not path.exists() and packed.exists() else path
 
 
-def run(rows: Sequence[Instance], folder: Path, way: Way, *, own_timeout: bool = True) -> Iterator[Result]:
-    """The results of all instances in order, of those first that the folder has; the others are tried one by one.
+@dataclass(frozen=True)
+class _Trying:
+    """The result of an instance, of which the row's number is given, too; whose files are where it was read."""
 
-    Each is tried in a process of its own, for its own time or that of `way`. Errors: WriteError for a folder that is
+    way: Way
+    own_timeout: bool
+
+    def __call__(self, unit: tuple[int, Instance], tell: Tell) -> Result:
+        prepare()
+        index, one = unit
+        limits = replace(self.way, timeout=one.timeout) if self.own_timeout else self.way
+        return Result(index, asked_within(one.asked, limits))
+
+
+def run(
+    rows: Sequence[Instance], folder: Path, way: Way, *, own_timeout: bool = True, mapper: Mapper = HERE
+) -> Iterator[Result]:
+    """The results of all instances, of those first that the folder has; the others as they become known.
+
+    Each is tried in a process of its own, for its own time or that of `way`, one after another or as the mapper has it.
+    Errors: WriteError for a folder that is
     of something else, JournalError for results of other rows or another way, OSError where the disk is full.
     """
     VERIFICATION.claim(folder, *WRITTEN)
-    prepare()
     config = {
         "instances": len(rows), "files": _fingerprint(rows), "domain": way.domain, "threads": way.threads,
         "timeout": None if own_timeout else way.timeout, "memory": way.memory if isfinite(way.memory) else None,
     }  # fmt: skip
     with closing(Journal(folder / RESULTS, config, Result.from_json, FORMAT)) as journal:
         yield from (found for index, found in sorted(journal.verdicts.items()) if index < len(rows))
-        for index, one in enumerate(rows):
-            if index not in journal.verdicts:
-                limits = replace(way, timeout=one.timeout) if own_timeout else way
-                found = Result(index, asked_within(one.asked, limits))
+        left = [(index, one) for index, one in enumerate(rows) if index not in journal.verdicts]
+        if mapper.apart:  # in processes with other working folders
+            left = [(index, replace(one, folder=one.folder.resolve())) for index, one in left]
+        names = [f"{one.onnx} {one.vnnlib}" for _, one in left]
+        with closing(watched(mapper, _Trying(way, own_timeout), left, names)) as results:
+            for _, found in results:
                 journal.append([found])
                 yield found
 

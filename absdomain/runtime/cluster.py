@@ -8,32 +8,27 @@ Work and results travel as pickles: whoever can reach the scheduler or a worker 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import pickle
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial, singledispatch
-from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-import torch
-
 from absdomain.errors import check_type, needing
-from absdomain.runtime.progress import forwarded, say
+from absdomain.runtime.progress import say
 from absdomain.runtime.units import HERE, Mapper, Tell, UnitFailed, Watch, quiet
+from absdomain.runtime.worker import LOOK, Setting, unit
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 U = TypeVar("U")
 R = TypeVar("R")
-_LOOK = 0.5  # seconds between two looks for new workers and for what units tell
 _WAYS = 'give "tcp://HOST:8786" of a scheduler, a number of workers, or a client or cluster of dask'
 
 
@@ -89,7 +84,11 @@ def _local(workers: int) -> Iterator[Client]:
     with (
         dask.config.set({"distributed.scheduler.worker-ttl": None}),
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            preload="absdomain.runtime.worker",
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -137,12 +136,12 @@ class _Mapping:
     client: Client
     topic: str
     shared: Future  # the work, which the scheduler can make again wherever a worker with it died
-    setting: _Setting
+    setting: Setting
     units: Sequence[Any]
     names: Sequence[str]
     watch: Watch
     busy: dict[Future, tuple[int, str]] = field(default_factory=dict)  # -> (place, the worker that was given it)
-    told: deque[tuple[int, float, str]] = field(default_factory=deque)
+    told: dict[int, tuple[float, str]] = field(default_factory=dict)  # place -> the last that its unit told
 
     @staticmethod
     def of(
@@ -154,19 +153,19 @@ class _Mapping:
         topic = f"absdomain-{uuid4().hex}"
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):  # it goes there once
             shared = client.submit(pickle.loads, _pickled(work), key=f"{topic}-work", pure=False)
-        return _Mapping(client, topic, shared, _Setting.here(), units, names, watch)
+        return _Mapping(client, topic, shared, Setting.here(), units, names, watch)
 
     def results(self) -> Generator[tuple[int, Any]]:
         """(place, result) as they become known."""
         waiting = deque(range(len(self.units)))
-        self.client.subscribe_topic(self.topic, lambda event: self.told.append(event[1]))
+        self.client.subscribe_topic(self.topic, lambda event: self.told.update({event[1][0]: tuple(event[1][1:])}))
         try:
             some = self._give(waiting, told=False)
             while waiting or self.busy:
                 found = [(self.busy.pop(future)[0], future) for future in self._finished()]
                 some = self._give(waiting, told=not some)  # before anything is made of what was found
-                while self.told:
-                    self.watch(*self.told.popleft())
+                for place, _ in self.busy.values():
+                    self.watch(place, *self.told.get(place, (0.0, "")))
                 for place, future in found:
                     yield place, self._result(future, place)
         finally:
@@ -186,7 +185,7 @@ class _Mapping:
         for worker in [worker for worker in workers if worker not in taken][: len(waiting)]:
             place = waiting.popleft()
             future = self.client.submit(
-                _unit, self.shared, self.units[place], self.setting, self.topic, place,
+                unit, self.shared, self.units[place], self.setting, self.topic, place,
                 key=f"{self.topic}-{self.names[place]}-{place}", pure=False, workers=[worker],
                 allow_other_workers=True,
             )  # fmt: skip
@@ -197,10 +196,10 @@ class _Mapping:
         from distributed import wait
 
         if not self.busy:
-            time.sleep(_LOOK)
+            time.sleep(LOOK)
             return []
         with self._reached(), suppress(TimeoutError):
-            return list(wait(list(self.busy), timeout=_LOOK, return_when="FIRST_COMPLETED").done)
+            return list(wait(list(self.busy), timeout=LOOK, return_when="FIRST_COMPLETED").done)
         return []
 
     @contextmanager
@@ -243,63 +242,3 @@ def _pickled(work: object) -> bytes:
             f"cluster: this cannot be sent to workers, for it does not pickle: {error}; a module whose weights are "
             "parametrized, for one, is sent when torch.nn.utils.parametrize.remove_parametrizations has been called"
         ) from error
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """What bits depend on besides the unit, the same wherever it is worked on."""
-
-    threads: int
-    tf32: tuple[bool, bool]
-    versions: tuple[str, str]
-
-    @staticmethod
-    def here() -> _Setting:
-        """That of this process."""
-        tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-        return _Setting(torch.get_num_threads(), tf32, (version("absdomain"), torch.__version__))
-
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """This process computes in this way. RuntimeError for another version of absdomain or torch."""
-        own = _Setting.here()
-        if own.versions != self.versions:
-            told = [" and ".join(map(" ".join, zip(("absdomain", "torch"), v, strict=True)))
-                    for v in (own.versions, self.versions)]  # fmt: skip
-            raise RuntimeError(f"cluster: a worker has {told[0]}, but it is asked from {told[1]}; install the same")
-        self._set()
-        try:
-            yield
-        finally:
-            own._set()
-
-    def _set(self) -> None:
-        torch.set_num_threads(self.threads)
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.tf32
-
-
-_ONE = threading.Lock()  # a unit sets what holds for the whole process, so that there is one at a time
-
-
-def _unit(work: Callable[[Any, Tell], R], unit: Any, setting: _Setting, topic: str, place: int) -> R:
-    """work(unit, tell), on a worker."""
-    # What a unit starts, ends with this process (`runtime.limited`), so that it may start processes.
-    multiprocessing.current_process().daemon = False
-    tell = _Telling(topic, place)
-    with _ONE, setting.used(), forwarded(partial(tell, 0.0)):
-        return work(unit, tell)
-
-
-class _Telling:
-    """Sends to the process that asks how a unit goes, now and then."""
-
-    def __init__(self, topic: str, place: int) -> None:
-        self.topic, self.place, self.next = topic, place, 0.0
-
-    def __call__(self, done: float, text: str) -> None:
-        from distributed import get_worker
-
-        now = time.monotonic()
-        if now >= self.next:
-            self.next = now + _LOOK
-            get_worker().log_event(self.topic, (self.place, float(done), text))

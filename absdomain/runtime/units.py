@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
+from shutil import get_terminal_size
 from typing import TypeVar
+
+from absdomain.runtime.progress import Ticker
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -55,6 +59,24 @@ class Here(Mapper):
 
 
 HERE = Here()
+
+
+def watched(
+    mapper: Mapper, work: Callable[[U, Tell], R], units: Sequence[U], names: Sequence[str]
+) -> Generator[tuple[int, R]]:
+    """`mapper.map`, and a line on stderr about units that are worked on elsewhere; here they show how they go."""
+    ticker, done, news = Ticker(), 0, dict[int, str]()
+
+    def watch(place: int, share: float, text: str) -> None:
+        news[place] = f"{names[place]}{f': {text}' if text else ''}"
+        ticker(lambda: f"{done} of {len(units)}; {'; '.join(news.values())}"[: get_terminal_size().columns - 1])
+
+    with closing(mapper.map(work, units, names, watch if mapper.apart else quiet)) as results:
+        for place, result in results:
+            done += 1
+            news.pop(place, None)
+            ticker.clear()
+            yield place, result
 
 
 def in_order(results: Iterable[tuple[int, R]]) -> Iterator[R]:

@@ -14,9 +14,12 @@ from typer.testing import CliRunner
 from absdomain import parse
 from absdomain.cli.main import app
 from absdomain.domains import Box
-from absdomain.laws import LAWS
+from absdomain.laws import LAWS, LawBroken
+from absdomain.laws.domains import named
 from absdomain.report import fuzzing
+from absdomain.runtime.units import HERE
 from tests.laws.mutants_of_domains import at_the_centre
+from tests.mappers import Backwards
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +90,20 @@ def test_laws_are_chosen_by_the_dtype_of_their_problems_and_by_how_large_roundin
     assert "holds_where_rounding_is_large_in_float32" in result.stdout
     assert "Usage" in fuzz("--domain", "box", "--dtype", "float16", code=2).stderr
     assert "Usage" in fuzz("--domain", "box", "--laws", "contains", "--extremes", code=2).stderr
+
+
+def test_laws_that_are_tried_elsewhere_in_any_order_have_the_same_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    laws = named("contains", "exact_at_a_point", "keeps_its_dtype")
+    asked: dict[str, Any] = {"examples": 3, "seed": 5, "laws": laws}
+    here, there = (fuzzing.fuzz(Box(), **asked, mapper=mapper) for mapper in (HERE, Backwards()))
+    assert (there.tally, there.slack) == (here.tally, here.slack)
+    assert list(there.tally.tried) == [str(law) for law in laws] == list(there.seconds)
+    monkeypatch.setattr(Box, "relax", at_the_centre(Box.relax))
+    told = []
+    for mapper in (HERE, Backwards()):
+        with pytest.raises(LawBroken, match="breaks the law `contains`") as caught:  # the first, though others are
+            fuzzing.fuzz(Box(), **asked | {"examples": 40}, mapper=mapper)
+        told.append((str(caught.value), caught.value.script, caught.value.reproduction))
+    assert told[0] == told[1]
+    with pytest.raises(ValueError, match="a reproduction is of one law, and 3 are asked"):
+        fuzzing.fuzz(Box(), **asked, reproduce="6:x")

@@ -12,13 +12,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from absdomain.certification.journal import JournalError
-from absdomain.cli.sweep import SWEEP, Job, _costs, _results, jobs
+from absdomain.cli import sweep as module
+from absdomain.cli.sweep import SWEEP, Job, _all, _costs, _results, _Training, jobs
 from absdomain.data import Images, load
 from absdomain.report import sweep_table
 from absdomain.report.cost import cost
 from absdomain.report.sweep_table import Result
 from absdomain.trainers.methods.natural import natural
 from tests.cli.test_cli import call
+from tests.mappers import Backwards
 
 QUICK = ["--steps", "3", "--restarts", "1"]
 
@@ -62,6 +64,17 @@ def test_a_sweep_refuses_before_it_trains(given: list[str], text: str) -> None:
     ended = call("sweep", "digits-demo", "--budget", "0.02", *given, code=2 if "--eps" in given else 1)
     assert text in " ".join(ended.stderr.split())
     assert not Path("runs").exists()
+
+
+def test_jobs_that_are_done_elsewhere_in_any_order_come_in_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def results(job: Job, *given: Any) -> Iterator[Result]:
+        yield Result(job.preset, "w", job.recipe.epochs, job.recipe.seed, 0.1, eps=given[0][0], clip=True, images=None)
+
+    monkeypatch.setattr(module, "_results", results)
+    asked, mapper = list(jobs(["digits-demo"], 3, [0.05], Path("out"))), Backwards()
+    found = _all(asked, _Training([0.2], {}, None, "cpu"), mapper)
+    assert [one.seed for one in found] == [0, 1, 2] and {one.eps for one in found} == {0.2}
+    assert mapper.names == [f"digits-demo-epochs4-seed{seed}" for seed in (2, 1, 0)]
 
 
 def test_what_a_sweep_measured_is_read_back_or_refused(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from absdomain.report.standing import Count, Standing, line
 from absdomain.runtime.writing import WriteError
 from tests.cli.test_cli import call
 from tests.cli.written import BOX, SAT, TWO, UNSAT, network, unsafe
+from tests.mappers import Backwards
 
 WAY = Way(threads=1)
 ROWS = "net.onnx,sat.vnnlib,20,sat\nnet.onnx,unsat.vnnlib,20,unsat\nnet.onnx,third.vnnlib,20,unsat?\n"
@@ -169,6 +170,23 @@ def test_a_killed_run_goes_on_where_it_stopped(bench: Path) -> None:
     assert [one.answer.verdict for one in found] == ["sat", "unsat", "unsat"]
     assert lines(out)[:3] == kept
     assert len(lines(out)) == 4
+
+
+def test_instances_that_are_tried_elsewhere_in_any_order_have_the_same_answers(
+    bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(found: list[Result]) -> list[dict[str, Any]]:
+        return [one.to_json() | {"seconds": 0} for one in sorted(found, key=lambda one: one.index)]
+
+    monkeypatch.chdir(bench)
+    rows, mapper = read(Path("instances.csv")), Backwards()
+    begun = run(rows, bench / "out", WAY, mapper=mapper)
+    assert next(begun).index == 2
+    begun.close()  # type: ignore[attr-defined]  # killed after its first instance
+    found = list(run(rows, bench / "out", WAY, mapper=mapper))
+    assert [one.index for one in found] == [2, 1, 0]
+    assert mapper.names == [f"net.onnx {name}.vnnlib" for name in ("third", "unsat", "sat")]
+    assert told(found) == told(list(run(rows, bench / "one", WAY)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")

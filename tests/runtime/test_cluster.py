@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from absdomain.runtime import cluster
+from absdomain.runtime import cluster, worker
 from absdomain.runtime.cluster import Over, opened
 from absdomain.runtime.progress import progress, say
 from absdomain.runtime.units import HERE, Tell, UnitFailed
-from tests.clusters import outside
+from tests.clusters import outside, wait_for
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
@@ -40,12 +40,16 @@ def processes() -> Iterator[Any]:
         yield client
 
 
+NEWS = ((0.5, "half"), (0.0, "inside: 2/4  steps"))
+
+
 def squares(unit: int, tell: Tell) -> int:
     return unit * unit
 
 
 def test_every_unit_is_worked_on_once_and_watched(threads: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_LOOK", 0.05)
+    monkeypatch.setattr(cluster, "LOOK", 0.05)
+    monkeypatch.setattr(worker, "LOOK", 0.05)
     told = list[tuple[int, float, str]]()
 
     def work(unit: int, tell: Tell) -> tuple[int, int]:
@@ -54,13 +58,13 @@ def test_every_unit_is_worked_on_once_and_watched(threads: Any, monkeypatch: pyt
         time.sleep(0.1)
         with progress("inside", 4) as show:
             show(2, "steps")
+            time.sleep(0.2)
         return unit * unit, torch.get_num_threads()
 
     with opened(threads) as mapper:
-        found = dict(mapper.map(work, [5, 6, 7], "abc", lambda *row: told.append(row)))
-    assert found == {place: (unit * unit, torch.get_num_threads()) for place, unit in enumerate([5, 6, 7])}
-    assert {(place, 0.5, "half") for place in (0, 1)} <= set(told)
-    assert (0, 0.0, "inside: 2/4  steps") in told
+        found = dict(mapper.map(work, [5, 6], "ab", lambda *row: told.append(row)))
+    assert found == {place: (unit * unit, torch.get_num_threads()) for place, unit in enumerate([5, 6])}
+    assert {(place, done, text) for place in (0, 1) for done, text in NEWS} <= set(told)
 
 
 def test_a_worker_computes_with_the_threads_of_who_asks(threads: Any) -> None:
@@ -87,6 +91,28 @@ def test_what_the_work_raises_is_raised_and_the_rest_given_up(threads: Any, tmp_
     assert len(list(tmp_path.iterdir())) < 10
 
 
+def test_a_unit_that_nobody_asks_for_any_more_ends(
+    threads: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "LOOK", 0.0)
+
+    def work(unit: int, tell: Tell) -> None:
+        (tmp_path / "begun").touch()
+        try:
+            for _ in range(3000):
+                tell(0.0, "busy")
+                time.sleep(0.01)
+        finally:
+            (tmp_path / "ended").touch()
+
+    future = threads.submit(worker.unit, work, 1, worker.Setting.here(), "topic", 0)
+    wait_for((tmp_path / "begun").exists)
+    time.sleep(0.1)
+    assert not (tmp_path / "ended").exists()
+    future.cancel()
+    wait_for((tmp_path / "ended").exists, 10)
+
+
 def test_what_is_no_cluster_is_told_before_any_work() -> None:
     with opened(None) as mapper:
         assert mapper is HERE
@@ -108,7 +134,7 @@ def test_work_that_does_not_pickle_names_the_remedy(threads: Any) -> None:
 
 def test_another_version_on_a_worker_is_refused(threads: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asks = threading.main_thread()
-    monkeypatch.setattr(cluster, "version", lambda name: "0.1" if threading.current_thread() is asks else "0.2")
+    monkeypatch.setattr(worker, "version", lambda name: "0.1" if threading.current_thread() is asks else "0.2")
     with opened(threads) as mapper, pytest.raises(RuntimeError, match=r"has absdomain 0\.2 and .* from absdomain 0\.1"):
         list(mapper.map(squares, [1], ["a"]))
 
