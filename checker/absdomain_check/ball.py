@@ -29,7 +29,7 @@ Box = tuple[Array, Array]  # lower and upper ends (B, n), float64
 
 
 def gamma(n: int) -> float:
-    """n u / (1 - n u), rounded up."""
+    """n u / (1 - n u), rounded up: n u is exact, and each of the three roundings after it is within u."""
     return n * U / (1 - n * U) * (1 + 8 * U)
 
 
@@ -67,13 +67,16 @@ class Ball:
         return x
 
     def dot(self, c: Any, v: Array) -> Any:
-        """sum_j c_j v_j, (B, K) of (B, K, n) and (B, n), (B, 1, n) or (B, K, n)."""
+        """sum_j c_j v_j, (B, K) of (B, K, n) and (B, n), (B, 1, n) or (B, K, n).
+
+        Within gamma_n sum_j |c_j v_j| + n eta of the exact sum (Higham 2002, section 3.1).
+        """
         if v.ndim == 2 or v.shape[1] == 1:
             return np.matmul(c, v.reshape(v.shape[0], -1, 1))[..., 0]
         return (c * v).sum(-1)
 
     def transpose(self, op: Affine, c: Any) -> list[Any]:
-        """c A for rows (B, K, n)."""
+        """c A for rows (B, K, n), within gamma_fan |c| |A| + fan eta (Higham 2002, section 3.5)."""
         shape = c.shape[:2]
         parts = op.transpose(op.weight, c.reshape(-1, c.shape[2]), np.matmul)
         return [part.reshape(*shape, -1) for part in parts]
@@ -85,13 +88,20 @@ class Ball:
         return self._magnitudes[op]
 
     def reach(self, op: Affine, sizes: list[Array]) -> Array:
-        """At least |A| s, for s >= 0."""
+        """At least |A| s, for s >= 0.
+
+        The computed sums are at least (1 - gamma_n) |A| s (Higham 2002, section 3.1), which 2 gamma_(n+4) makes up for.
+        """
         found = self.magnitude(op)
         total = found.forward(found.weight, sizes, np.matmul)
         return total * (1 + 2 * gamma(op.terms + 4)) + (op.terms + 1) * ETA
 
     def image(self, op: Affine, boxes: list[Box]) -> Box:
-        """A box of A z + b over boxes of z."""
+        """A box of A z + b over boxes of z.
+
+        With the middles m and the radii r (Rump 1999, Fast and parallel interval arithmetic): what is computed of
+        A m + b is within gamma_(n+1) (|A| |m| + |b|) (Higham 2002, section 3.5), and A z + b within |A| r of A m + b.
+        """
         if not op.terms:  # entries are moved, and nothing is rounded but the bias
             ends = [op.forward(op.weight, [box[side] for box in boxes], np.matmul) for side in (0, 1)]
             if op.bias is not None:
@@ -133,7 +143,10 @@ class Ball:
         return None if found is None else up(found)
 
     def chord(self, lower: Array, upper: Array) -> tuple[Any, Any]:
-        """(s, t) with relu(z) <= s z + t for lower <= z <= upper, lower < 0 < upper; 0 <= s <= 1."""
+        """(s, t) with relu(z) <= s z + t for lower <= z <= upper, lower < 0 < upper; 0 <= s <= 1.
+
+        Any s serves; -s lower and upper - s upper, which t is at least, are two roundings of |lower| and |upper| away.
+        """
         s = np.clip(upper / np.maximum(upper - lower, ETA), 0, 1)
         t = np.maximum(-s * lower, upper - s * upper)
         return s, up(t + 16 * U * (np.abs(lower) + np.abs(upper)))

@@ -192,7 +192,7 @@ class Bounds:
         return ends, k, debt
 
     def _total(self, parts: list[Any], box: Box) -> tuple[Any, Any]:
-        """The sum of the rows that several readers of a node have, and what its rounding costs."""
+        """The sum of the n rows that a node's readers have, within gamma_n of their sizes, and what that costs."""
         total = parts[0]
         unit = self.grade.unit(len(parts))
         debt = self.grade.lift(np.zeros(total.shape[:2]))
@@ -206,6 +206,7 @@ class Bounds:
         return total, debt
 
     def _affine(self, op: Any, c: Any, args: list[Box]) -> tuple[list[Any], Any, Any]:
+        """(the rows c', a constant, a debt) of <c, A z + b>: the theorem of `ball`, |c| against its errors."""
         g, errors = self.grade, self.grade.errors(op, args)
         zero = g.lift(np.zeros(c.shape[:2]))
         more = zero if op.bias is None else g.dot(c, op.bias[None])
@@ -217,6 +218,7 @@ class Bounds:
     def _curve(
         self, curve: str, c: Any, box: Box, slopes: Array | None, held: Array | None
     ) -> tuple[list[Any], Any, Any]:
+        """The same of <c, curve(z)>, by the lines: three roundings of |c| |z|, and sums of |c| times the intercepts."""
         g = self.grade
         (a, s), (b, t) = curves.lines(g, curve, box, slopes)
         plus, minus = c.clip(0, None), c.clip(None, 0)

@@ -87,16 +87,17 @@ def _products(facts: tuple[Fact, ...], degree: int) -> tuple[_Term, ...]:
     """Products of at most `degree` facts, the empty one first; equal polynomials once, the strictest way."""
     products: dict[Poly, _Term] = {}
     layer = [(0, _Term(Poly.of(1)))]
-    for _ in range(degree + 1):
+    for size in range(degree + 1):
+        if size:
+            layer = [
+                (i, _Term(term.poly * fact.poly, (*term.factors, fact)))
+                for first, term in layer
+                for i, fact in enumerate(facts)
+                if i >= first
+            ]
         for _, term in layer:
             if term.poly not in products or len(term.lax) < len(products[term.poly].lax):
                 products[term.poly] = term
-        layer = [
-            (i, _Term(term.poly * fact.poly, (*term.factors, fact)))
-            for first, term in layer
-            for i, fact in enumerate(facts)
-            if i >= first
-        ]
     return tuple(products.values())
 
 

@@ -206,6 +206,15 @@ class World:
         """Recall that p * p >= 0, for a certificate that needs it."""
         self.assume(p * p)
 
+    def times(self, *ps: Poly) -> None:
+        """Recall that the product of numbers is >= 0, each of which is supposed or proved to be, for a certificate."""
+        known, product = {fact.poly for fact in self._facts}, Poly.of(1)
+        for p in ps:
+            if p not in known and (p.constant is None or p.constant < 0):
+                raise ValueError(f"{p} >= 0 is neither supposed nor proved; derive it first")
+            product = product * p
+        self.assume(product)
+
     def derive(self, p: Poly, claim: str) -> None:
         """Prove p >= 0, and use it from now on."""
         self.prove(p, claim)

@@ -20,6 +20,8 @@ SAME = "the other branch gives the same there"
 WHOLE = "its numbers are 0 and infinite"
 WIDER = "more is answered than was asked"
 MOVED = "a function that is moved by 1 has the same derivative; tests compare it with PyTorch's"
+LARGER = "a larger allowance"
+BELOW = "what is lost below the normal numbers, which the lemma leaves out and tests/checker tries"
 NEVER = "slopes that f' never takes; the laws of ops try them"
 
 EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason, mistakes: with the line where others look alike
@@ -524,12 +526,33 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         'where is not None -> where is None',
         'where is not None and 2 * int(asked.sum()) < channels * len(places) -> where is not None or 2 * int(asked.sum()) < channels * len(places)',
     )),
+    ("gamma", LARGER, ("1 -> 2", "8 -> 9")),
+    ("up", LARGER, ("16 -> 17", "1 -> 2")),
+    ("up", BELOW, ("x * (1 + 16 * U) + ETA -> x * (1 + 16 * U) - ETA",)),
+    ("Ball.dot", f"{SAME}; {AXIS}", (
+        "2 -> -2", "v.ndim == 2 or v.shape[1] == 1 -> v.ndim == 2 and v.shape[1] == 1", "line 3: 1 -> 2", "1 -> -1",
+    )),
+    ("Ball.transpose", AXIS, ("-1 -> 1", "1 -> -1", "1 -> 2")),
+    ("Ball.reach", LARGER, ("1 -> 2", "2 -> 3")),
+    ("Ball.reach", BELOW, (
+        "1 -> -1", "op.terms + 1 -> op.terms - 1",
+        "total * (1 + 2 * gamma(op.terms + 4)) + (op.terms + 1) * ETA -> total * (1 + 2 * gamma(op.terms + 4)) - (op.terms + 1) * ETA",
+    )),
+    ("Ball.errors", LARGER, ("0 -> 1",)),
+    ("Bounds._affine", BELOW, (
+        "1 -> -1", "If -> If wrong", "g.unit(1) and op.fan -> g.unit(1) or op.fan", "1 -> 2",
+        "paid + sum(((TINY * largest(box)).sum(1) for box in args))[:, None] -> paid - sum(((TINY * largest(box)).sum(1) for box in args))[:, None]",
+    )),
+    ("Bounds._curve", BELOW, (
+        "line 13: 1 -> -1",
+        "paid + (TINY * sizes).sum(1)[:, None] -> paid - (TINY * sizes).sum(1)[:, None]",
+    )),
 )  # fmt: skip
 
 # Functions that only hand on what they are given, so that the rules find fewer than two mistakes in them.
 FEW: frozenset[str] = frozenset({
     "Nonlinear.slope_range", "Dense._check", "source", "_first", "Affine.offset", "with_pulls", "fits", "PiecewiseLinear.critical",
-    "Heaviside.jumps", "Sign.jumps", "Graph.ending_in",
+    "Heaviside.jumps", "Sign.jumps", "Graph.ending_in", "Ball.lift", "Ball.transpose",
 })  # fmt: skip
 
 

@@ -160,6 +160,13 @@ def test_a_plug_in_has_lemmas_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
             assert list(lemmas()) == [*LEMMAS, "theirs"]
 
 
+def test_lemmas_about_what_is_not_installed_are_left_out_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lemma_module, "find_spec", lambda package: None)
+    assert set(LEMMAS) - set(lemma_module.shipped()) == {"ball"}
+    done = CliRunner().invoke(app, ["prove", "mix"])
+    assert done.exit_code == 0 and "left out: the lemmas of ball" in done.output
+
+
 def test_the_command_fails_where_a_lemma_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Mix, "_mixed", lambda self, ends: 2 * ends[0] - ends[1] if len(ends) == 2 else ends[0])
     done = CliRunner().invoke(app, ["prove", "mix", "guided"])

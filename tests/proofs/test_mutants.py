@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,6 +57,8 @@ from absdomain.reference import MatchedSpace
 from absdomain.region import L1, L2, Interval
 from absdomain.relations import ascent, backward
 from absdomain.trainers import directions, losses
+from absdomain_check.ball import Ball
+from absdomain_check.bounds import Bounds as RowBounds
 
 Patch = Callable[[Any], Any]  # the shipped function -> the mutant
 
@@ -208,6 +211,9 @@ def overflowing(f: Any) -> Any:
 
 
 MUTANTS = (
+    Mutant("half of the errors", "ball", Ball, "errors", lambda shipped: lambda *args: shipped(*args) / 2),
+    Mutant("the rounding of a sum is forgotten", "ball", RowBounds, "_total",
+           always(lambda self, parts, box: (sum(parts[1:], parts[0]), np.zeros((1, 1))))),
     Mutant("no kink", "relu", ReLU, "kinks", always(())),
     Mutant("the lower slope is trusted", "relu", ReLU, "lines", without_the_clamp),
     Mutant("no intercept", "relu", ReLU, "lines", upper_line_through_the_origin),

@@ -65,6 +65,19 @@ def test_claims_that_are_false_are_not_proved() -> None:
         check(World(values={"a": -1, "b": 0}))
 
 
+def test_a_product_is_recalled_of_what_is_known_alone() -> None:
+    def check(world: World) -> None:
+        a, b = world.real("a"), world.real("b")
+        world.assume(a)
+        with pytest.raises(ValueError, match="neither supposed nor proved"):
+            world.times(a, b)
+        world.assume(b)
+        world.times(a, b, b)
+        world.check(world.known(a * b * b), "a b^2 >= 0")
+
+    assert explore(check) == 1
+
+
 def test_hypotheses_that_contradict_each_other_prove_nothing() -> None:
     def check(world: World) -> None:
         a = world.real("a")
