@@ -75,6 +75,17 @@ def test_it_makes_the_network_verifiable(capsys: pytest.CaptureFixture[str]) -> 
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["lightning", "accelerate"])
+def test_a_framework_s_loop_trains_an_objective(framework: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip(framework, reason=f"pip install {framework}")
+    pytest.importorskip("sklearn", reason="pip install absdomain[data]")
+    runpy.run_path(str(EXAMPLES / f"with_{framework}.py"))
+    ((clean, verified),) = re.findall(r"clean error: (.*) %, verified error: (.*) %", capsys.readouterr().out)
+    assert float(clean) < 20
+    assert float(verified) < 45, "far below the plain loop's 88 %"
+
+
 # --- an objective of one's own
 
 
