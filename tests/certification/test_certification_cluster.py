@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from absdomain import MissingExtra, certify
 from absdomain.attack import Pgd
-from absdomain.certification import Verdict
+from absdomain.certification import Status, Verdict
 from absdomain.runtime.processes import World
 from tests.mappers import Backwards
 
@@ -23,7 +23,14 @@ def net() -> nn.Module:
 
 
 X = torch.rand(30, 4, generator=torch.Generator().manual_seed(1))
-GIVEN: dict[str, Any] = {"eps": 0.3, "batch": 7, "attack": Pgd(5, 1), "domains": ["box", "crown"]}
+GIVEN: dict[str, Any] = {"eps": 0.1, "batch": 7, "attack": Pgd(3, 1), "domains": ["box"], "explain": False}
+
+
+def labels(net: nn.Module) -> Tensor:
+    """Those of the network, but for every fifth image."""
+    y = net(X).argmax(1)
+    y[::5] = (y[::5] + 1) % 3
+    return y
 
 
 def told(found: list[Verdict]) -> list[tuple[dict[str, Any], Tensor | None]]:
@@ -39,17 +46,15 @@ def same(first: list[Verdict], second: list[Verdict]) -> bool:
 
 
 def test_batches_judged_elsewhere_in_any_order_give_the_same_verdicts(net: nn.Module, tmp_path: Path) -> None:
-    y, file, mapper = net(X).argmax(1), tmp_path / "verdicts.jsonl", Backwards()
+    y, file, mapper = labels(net), tmp_path / "verdicts.jsonl", Backwards()
     whole = list(certify(net, X, y, **GIVEN))
     begun = certify(net, X, y, file=file, cluster=mapper, **GIVEN)
     assert next(begun).index == 28
     begun.close()  # killed after its first batch
     found = list(certify(net, X, y, file=file, cluster=mapper, **GIVEN))
     assert [v.index for v in found] == [28, 29, *range(21, 28), *range(14, 21), *range(7, 14), *range(7)]
-    assert same(found, whole) and {v.status for v in found} > {"verified"}
+    assert same(found, whole) and {v.status for v in found} == set(Status)
     assert mapper.names == [f"images {a} to {b}" for a, b in ((28, 29), (21, 27), (14, 20), (7, 13), (0, 6))]
-    assert same(list(certify(net, X, y, file=file, cluster=mapper, **GIVEN)), whole)  # all are known
-    assert len(mapper.names) == 5
 
 
 def test_a_cluster_and_a_world_are_two_ways(net: nn.Module) -> None:
@@ -67,7 +72,7 @@ def test_without_dask_the_extra_is_named(net: nn.Module, monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_two_workers_give_the_verdicts_of_one_process_though_one_is_killed(net: nn.Module) -> None:
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
-    y, threads = net(X).argmax(1), torch.get_num_threads()
+    y, threads = labels(net), torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         whole = list(certify(net, X, y, **GIVEN))

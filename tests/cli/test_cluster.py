@@ -31,8 +31,7 @@ def test_a_cluster_is_given_in_one_way_and_has_one_thread_for_each_worker() -> N
     assert cluster_of(None, None) is None and cluster_of("tcp://a:1", None) == "tcp://a:1" and cluster_of(None, 3) == 3
     assert threads_of(None, None) is None and threads_of(None, 2) == 1 and threads_of(4, "tcp://a:1") == 4
     both = ["--workers", 2, "--scheduler", "tcp://a:1"]
-    for command, code in ((["certify", "run"], 1), (["verify", "--instances", "a.csv"], 3), (["sweep", "toy"], 1),
-                          (["fuzz", "--domain", "box"], 1)):  # fmt: skip
+    for command, code in ((["certify", "run"], 1), (["verify", "--instances", "a.csv"], 3)):
         assert "error: give either --scheduler, or --workers" in call(*command, *both, code=code).stderr
     assert "takes no --workers" in call("verify", "a.onnx", "b.vnnlib", "--workers", 2, code=3).stderr
 

@@ -93,8 +93,8 @@ def test_laws_are_chosen_by_the_dtype_of_their_problems_and_by_how_large_roundin
 
 
 def test_laws_that_are_tried_elsewhere_in_any_order_have_the_same_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    laws = named("contains", "exact_at_a_point", "keeps_its_dtype")
-    asked: dict[str, Any] = {"examples": 3, "seed": 5, "laws": laws}
+    laws = named("contains", "exact_at_a_point")
+    asked: dict[str, Any] = {"examples": 2, "seed": 5, "laws": laws}
     here, there = (fuzzing.fuzz(Box(), **asked, mapper=mapper) for mapper in (HERE, Backwards()))
     assert (there.tally, there.slack) == (here.tally, here.slack)
     assert list(there.tally.tried) == [str(law) for law in laws] == list(there.seconds)
@@ -102,8 +102,8 @@ def test_laws_that_are_tried_elsewhere_in_any_order_have_the_same_outcome(monkey
     told = []
     for mapper in (HERE, Backwards()):
         with pytest.raises(LawBroken, match="breaks the law `contains`") as caught:  # the first, though others are
-            fuzzing.fuzz(Box(), **asked | {"examples": 40}, mapper=mapper)
+            fuzzing.fuzz(Box(), **asked | {"examples": 20}, mapper=mapper)
         told.append((str(caught.value), caught.value.script, caught.value.reproduction))
     assert told[0] == told[1]
-    with pytest.raises(ValueError, match="a reproduction is of one law, and 3 are asked"):
+    with pytest.raises(ValueError, match="a reproduction is of one law, and 2 are asked"):
         fuzzing.fuzz(Box(), **asked, reproduce="6:x")
