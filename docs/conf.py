@@ -17,10 +17,13 @@ from absdomain import __version__  # noqa: E402
 project = "absdomain"
 author = "the absdomain authors"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 html_theme = "furo"
 html_title = f"absdomain {__version__}"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+# Notebooks are shown as they are stored, results included, also by those who read the repository: a build needs no
+# training, and tests/test_notebooks.py runs them.
+nb_execution_mode = "off"
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 # Docstrings are plain text with Markdown's backticks, and types are in the signatures.

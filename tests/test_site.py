@@ -37,8 +37,8 @@ def test_a_table_has_a_row_for_all_that_is_installed(page: str) -> None:
 def test_the_front_page_leads_to_every_page() -> None:
     trees = re.findall(r"```\{toctree\}\n(?::[^\n]*\n)*\n(.*?)```", (DOCS / "index.md").read_text(), re.DOTALL)
     led = {line for tree in trees for line in tree.split()}
-    written = {str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md")} - {"index"}
-    written = {page for page in written if not page.startswith(("_build", "generated"))}
+    written = {str(path.relative_to(DOCS).with_suffix("")) for kind in ("*.md", "*.ipynb") for path in DOCS.rglob(kind)}
+    written = {page for page in written if not page.startswith(("_build", "generated"))} - {"index"}
     assert led == written | {f"generated/{page}" for page in PAGES}
 
 
@@ -47,7 +47,7 @@ def test_links_to_tables_are_to_those_that_are_written() -> None:
     assert linked <= set(PAGES)
 
 
-@pytest.mark.parametrize("page", ["index.md", "tutorial.md"])
+@pytest.mark.parametrize("page", ["index.md", "tutorial.md", "own.md"])
 def test_the_code_of_the_first_pages_runs(page: str) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
     assert blocks
@@ -57,7 +57,7 @@ def test_the_code_of_the_first_pages_runs(page: str) -> None:
 
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    for needed in ("sphinx", "furo", "myst_parser"):
+    for needed in ("sphinx", "furo", "myst_nb"):
         pytest.importorskip(needed, reason="pip install absdomain[docs]")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
