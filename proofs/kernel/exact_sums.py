@@ -37,6 +37,11 @@ def _extreme(world: World, func: Any, x: Any, axes: Any = (), keepdim: bool = Fa
     return Exact(world, reduced(lambda a, b: fold(world, a, b), exact(world, x), axes, keepdim))
 
 
+@handles(aten.aminmax)
+def _extremes(world: World, func: Any, x: Any, *, dim: Any = None, keepdim: bool = False) -> tuple[Exact, Exact]:
+    return _extreme(world, aten.amin.default, x, dim, keepdim), _extreme(world, aten.amax.default, x, dim, keepdim)
+
+
 @handles(aten.linalg_vector_norm)
 def _norm(world: World, func: Any, x: Any, order: Any = 2, axes: Any = None, keepdim: bool = False, **_: Any) -> Exact:
     size = {1: lambda p: larger(world, p, -p), 2: lambda p: p * p}[order]
