@@ -62,6 +62,7 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.figures
+@pytest.mark.timeout(3600)
 def test_many_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
     print(f"10,000 mutants of ONNX files: {read(range(200, 10_200), tmp_path, seeds())}")
 
