@@ -42,9 +42,11 @@ def gelu(call: Applying[A], x: A, approximate: str) -> A:
 
 
 def clamp(call: Applying[A], x: A, low: float, high: float) -> A:
-    """min(max(x, low), high)."""
+    """min(max(x, low), high), which is `high` for all x where low >= high."""
+    if low >= high and abs(high) < torch.inf:
+        return affine(call, x, 0.0, high)
     if not low < high:
-        call.unsupported(f"clamps to [{low}, {high}]", "give it a lower end below the upper one")
+        call.unsupported(f"clamps to [{low}, {high}]", "give it ends that are numbers")
     return call.apply(ops.ReLU() if (low, high) == (0, torch.inf) else ops.Clamp(low, high), x)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from absdomain.errors import PropertyError
 from absdomain.graph import Graph
 from absdomain.graph.digraph import add
+from absdomain.kinds import Shape
 from absdomain.ops import Gather
 from absdomain.properties.declared import Declared, Network
 from absdomain.properties.normal import Normal
@@ -82,15 +83,17 @@ def _check(given: Property, network: Network, graph: Graph) -> None:
     """The declared sizes are the graph's; 1.0 has one X and one Y for all, of which it may leave outputs out."""
     for tensors, ports, kind in ((network.inputs, graph.given, INPUT), (network.outputs, graph.gives, OUTPUT)):
         declared, real = [t.size for t in tensors], [prod(shape) for _, shape in ports.shapes]
+        has = f"the network has {', '.join(f'{name} {list(shape)}' for name, shape in ports.shapes)}"
         if given.version == "1.0":
             real = [sum(real)]
         fewer = given.version == "1.0" and kind == OUTPUT and declared[0] <= real[0]
         if declared != real and not fewer:
-            raise given.declared_at(
-                tensors[0].variable(0),
-                f"{network.name} is declared with {kind}s of {_list(declared)} entries, but the network has "
-                f"{', '.join(f'{name} {list(shape)}' for name, shape in ports.shapes)}",
-            )
+            told = f"{network.name} is declared with {kind}s of {_list(declared)} entries, but {has}"
+            raise given.declared_at(tensors[0].variable(0), told)
+        for tensor, (_, shape) in zip(tensors, ports.shapes, strict=False):
+            if len(_wide(tensor.shape)) > 1 and _wide(tensor.shape) != _wide(shape):  # an index would name another entry
+                told = f"{network.name} is declared with {tensor.name} of shape {list(tensor.shape)}, but {has}"
+                raise given.declared_at(tensor.variable(0), told)
     for tensor in network.hidden:
         nodes = {node.name: node for node in graph.nodes}
         if tensor.node not in nodes:
@@ -104,6 +107,11 @@ def _check(given: Property, network: Network, graph: Graph) -> None:
             raise given.declared_at(
                 tensor.variable(0), f"{tensor.name} is declared as {list(tensor.shape)}, but is {shape}"
             )
+
+
+def _wide(shape: Shape) -> Shape:
+    """The axes of more than one entry, in order: what names an entry."""
+    return tuple(n for n in shape if n != 1)
 
 
 def laid_out(given: Property, form: Normal, graphs: Mapping[str, Graph], read: Collection[Variable]) -> Layout:

@@ -88,7 +88,7 @@ def _pad(t: Array, v: list[Value], a: Attributes, opset: int) -> Array:
     value = v[2].known() if len(v) > 2 and v[2].known().size else np.array(a.get("value", 0.0))
     if v[0].array is not None or a.get("mode", "constant") != "constant" or value.any() or min(pads) < 0:
         raise Unreadable("padding by anything but zeros")
-    if len(pads) != 2 * n:
+    if len(pads) != 2 * n or (len(v) > 3 and v[3].known().size):
         raise Unreadable("padding of some axes")
     sized(tuple(s + p + q for s, p, q in zip(t.shape, pads[:n], pads[n:], strict=True)))
     return np.pad(t, list(zip(pads[:n], pads[n:], strict=True)), constant_values=-1)

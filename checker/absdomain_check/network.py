@@ -17,7 +17,9 @@ from absdomain_check.affine import Affine, Array, Dense, Join, Pick, Scale, Tota
 from absdomain_check.errors import Unreadable
 
 LARGEST = 1 << 26  # entries of a tensor
+OPSETS = range(7, 27)  # before, broadcasting was asked for by an attribute
 _FILE = 1 << 31  # bytes
+_REALS = (1, 10, 11)  # of the input: what is read as real arithmetic is not done by whole numbers
 _TYPES = {1: "<f4", 2: "u1", 3: "i1", 5: "<i2", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8"}
 RELU, TANH = "relu", "tanh"
 
@@ -47,6 +49,26 @@ class Value:
         return self.array
 
 
+class Given(dict[str, Any]):
+    """An operator's attributes, and which of them its rule has asked for: one that no rule reads may mean anything."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+
 @dataclass(eq=False)
 class Network:
     """Nodes in order; the first is the input, the last the output."""
@@ -57,6 +79,8 @@ class Network:
         """The number of a new node."""
         if not 0 < size <= LARGEST:
             raise Unreadable(f"a tensor of {size} entries; 1 to {LARGEST} are read")
+        if not all(0 <= a < len(self.nodes) for a in args):  # -1 would be the last one
+            raise Unreadable("an operation on constants alone")
         self.nodes.append(Node(args, size, affine, curve))
         return len(self.nodes) - 1
 
@@ -198,7 +222,7 @@ def attribute(a: Any) -> Any:
 
 def read_network(data: bytes) -> Network:
     """The network of an ONNX file's bytes. Errors: Unreadable."""
-    from absdomain_check.operators import RULES
+    from absdomain_check.operators import NO_MATTER, RULES
 
     model = pb.ModelProto()
     try:
@@ -209,11 +233,15 @@ def read_network(data: bytes) -> Network:
         raise Unreadable("the file is too large, or defines functions of its own")
     graph, build = model.graph, Builder()
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
+    if opset not in OPSETS:
+        raise Unreadable(f"opset {opset}; {OPSETS.start} to {OPSETS.stop - 1} are read")
     env = {"": Value((), array=np.zeros(0))}
     env.update({t.name: Value(tuple(t.dims), array=array(t)) for t in graph.initializer})
     inputs = [v for v in graph.input if v.name not in env]
     if len(inputs) != 1 or len(graph.output) != 1 or graph.sparse_initializer:
         raise Unreadable(f"{len(inputs)} inputs and {len(graph.output)} outputs; networks with one of each are read")
+    if inputs[0].type.tensor_type.elem_type not in _REALS:
+        raise Unreadable("the input is not of float or double")
     shape = tuple(d.dim_value or 1 for d in inputs[0].type.tensor_type.shape.dim)
     env[inputs[0].name] = Value(shape, build.net.add((), sized(shape)))
     for node in graph.node:
@@ -222,8 +250,12 @@ def read_network(data: bytes) -> Network:
         if any(name not in env for name in node.input):
             raise Unreadable(f"{node.op_type} reads a value that is not there")
         try:
-            given = {a.name: attribute(a) for a in node.attribute}
+            given = Given((a.name, attribute(a)) for a in node.attribute)
             found = RULES[node.op_type](build, [env[name] for name in node.input], given, opset)
+            if len(given) != len(node.attribute):
+                raise Unreadable("an attribute is given twice")
+            if unread := given.keys() - given.asked - NO_MATTER.get(node.op_type, set()):
+                raise Unreadable(f"what {', '.join(sorted(unread))} changes is not known to the checker")
         except (Unreadable, ValueError, IndexError, KeyError, TypeError, AssertionError) as error:
             raise Unreadable(f"{node.op_type} {node.name!r}: {error}") from None
         values = found if isinstance(found, list) else [found]

@@ -120,16 +120,19 @@ def _conv(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
     lines = w.ndim == 3  # over one axis: a plane of height 1
     if x.shape[0] != 1 or w.ndim not in (3, 4) or len(x.shape) != w.ndim:
         raise Unreadable(f"a convolution of {x.shape} by {w.shape}; one image, over one or two axes, is read")
+    if tuple(a.get("kernel_shape", w.shape[2:])) != w.shape[2:]:
+        raise Unreadable(f"a convolution by {w.shape} with windows of {a['kernel_shape']}")
     bias = real(v[2].known()) if len(v) > 2 and v[2].known().size else None
-    return _convolved(build, x, w, bias, a, lines)
+    return _convolved(build, x, w, bias, a, lines, a.get("group", 1))
 
 
-def _convolved(build: Builder, x: Value, w: Array, bias: Array | None, a: Attributes, lines: bool) -> Value:
+def _convolved(
+    build: Builder, x: Value, w: Array, bias: Array | None, a: Attributes, lines: bool, groups: int
+) -> Value:
     strides, dilations, before, after, sizes = _windows(a, x.shape[2:], w.shape[2:])
     if lines:
         strides, dilations, sizes = [1, *strides], [1, *dilations], [1, *sizes]
         before, after, w = [0, *before], [0, *after], w[:, :, None]
-    groups = a.get("group", 1)
     if len(sizes) != 2:
         raise Unreadable(f"a convolution over {len(sizes)} axes")
     image = (x.shape[1], *([1, x.shape[2]] if lines else x.shape[2:]))
@@ -150,12 +153,12 @@ def _average_pool(build: Builder, v: list[Value], a: Attributes, opset: int) -> 
     """Sums over windows, divided by how many entries each reads."""
     x, kernel = v[0], tuple(a["kernel_shape"])
     ones = np.ones((x.shape[1], 1, *kernel))
-    sums = _convolved(build, x, ones, None, {**a, "group": x.shape[1]}, len(kernel) == 1)
+    sums = _convolved(build, x, ones, None, a, len(kernel) == 1, x.shape[1])
     if a.get("count_include_pad", 0):
         return _divided(build, sums, np.array(float(prod(kernel))))
     plain = Builder()
     one = Value((1, 1, *x.shape[2:]), plain.net.add((), prod(x.shape[2:])))
-    counted = _convolved(plain, one, ones[:1], None, {**a, "group": 1}, len(kernel) == 1)
+    counted = _convolved(plain, one, ones[:1], None, a, len(kernel) == 1, 1)
     counts = plain.net.evaluate(np.ones((1, prod(one.shape))))[-1]
     return _divided(build, sums, counts.reshape(1, 1, *counted.shape[2:]))
 
@@ -229,7 +232,7 @@ def _clip(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
     ends = [v[i].array if len(v) > i and v[i].known().size else ends[i - 1] for i in (1, 2)]
     found = v[0]
     for sign, end in zip((1, -1), ends, strict=True):
-        if end is not None and np.isfinite(end).all():
+        if end is not None and not (end == -sign * np.inf).all():
             found = _greater(sign)(build, [found, Value(end.shape, array=end)], {}, opset)
     return found
 
@@ -251,8 +254,9 @@ def _batch_norm(build: Builder, v: list[Value], a: Attributes, opset: int) -> Va
     """
     s, shift, mean, variance = (real(t.known()) for t in v[1:5])
     within = variance + float(np.float32(a.get("epsilon", 1e-5)))
-    if a.get("training_mode", 0) or not (within > 2.0**-100).all() or not (within < 2.0**100).all():
-        raise Unreadable("a batch norm in training, or of variances out of reach")
+    whole = a.get("spatial", 1) and not a.get("training_mode", 0)
+    if not whole or not (within > 2.0**-100).all() or not (within < 2.0**100).all():
+        raise Unreadable("a batch norm in training, of each entry, or of variances out of reach")
     scale = s / np.sqrt(within)
     b = shift - scale * mean
     spread = 2.0**-50 * np.abs(scale) + 2.0**-1000
@@ -263,15 +267,17 @@ def _batch_norm(build: Builder, v: list[Value], a: Attributes, opset: int) -> Va
 
 def _reduce(mean: bool) -> Callable[..., Value]:
     def rule(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
-        x = v[0]
-        axes = a.get("axes") or (v[1].known().tolist() if len(v) > 1 and v[1].known().size else range(len(x.shape)))
-        axes = sorted({axis % len(x.shape) for axis in axes})
+        x, keeps, noop = v[0], a.get("keepdims", 1), a.get("noop_with_empty_axes", 0)
+        axes = a.get("axes") or (v[1].known().tolist() if len(v) > 1 else [])
+        if not axes and noop:
+            return x
+        axes = sorted({range(len(x.shape))[axis] for axis in axes or range(len(x.shape))})
         rest = [i for i in range(len(x.shape)) if i not in axes]
         kept = [1 if i in axes else x.shape[i] for i in range(len(x.shape))]
         count = prod(x.shape[i] for i in axes)
         last = build.pick(x, places(x).transpose(*rest, *axes).reshape(*(x.shape[i] for i in rest), count))
         found = build.dense(last, np.ones((count, 1)))
-        shape = tuple(kept) if a.get("keepdims", 1) else tuple(x.shape[i] for i in rest)
+        shape = tuple(kept) if keeps else tuple(x.shape[i] for i in rest)
         return _divided(build, Value(shape, found.node), np.array(float(count))) if mean else Value(shape, found.node)
 
     return rule
@@ -285,6 +291,10 @@ def _neg(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
     return build.scale(v[0], np.array(-1.0))
 
 
+NO_MATTER = {  # attributes that change nothing of the value
+    "BatchNormalization": {"momentum"}, "MaxPool": {"storage_order"}, "Dropout": {"ratio", "seed"},
+    "Cast": {"saturate"},
+}  # fmt: skip
 RULES: dict[str, Callable[..., Any]] = {
     "Add": _add(1), "Sub": _add(-1), "Mul": _mul, "Div": _div, "Neg": _neg, "MatMul": _matmul, "Gemm": _gemm,
     "Conv": _conv, "AveragePool": _average_pool, "MaxPool": _max_pool, "GlobalAveragePool": _global_average,

@@ -4,8 +4,8 @@ import networkx
 import pytest
 import torch
 
-from absdomain import Graph, PropertyError, queries, unsafe, variables
-from absdomain.ops import Dense, Sum
+from absdomain import Graph, Node, PropertyError, queries, unsafe, variables
+from absdomain.ops import Dense, ReLU, Sum
 from absdomain.vnnlib import parse_property
 from tests.properties.networks import network
 
@@ -59,6 +59,23 @@ def test_declarations_that_are_not_the_graphs(shape: str, node: str, fragment: s
     with pytest.raises(PropertyError, match=fragment) as raised:
         parse_property(text, network())
     assert raised.value.line in (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "index", "fits"),
+    [("[1,2,3]", "0,0,2", True), ("[2,3]", "0,2", True), ("[6]", "2", True), ("[3,2]", "2,0", False)],
+)
+def test_axes_are_declared_in_the_graphs_order(shape: str, index: str, fits: bool) -> None:
+    """X[2,0] of [3, 2] would name another entry than the graph's."""
+    graph = Graph.of([Node("x", None, (), (2, 3))]).then(ReLU())
+    text = f"""(vnnlib-version <2.0>)
+(declare-network f (declare-input X real {shape}) (declare-output Y real {shape}))
+(assert (>= X[{index}] 0))"""
+    if fits:
+        assert parse_property(text, graph).networks[0].inputs[0].size == 6
+    else:
+        with pytest.raises(PropertyError, match=r"X of shape \[3, 2\], but the network has x \[2, 3\]"):
+            parse_property(text, graph)
 
 
 def test_version_1_may_leave_outputs_out() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 
 import numpy
 import torch
@@ -97,6 +98,12 @@ def _known(lowered: Lowered, values: Values) -> dict[int, Tensor]:
     for name, held in lowered.held.items():
         if held in place and name in values:
             shape = lowered.graph.nodes[place[held]].shape
+            if values[name].size != prod(shape):
+                raise InvalidFile(
+                    f"{lowered.path}: onnxruntime gives {name!r} the shape {list(values[name].shape)}, but ONNX's own "
+                    f"inference of shapes says {list(shape)} of a sample; write the operator in another way (a pool "
+                    "without ceil_mode) so that both say the same"
+                )
             found[place[held]] = torch.tensor(values[name], dtype=lowered.dtype).reshape(1, *shape)
     given = lowered.graph.given
     if set(given.names) <= values.keys():

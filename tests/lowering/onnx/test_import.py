@@ -127,6 +127,17 @@ def test_what_depends_on_no_input_is_computed(tmp_path: Path) -> None:
     torch.testing.assert_close(graph(x), x.view(7, 2, 2) + 1)
 
 
+def test_a_clip_ends_at_the_largest_float32_where_the_file_says_so(tmp_path: Path) -> None:
+    """Some exporters mean that there is no end; of real numbers, and of float64, it is one."""
+    far = numpy.finfo(numpy.float32).max
+    ends = {"low": -far, "high": far, "a": 1e30, "s": 1e-38}
+    constants: dict[str, Array] = {name: numpy.array(value, numpy.float32) for name, value in ends.items()}
+    nodes = [node("Mul", ["x", "a"], ["p"]), node("Clip", ["p", "low", "high"], ["c"]), node("Mul", ["c", "s"], ["y"])]
+    graph = onnx_to_graph(saved(model(nodes, {"x": (1, 1)}, constants), tmp_path), dtype=torch.float64)
+    x = torch.tensor([[-5e9], [1.0], [5e9]], dtype=torch.float64)
+    torch.testing.assert_close(graph(x), (x * 1e30).clamp(-float(far), float(far)) * 1e-38, rtol=1e-6, atol=0)
+
+
 def test_truth_values_choose(tmp_path: Path) -> None:
     nodes = [
         node("Greater", ["x", "c"], ["g"]), node("LessOrEqual", ["x", "d"], ["l"]), node("And", ["g", "l"], ["a"]),

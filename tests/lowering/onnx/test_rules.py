@@ -69,6 +69,8 @@ PLAIN = [
     Case("Clip", [(1, 5)], {"min": -0.5, "max": 0.5}, 7), Case("Clip", [(1, 5)], {"min": 0.0}, 10, name="low"),
     Case("Clip", [(1, 5), number(-1), number(0.5)], opset=11), Case("Clip", [(1, 5), None, number(0.5)], name="high"),
     Case("Clip", [(1, 5)], name="none"), Case("Clip", [(1, 5), number(0), number(3.4028234663852886e38)], name="relu"),
+    Case("Clip", [(1, 5), number(0.5), number(0.5)], name="equal"),
+    Case("Clip", [(1, 5), number(1), number(0.5)], name="crossed"),
     Case("Dropout", [(1, 5)], {"ratio": 0.5}, 7), Case("Dropout", [(1, 5), number(0.5)], opset=13),
     Case("Cast", [(1, 5)], {"to": 1}), Case("Swish", [(1, 5)], {"alpha": 1.5}, 24),
 ]  # fmt: skip

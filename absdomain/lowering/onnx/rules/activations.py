@@ -83,9 +83,7 @@ def _clip(call: Call, x: Activation, low: Value = None, high: Value = None) -> A
 
 
 def clamped(call: Call, x: Activation, low: float, high: float) -> Activation:
-    """min(max(x, low), high)."""
-    biggest = torch.finfo(torch.float32).max  # with which some exporters say that there is no end
-    low, high = -torch.inf if low <= -biggest else low, torch.inf if high >= biggest else high
+    """min(max(x, low), high); the largest float32, with which some exporters say that there is no end, is one."""
     if (low, high) == (-torch.inf, torch.inf):
         return x
     return clamp(call, x, low, high)

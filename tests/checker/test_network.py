@@ -1,0 +1,115 @@
+"""The checker's reader of ONNX: what it does not know, it refuses, so that no other network is proved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from absdomain_check import Unreadable
+from absdomain_check.network import read_network
+from tests.checker.networks import model
+
+FIVE, PAIR = np.float32([5]), np.float32([[1, 2]])
+
+
+def named(operator: str, inputs: str, out: str = "y", **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(operator, inputs.split(" "), [out], **attributes)
+
+
+def added(operator: str, inputs: str, weights: dict[str, Any], **attributes: Any) -> bytes:
+    """x plus an operation on constants alone."""
+    return model([named(operator, inputs, "k", **attributes), named("Add", "x k")], weights, [1, 1])
+
+
+ALONE = {  # was read as if it read the node before it
+    "Relu": ("c", {"c": FIVE}),
+    "Tanh": ("c", {"c": FIVE}),
+    "Abs": ("c", {"c": FIVE}),
+    "Sigmoid": ("c", {"c": FIVE}),
+    "Neg": ("c", {"c": FIVE}),
+    "LeakyRelu": ("c", {"c": FIVE}),
+    "Mul": ("c d", {"c": FIVE, "d": FIVE}),
+    "Div": ("c d", {"c": FIVE, "d": FIVE}),
+    "MatMul": ("c d", {"c": PAIR, "d": PAIR.T}),
+    "Gemm": ("c d", {"c": PAIR, "d": PAIR.T}),
+    "ReduceMean": ("c", {"c": PAIR}),
+    "Max": ("c d", {"c": FIVE, "d": FIVE}),
+}
+
+
+@pytest.mark.parametrize("operator", ALONE)
+def test_an_operation_on_constants_alone_is_refused(operator: str) -> None:
+    inputs, weights = ALONE[operator]
+    with pytest.raises(Unreadable, match="constant"):
+        read_network(added(operator, inputs, weights))
+
+
+@pytest.mark.parametrize(("low", "high"), [(np.inf, 5.0), (0.0, -np.inf), (np.nan, 5.0)])
+def test_a_clip_whose_end_is_no_number_and_matters_is_refused(low: float, high: float) -> None:
+    weights = {"low": np.float32(low), "high": np.float32(high)}
+    with pytest.raises(Unreadable, match="finite"):
+        read_network(model([named("Clip", "x low high")], weights, [1, 1]))
+
+
+def test_a_clip_whose_infinite_ends_do_not_matter_is_the_identity() -> None:
+    weights = {"low": np.float32(-np.inf), "high": np.float32(np.inf)}
+    net = read_network(model([named("Clip", "x low high")], weights, [1, 1]))
+    assert net.evaluate(np.array([[3.0]]))[-1].tolist() == [[3.0]]
+
+
+UNKNOWN = {  # an attribute or an input that changes the value
+    "shape of a part": ([named("Shape", "x", "s", start=1), named("Reshape", "x s")], {}),
+    "windows of another size": ([named("Conv", "x w", kernel_shape=[2, 2])], {"w": np.ones((1, 1, 1, 1), np.float32)}),
+    "unheard of": ([named("Relu", "x", surprise=1)], {}),
+    "axes of padding": (
+        [named("Pad", "x pads none axes")],
+        {"pads": np.int64([0, 0, 1, 0, 0, 0, 0, 0]), "none": np.float32(0), "axes": np.int64([2, 3, 0, 1])},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_what_no_rule_reads_is_refused(case: str) -> None:
+    nodes, weights = UNKNOWN[case]
+    with pytest.raises(Unreadable):
+        read_network(model(nodes, weights, [1, 1, 2, 2]))
+
+
+def test_an_attribute_that_is_given_twice_is_refused() -> None:
+    node = named("LeakyRelu", "x", alpha=0.5)
+    node.attribute.append(helper.make_attribute("alpha", 0.25))
+    with pytest.raises(Unreadable, match="twice"):
+        read_network(model([node], {}, [1, 1]))
+
+
+def test_a_reduction_over_no_axes_that_is_said_to_be_none_is_the_identity() -> None:
+    net = read_network(model([named("ReduceMean", "x", noop_with_empty_axes=1)], {}, [1, 3]))
+    assert net.evaluate(np.array([[1.0, 2.0, 6.0]]))[-1].tolist() == [[1.0, 2.0, 6.0]]
+    net = read_network(model([named("ReduceMean", "x")], {}, [1, 3]))
+    assert net.evaluate(np.array([[1.0, 2.0, 6.0]]))[-1].tolist() == [[3.0]]
+
+
+@pytest.mark.parametrize(("opset", "kind"), [(6, TensorProto.FLOAT), (99, TensorProto.FLOAT), (13, TensorProto.INT64)])
+def test_old_and_unknown_opsets_and_whole_numbers_are_refused(opset: int, kind: int) -> None:
+    ends = [helper.make_tensor_value_info(name, kind, [1, 1]) for name in "xy"]
+    two = numpy_helper.from_array(np.array([2], helper.tensor_dtype_to_np_dtype(kind)), "two")
+    graph = helper.make_graph([named("Div", "x two")], "g", ends[:1], ends[1:], [two])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    with pytest.raises(Unreadable, match=r"opset|float"):
+        read_network(made.SerializeToString())
+
+
+def test_what_exporters_write_and_changes_nothing_is_read() -> None:
+    """Attributes as torch and tf2onnx write them, and the sum of each window of 2 x 2 of 1, 2, 3, 4 times 2."""
+    nodes = [
+        named("Conv", "x w", "c", dilations=[1, 1], group=1, kernel_shape=[2, 2], pads=[0, 0, 0, 0], strides=[1, 1]),
+        named("BatchNormalization", "c s z z s", "n", epsilon=0.0, momentum=0.9),
+        named("MaxPool", "n", kernel_shape=[1, 1], ceil_mode=0, storage_order=0, strides=[1, 1]),
+    ]
+    weights = {"w": np.full((1, 1, 2, 2), 2, np.float32), "s": np.ones(1, np.float32), "z": np.zeros(1, np.float32)}
+    net = read_network(model(nodes, weights, [1, 1, 2, 2]))
+    assert net.evaluate(np.array([[1.0, 2.0, 3.0, 4.0]]))[-1].tolist() == [[20.0]]
