@@ -90,8 +90,8 @@ def _check(given: Property, network: Network, graph: Graph) -> None:
         if declared != real and not fewer:
             told = f"{network.name} is declared with {kind}s of {_list(declared)} entries, but {has}"
             raise given.declared_at(tensors[0].variable(0), told)
-        for tensor, (_, shape) in zip(tensors, ports.shapes, strict=False):
-            if len(_wide(tensor.shape)) > 1 and _wide(tensor.shape) != _wide(shape):  # indices would name others
+        for tensor, (_, own) in zip(tensors, ports.shapes, strict=False):
+            if len(_wide(tensor.shape)) > 1 and _wide(tensor.shape) != _wide(own):  # indices would name others
                 told = f"{network.name} is declared with {tensor.name} of shape {list(tensor.shape)}, but {has}"
                 raise given.declared_at(tensor.variable(0), told)
     for tensor in network.hidden:
