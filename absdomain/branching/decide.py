@@ -68,6 +68,11 @@ def decide(
     check_type("decide", graph, Graph, "lower a module first: absdomain.to_graph(module, example)")
     check_type("decide", region, Region, "make one, such as absdomain.Linf(x, eps)")
     check_type("decide", spec, Spec, "make one, such as absdomain.margins(labels, classes)")
+    if tuple(region.centre.shape[1:]) != graph.input.shape:
+        raise ValueError(
+            f"decide: the region's points have shape {tuple(region.centre.shape)}, but the graph takes a batch "
+            f"(B, {', '.join(map(str, graph.input.shape))})"
+        )
     limits = limits or Limits()
     if domain is None:
         domain, most = suited(graph, region)

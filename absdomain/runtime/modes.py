@@ -35,7 +35,7 @@ def check_module(given: object, who: str) -> None:
             raise TypeError(f"{who}: {name} cannot be traced again; give the nn.Module that it was made from")
     if not isinstance(given, nn.Module):
         told = f"{who}: takes an nn.Module, got a {type(given).__name__}; write one whose forward calls it"
-        raise TypeError(f"{told}; an ONNX file is lowered by onnx_to_graph")
+        raise TypeError(f"{told}; a graph, of onnx_to_graph too, is asked by decide, verify, radius and explain")
 
 
 def copied(module: nn.Module) -> nn.Module:

@@ -23,6 +23,8 @@ def read_property(path: str | Path, graph: Graph | Mapping[str, Graph] | None = 
     PropertyError with file, line and column; OSError where no file can be read.
     """
     check_type("read_property", path, (str, Path), "give the path of a VNN-LIB file")
+    if str(path).lstrip().startswith("("):
+        raise PropertyError("this is a property's text; absdomain.vnnlib.parse_property reads that")
     return _fitted(_parsed(Source.of(path)), graph)
 
 

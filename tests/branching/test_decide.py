@@ -197,6 +197,12 @@ def test_every_sample_has_its_own_outcome() -> None:
     assert [o.verdict for o in outcomes[:2]] == [Verdict.UNSAT] * 2 and len(outcomes) == 4
 
 
+def test_a_region_of_points_without_a_batch_is_refused() -> None:
+    _, graph = network(Random(0), [4, 2])
+    with pytest.raises(ValueError, match=r"shape \(4,\), but the graph takes a batch \(B, 4\)"):
+        decide(graph, L2(torch.zeros(4, dtype=torch.float64), 1.0), margins(torch.tensor([0]), 2))
+
+
 def test_a_heuristic_domain_is_refused() -> None:
     _, graph = network(Random(2), [3, 6, 2])
     with pytest.raises(ValueError, match="HEURISTIC"):

@@ -224,3 +224,8 @@ def test_a_hundred_thousand_assertions_take_seconds() -> None:
     assert len(normal(found).inputs) == 3000
     assert time.process_time() - start < 10
     assert isinstance(found, Property)
+
+
+def test_the_text_of_a_property_in_the_place_of_its_path_is_told() -> None:
+    with pytest.raises(PropertyError, match="parse_property reads that"):
+        read_property("(assert (>= Y_0 1))")
