@@ -162,12 +162,12 @@ class _Mapping:
         try:
             some = self._give(waiting, told=False)
             while waiting or self.busy:
-                found = [(self.busy.pop(future)[0], future) for future in self._finished()]
+                finished = [(self.busy.pop(future)[0], future) for future in self._finished()]
+                found = [(place, self._result(future, place)) for place, future in finished]  # a worker may die with it
                 some = self._give(waiting, told=not some)  # before anything is made of what was found
                 for place, _ in self.busy.values():
                     self.watch(place, *self.told.get(place, (0.0, "")))
-                for place, future in found:
-                    yield place, self._result(future, place)
+                yield from found
         finally:
             self.client.unsubscribe_topic(self.topic)
             self.client.cancel([*self.busy, self.shared])
