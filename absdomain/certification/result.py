@@ -111,7 +111,7 @@ class Certification(Iterator[Verdict]):
     def plot(self) -> Figure:
         """A matplotlib Figure: for each image, between which numbers its least margin lies.
 
-        Notebooks show it after `%matplotlib inline`; elsewhere `plot().savefig("margins.png")` keeps it.
+        Notebooks show it after `%matplotlib inline`; elsewhere its own method saves it as an image.
 
         Errors: MissingExtra without matplotlib.
         """

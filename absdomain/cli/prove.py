@@ -89,13 +89,14 @@ def _covered(results: Sequence[Result]) -> None:
 
 
 def _written(readme: Path, results: Sequence[Result]) -> None:
-    from absdomain.proofs.coverage import renewed
+    from absdomain.proofs.coverage import HEAD, renewed
+    from absdomain.runtime.writing import replace
 
     try:
         text = renewed(readme.read_text(), results)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{readme}: {error}", param_hint="--readme") from None
-    readme.write_text(text)
+    replace(readme, text.encode(), lambda content: HEAD[0].encode() in content)
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -11,10 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from shutil import get_terminal_size
 from typing import TypeVar
 
-from absdomain.runtime.progress import Ticker
+from absdomain.runtime.progress import Ticker, errors
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -69,7 +68,7 @@ def watched(
 
     def watch(place: int, share: float, text: str) -> None:
         news[place] = f"{names[place]}{f': {text}' if text else ''}"
-        ticker(lambda: f"{done} of {len(units)}; {'; '.join(news.values())}"[: get_terminal_size().columns - 1])
+        ticker(lambda: f"{done} of {len(units)}; {'; '.join(news.values())}"[: errors().width - 1])
 
     with closing(mapper.map(work, units, names, watch if mapper.apart else quiet)) as results:
         for place, result in results:
