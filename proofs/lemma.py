@@ -108,7 +108,8 @@ def absent() -> list[str]:
 def shipped() -> dict[str, Lemma]:
     """Our lemmas by name, in the order of the themes; without those that are `absent`."""
     found: dict[str, Lemma] = {}
-    for theme in (theme for theme in THEMES if theme not in absent()):
+    missing = absent()
+    for theme in (theme for theme in THEMES if theme not in missing):
         for lemma in import_module(f"absdomain.proofs.lemmas.{theme}").LEMMAS:
             if lemma.name in found:
                 raise ValueError(f"two lemmas are called {lemma.name!r}")
