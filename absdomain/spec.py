@@ -107,7 +107,7 @@ def margins(labels: Tensor, classes: int) -> Spec:
     """z_y - z_j for j != y in the order of j: K = classes - 1 rows a sample; labels (B,) int64."""
     _check_classes("margins: labels", labels, classes)
     k = torch.arange(classes - 1, device=labels.device)
-    other = k + (k >= labels.unsqueeze(1)).long()  # (B, K)
+    other = k + (k >= labels.unsqueeze(1))  # (B, K)
     eye = torch.eye(classes, device=labels.device)
     return Spec(eye[labels].unsqueeze(1) - eye[other], torch.zeros(1, classes - 1, device=labels.device))
 

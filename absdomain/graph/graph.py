@@ -69,11 +69,16 @@ class Graph:
         return Graph(drawn(nodes), nodes[-1].name if nodes else None)
 
     @staticmethod
-    def _made(nodes: Sequence[Node], given: Ports | None = None, gives: Ports | None = None) -> Graph:
-        """The graph of nodes that are known to be in order and needed."""
+    def _made(
+        nodes: Sequence[Node],
+        given: Ports | None = None,
+        gives: Ports | None = None,
+        schedule: tuple[Step, ...] | None = None,
+    ) -> Graph:
+        """The graph of nodes that are known to be in order and needed, and of their schedule where it is known too."""
         graph = Graph.__new__(Graph)
         graph.nodes = tuple(nodes)
-        graph.schedule = _schedule(graph.nodes)
+        graph.schedule = _schedule(graph.nodes) if schedule is None else schedule
         graph.given = given or Ports(((graph.input.name, graph.input.shape),))
         graph.gives = gives or Ports(((graph.output.name, graph.output.shape),))
         return graph
@@ -152,7 +157,8 @@ class Graph:
         """The graph with another last operation on the same arguments; its node keeps its name."""
         shapes = [self.nodes[a].shape for a in self.output.args]
         last = replace(self.output, op=op, shape=op.shape(*shapes))
-        return Graph._made((*self.nodes[:-1], last), self.given)
+        steps = (*self.schedule[:-1], replace(self.schedule[-1], op=op))
+        return Graph._made((*self.nodes[:-1], last), self.given, schedule=steps)
 
     def with_ops(self, ops: Mapping[str, Op]) -> Graph:
         """The graph with these operations at the nodes of these names, on the same arguments; the shapes follow."""

@@ -58,8 +58,10 @@ class Affine(Op):
     def magnitude(self) -> Tensor | None:
         """|w|; a frozen op has it ready."""
         frozen: Tensor | None = getattr(self, "_magnitude", None)
+        if frozen is not None:
+            return frozen
         weight = self.weight
-        return frozen if frozen is not None else None if weight is None else weight.abs()
+        return None if weight is None else weight.abs()
 
     def modulus(self, *rs: Tensor) -> Tensor:
         """|A| rs for rs >= 0: the radius of the image of a box of these radii."""
