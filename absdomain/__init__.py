@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from absdomain import domains, networks, trainers
     from absdomain.branching.decide import decide
     from absdomain.branching.outcome import Outcome
-    from absdomain.branching.radius import Radius, radius
+    from absdomain.branching.radius import Radii, Radius, radius
     from absdomain.branching.verify import Answer, verify
     from absdomain.certification import Explanation, certify, explain
     from absdomain.errors import InvalidFile, MissingExtra, PropertyError, UnsupportedOp
     from absdomain.lowering import onnx_to_graph, to_graph
     from absdomain.properties import Property, queries, specify, unsafe, variables
     from absdomain.rounding import executed
+    from absdomain.runtime.progress import quiet
     from absdomain.trainers import Fit, fit
     from absdomain.vnnlib import read_property
 
@@ -40,9 +41,10 @@ _LAZY = {
     "to_graph": "lowering", "onnx_to_graph": "lowering", "certify": "certification", "read_property": "vnnlib",
     "InvalidFile": "errors", "MissingExtra": "errors", "PropertyError": "errors", "UnsupportedOp": "errors",
     "Property": "properties", "queries": "properties", "specify": "properties", "unsafe": "properties",
-    "variables": "properties", "Answer": "branching", "Outcome": "branching", "Radius": "branching",
-    "decide": "branching", "executed": "rounding", "radius": "branching", "verify": "branching",
-    "Fit": "trainers", "fit": "trainers", "Explanation": "certification", "explain": "certification",
+    "variables": "properties", "Answer": "branching", "Outcome": "branching", "Radii": "branching",
+    "Radius": "branching", "decide": "branching", "radius": "branching", "verify": "branching",
+    "executed": "rounding", "quiet": "runtime.progress", "Fit": "trainers", "fit": "trainers",
+    "Explanation": "certification", "explain": "certification",
 }  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
@@ -71,6 +73,7 @@ __all__ = [
     "Outcome",
     "Property",
     "PropertyError",
+    "Radii",
     "Radius",
     "ReferenceSpace",
     "Region",
@@ -94,6 +97,7 @@ __all__ = [
     "onnx_to_graph",
     "parse",
     "queries",
+    "quiet",
     "radius",
     "read_property",
     "slopes",

@@ -54,6 +54,10 @@ class Outcome:
     reason: str = ""  # why it is unknown
     point: Tensor | None = None  # (*input shape), of the region, for `sat`
 
+    def __repr__(self) -> str:
+        why = f": {self.reason}" if self.reason else ""
+        return f"Outcome({self.verdict}{why}, {self.seconds:.2f} s, {self.branches} parts bounded)"
+
 
 def unwatched(bounded: int, open_: int, bound: float) -> None:
     """Nobody looks on."""

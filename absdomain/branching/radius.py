@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf, isfinite, nextafter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +16,16 @@ from absdomain.certification.arguments import ball
 from absdomain.certification.asked import Asked, Holding, by_class, holding
 from absdomain.data.given import Array, Samples, samples
 from absdomain.domain import AnyDomain
+from absdomain.errors import needing
 from absdomain.graph import Graph, freeze
 from absdomain.lowering.adapted import Preprocessing, adapted
 from absdomain.properties.query import dtype_of
 from absdomain.region import Region
 from absdomain.runtime.modes import check_module, copied
+from absdomain.runtime.results import Results
 from absdomain.values import moved
 
+_COLUMNS = ("index", "label", "proved", "falsified", "seconds", "branches", "reason")
 Balls = Callable[[Tensor, float], Region]  # an image (1, *shape) and eps -> its ball, which holds those of smaller eps
 
 
@@ -38,10 +42,38 @@ class Radius:
     reason: str = ""  # why the two are farther apart than the tolerance, or ""
     witness: Tensor | None = None  # (*shape)
 
+    def __repr__(self) -> str:
+        why = f", open between: {self.reason}" if self.reason else ""
+        label = "" if self.label is None else f", label {self.label}"
+        return f"Radius({self.index}{label}: proved {self.proved:.4g}, falsified {self.falsified:.4g}{why})"
+
     def to_json(self) -> dict[str, object]:
         """What a file says of it; None in the place of an infinite radius."""
         falsified = self.falsified if isfinite(self.falsified) else None
         return {**self.__dict__, "falsified": falsified, "witness": None}
+
+
+class Radii(Results[Radius]):
+    """The radii of N images, computed as they are asked for; iterating again begins anew with those that are known."""
+
+    title = "radius"
+
+    def told(self) -> str:
+        """How large they are, on average."""
+        proved = sum(one.proved for one in self._known) / len(self._known)
+        falsified = [one.falsified for one in self._known if isfinite(one.falsified)]
+        nearest = f", falsified {sum(falsified) / len(falsified):.4g} ({len(falsified)} of them)" if falsified else ""
+        return f"mean radius proved {proved:.4g}{nearest}"
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame, a row for each image, whose radii are computed first.
+
+        Errors: MissingExtra without pandas.
+        """
+        with needing("pandas", "to_pandas"):
+            import pandas
+
+        return pandas.DataFrame([{name: getattr(one, name) for name in _COLUMNS} for one in self])
 
 
 def radius(
@@ -59,8 +91,8 @@ def radius(
     timeout: float = 60.0,
     preprocessing: Preprocessing | None = None,
     output: str | int | None = None,
-) -> Iterator[Radius]:
-    """For each image x, the largest eps with z_y - z_j > 0 on all of its ball, and the smallest without; an iterator.
+) -> Radii:
+    """For each image x, the largest eps with z_y - z_j > 0 on all of its ball, and the smallest without; one by one.
 
     images (N, *shape), labels (N,) int64; the model is a module, or a graph, whose output is logits. In the place of
     labels `spec` may say what is to hold; it, data sets and loaders, `preprocessing` and `output` are as in `certify`.
@@ -94,7 +126,7 @@ def radius(
         known = Radius(index, goal.label(0), 0.0, inf)
         return _searched(asked, known, largest, tolerance, norm if region is None else None)
 
-    return (each(index) for index in range(len(images)))
+    return Radii((each(index) for index in range(len(images))), len(images))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +177,11 @@ class _Asked:
         with torch.no_grad():
             return bool(self.goal.broken(x, self.goal.network(self.subject.run)(x), strict=True))
 
-    def __call__(self, eps: float) -> Outcome:
-        """What `decide` says of the ball; it has half of the time that is left."""
+    def __call__(self, eps: float, branches: float) -> Outcome:
+        """What `decide` says of the ball, bounding so many parts; it has half of the time that is left."""
         ball = self.balls(self.image, eps)
         left = self.limits.seconds - self.limits.spent
-        limits = Limits(seconds=left / 2)
+        limits = Limits(seconds=left / 2, branches=branches)
         (found,) = decide(
             self.goal.graph, ball, self.goal.spec, domain=self.domain, limits=limits, replay=self._replay(ball)
         )  # fmt: skip
@@ -164,17 +196,29 @@ class _Asked:
 
 
 def _searched(asked: _Asked, known: Radius, largest: float, tolerance: float, norm: float | None) -> Radius:
-    """Bisection between what is proved and what is falsified, and on both sides of what is not decided.
+    """Bisection by bounds of whole balls, which cost little, and then by searches between what these have left.
 
     `norm`: that of the balls, in which a counterexample may be nearer than the ball's radius.
     """
     spent = asked.limits
     if asked.broken(asked.image.to(asked.subject.own)):
         return replace(known, falsified=0.0, seconds=spent.spent, witness=asked.image[0].to(asked.subject.own))
+    for branches in (0, inf):
+        known = _bisected(asked, replace(known, reason=""), largest, tolerance, norm, branches)
+        if closed := known.falsified - known.proved <= tolerance or known.proved >= largest:
+            break
+    over = f"time: {spent.seconds:g} s are over; give more"
+    return replace(known, seconds=spent.spent, reason="" if closed else known.reason or over)
+
+
+def _bisected(
+    asked: _Asked, known: Radius, largest: float, tolerance: float, norm: float | None, branches: float
+) -> Radius:
+    """Bisection between what is proved and what is falsified, and on both sides of what is not decided."""
     open_from, open_to = inf, -inf  # eps that were not decided
-    eps = largest
-    while eps > 0:
-        found = asked(eps)
+    eps = largest if known.falsified > largest else _next(known, inf, -inf, tolerance)
+    while eps > 0 and asked.limits.spent <= asked.limits.seconds:
+        found = asked(eps, branches)
         known = replace(known, branches=known.branches + found.branches)
         if found.verdict is Verdict.UNSAT:
             known = replace(known, proved=eps)
@@ -185,12 +229,8 @@ def _searched(asked: _Asked, known: Radius, largest: float, tolerance: float, no
         else:
             open_from, open_to = min(open_from, eps), max(open_to, eps)
             known = replace(known, reason=found.reason)
-        if spent.spent > spent.seconds:
-            break
         eps = _next(known, min(open_from, largest), open_to, tolerance)
-    closed = known.falsified - known.proved <= tolerance or known.proved >= largest
-    over = f"time: {spent.seconds:g} s are over; give more"
-    return replace(known, seconds=spent.spent, reason="" if closed else known.reason or over)
+    return known
 
 
 def _next(known: Radius, open_from: float, open_to: float, tolerance: float) -> float:

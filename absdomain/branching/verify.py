@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from absdomain.branching.decide import Replay, decide
-from absdomain.branching.outcome import Limits, Verdict, Watch, unwatched
+from absdomain.branching.outcome import Limits, Verdict, Watch
 from absdomain.branching.record import UNRECORDED, Record
+from absdomain.branching.watching import watching
 from absdomain.domain import AnyDomain
 from absdomain.errors import check_type
 from absdomain.graph import Graph, freeze
@@ -21,6 +22,7 @@ from absdomain.lowering import onnx_to_graph
 from absdomain.properties import Property, Query, queries
 from absdomain.properties.query import dtype_of
 from absdomain.properties.replay import replayed
+from absdomain.runtime.progress import Ticker
 from absdomain.values import moved
 from absdomain.vnnlib import read_property
 
@@ -49,6 +51,11 @@ class Answer:
     reason: str = ""
     counterexample: Mapping[str, Tensor] = field(default_factory=dict)  # inputs and outputs by their declared names
 
+    def __repr__(self) -> str:
+        why = f": {self.reason}" if self.reason else ""
+        point = f", counterexample of {', '.join(self.counterexample)}" if self.counterexample else ""
+        return f"Answer({self.verdict}{why}, {self.seconds:.2f} s, {self.branches} parts bounded{point})"
+
     def text(self) -> str:
         """In the format of the competition: the verdict, and the point's entries."""
         entries = [
@@ -67,7 +74,7 @@ def verify(
     domain: AnyDomain | str | None = None,
     timeout: float = inf,
     batch: int = 512,
-    watch: Watch = unwatched,
+    watch: Watch | None = None,
     records: Records | None = None,
     executed: torch.dtype | None = None,
 ) -> Answer:
@@ -79,9 +86,11 @@ def verify(
     where it is a file) is unsafe without tolerance. With `executed`, the networks' dtype, `unsat` is of every
     evaluation in it, in any order of summation (`absdomain.rounding.executed`). timeout is in seconds, and begins here.
     `watch` is called with each batch of a search: how many parts were bounded, how many are open, and the least bound
-    of those. `records` makes, for each box of a query, what is told how that box was proved.
+    of those; by default a line on stderr says it. `records` makes, for each box of a query, what is told how that box
+    was proved.
     """
-    limits = Limits(seconds=timeout, watch=watch)
+    ticker = Ticker()
+    limits = Limits(seconds=timeout, watch=watching(ticker) if watch is None else watch)
     graphs, runs = _opened(network)
     check_type("verify", asked, (Property, str, Path), "give a VNN-LIB file, or absdomain.unsafe(formula, graph)")
     given = asked if isinstance(asked, Property) else read_property(asked, graphs)
@@ -93,25 +102,23 @@ def verify(
         raise ValueError(f"verify: executed={executed} is not the dtype of the network's inputs, {dtype}; give that")
     some = queries(given, graphs, torch.float64, boxes=dtype)
     branches, worst = 0, inf
-    for query in some:
-        for box in range(len(query.cases)):
-            found: list[dict[str, Tensor]] = []
-            one = torch.tensor([box])
-            (outcome,) = decide(
-                query.graph,
-                query.region.select(one),
-                query.spec.select(one),
-                domain=domain,
-                limits=limits,
-                replay=_replay(query, box, given.in_floats(dtype), runs, dtype, found),
-                batch=batch,
-                record=UNRECORDED if records is None else records(query, box),
-                executed=executed,
-            )
-            branches, worst = branches + outcome.branches, min(worst, outcome.bound)
-            if outcome.verdict is not Verdict.UNSAT:
-                example = found[-1] if outcome.verdict is Verdict.SAT else {}
-                return Answer(outcome.verdict, limits.spent, branches, outcome.bound, outcome.reason, example)
+    try:
+        for query in some:
+            for box in range(len(query.cases)):
+                found: list[dict[str, Tensor]] = []
+                replay = _replay(query, box, given.in_floats(dtype), runs, dtype, found)
+                one, record = torch.tensor([box]), UNRECORDED if records is None else records(query, box)
+                region, spec = query.region.select(one), query.spec.select(one)
+                (outcome,) = decide(
+                    query.graph, region, spec, domain=domain, limits=limits, replay=replay, batch=batch, record=record,
+                    executed=executed,
+                )  # fmt: skip
+                branches, worst = branches + outcome.branches, min(worst, outcome.bound)
+                if outcome.verdict is not Verdict.UNSAT:
+                    example = found[-1] if outcome.verdict is Verdict.SAT else {}
+                    return Answer(outcome.verdict, limits.spent, branches, outcome.bound, outcome.reason, example)
+    finally:
+        ticker.clear()
     return Answer(Verdict.UNSAT, limits.spent, branches, worst)
 
 

@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from absdomain.certification.certification import CASCADE, certify
     from absdomain.certification.explaining import explain
     from absdomain.certification.explanation import Explanation
+    from absdomain.certification.result import Certification, load
 
 # loaded at first use: they bring the front end for modules, which others do without
 _LAZY = {
-    "CASCADE": "certification", "certify": "certification", "explain": "explaining", "Explanation": "explanation"
+    "CASCADE": "certification", "certify": "certification", "explain": "explaining", "Explanation": "explanation",
+    "Certification": "result", "load": "result",
 }  # fmt: skip
 
 __all__ = [
     "CASCADE",
+    "Certification",
     "Explanation",
     "Reason",
     "Refused",
@@ -30,6 +33,7 @@ __all__ = [
     "Verdict",
     "certify",
     "explain",
+    "load",
     "summarise",
 ]
 

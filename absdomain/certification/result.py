@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +14,7 @@ from torch import Tensor
 from absdomain.certification.picture import margins
 from absdomain.certification.verdict import Status, Summary, Verdict, summarise
 from absdomain.errors import needing
-from absdomain.runtime.progress import progress
+from absdomain.runtime.results import Results
 from absdomain.runtime.writing import replace
 
 if TYPE_CHECKING:
@@ -30,51 +31,34 @@ class Adversarial(NamedTuple):
     attacked: Tensor
     difference: Tensor
 
+    def __repr__(self) -> str:
+        most = float(self.difference.abs().max()) if self.difference.numel() else 0.0
+        shape = tuple(self.clean.shape)
+        return f"Adversarial(clean, attacked and difference, {shape} each; entries differ by at most {most:.4g})"
 
-class Certification(Iterator[Verdict]):
+
+class Certification(Results[Verdict]):
     """The verdicts of N images, computed as they are asked for, in the order in which they become known.
 
-    To iterate gives them one by one; everything else asks for all of them first, with progress on stderr. Iterating
-    again begins anew with those that are known.
+    To iterate gives them one by one, with progress on stderr; everything else but its text asks for all of them first.
+    Iterating again begins anew with those that are known.
     """
 
+    title = "certify"
+
     def __init__(self, source: Generator[Verdict], images: Tensor) -> None:
-        self._source, self._images = source, images
-        self._known: list[Verdict] = []
+        super().__init__(source, len(images))
+        self._images = images
 
-    def __next__(self) -> Verdict:
-        verdict = next(self._source)
-        self._known.append(verdict)
-        return verdict
-
-    def __iter__(self) -> Iterator[Verdict]:
-        place = 0
-        while True:
-            if place == len(self._known):
-                try:
-                    next(self)
-                except StopIteration:
-                    return
-            yield self._known[place]
-            place += 1
-
-    def close(self) -> None:
-        """End the work, and let others write its file; verdicts that are known stay."""
-        self._source.close()
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self._images)
+    def told(self) -> str:
+        """How many have which status."""
+        counts = Counter(verdict.status for verdict in self._known)
+        return ", ".join(f"{counts[status]} {status}" for status in Status)
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
         """All of them, in the order of the images."""
-        counts = dict.fromkeys(Status, 0)
-        with progress("certify", len(self)) as show:
-            for done, verdict in enumerate(self, 1):
-                counts[verdict.status] += 1
-                show(done, ", ".join(f"{count} {status}" for status, count in counts.items()))
-        return tuple(sorted(self._known, key=lambda verdict: verdict.index))
+        return tuple(sorted(self, key=lambda verdict: verdict.index))
 
     @property
     def summary(self) -> Summary:
@@ -136,9 +120,6 @@ class Certification(Iterator[Verdict]):
             f"<tr><td>{escape(name)}</td><td>{'' if value is None else f'{value:g}'}</td></tr>" for name, value in rows
         )
         return f"<table><caption>errors in %</caption>{''.join(cells)}</table>"
-
-    def __repr__(self) -> str:
-        return f"Certification({len(self._known)} of {len(self)} verdicts known)"
 
 
 def load(path: str | Path) -> tuple[Verdict, ...]:

@@ -66,6 +66,19 @@ class Verdict:
     layer: str | None = None  # of an unknown: the layer whose relaxation costs the last domain's bound most
     helps: str | None = None  # and a domain that proves it, if one was found in passing
 
+    def __repr__(self) -> str:
+        best = max((bound for bound in self.lower.values() if np.isfinite(bound)), default=None)
+        told = {
+            "": f"{self.index}: {self.status}",
+            "by": self.by,
+            "because": self.reason,
+            "margin": f"{self.nominal:.4g}",
+            "attacked": None if self.attacked is None else f"{self.attacked:.4g}",
+            "bound": None if best is None else f"{best:.4g}",
+            "loosest layer": self.layer,
+        }
+        return f"Verdict({', '.join(f'{name} {value}'.strip() for name, value in told.items() if value is not None)})"
+
     def to_json(self) -> dict[str, Any]:
         """The verdict in JSON's types: numbers that JSON lacks as words, a witness as base64 of its bytes."""
         row = {f: v for f, v in vars(self).items() if f != "witness"}
@@ -125,6 +138,13 @@ class Summary:
         if domain is None:
             return self.verified_error - 100 * self.timed_out / self.samples
         return self.domains[domain] - 100 * self.timeouts.get(domain, 0) / self.samples
+
+    def __repr__(self) -> str:
+        attacked = "" if self.pgd_error is None else f", PGD {self.pgd_error:.2f}"
+        alone = "".join(f"; {domain} alone {error:.2f}" for domain, error in self.domains.items())
+        why = "".join(f"; {count} unknown: {reason}" for reason, count in self.reasons.items())
+        errors = f"clean {self.clean_error:.2f}{attacked}, verified {self.verified_error:.2f}"
+        return f"Summary({self.samples} images, errors in %: {errors}{alone}{why})"
 
     def to_json(self) -> dict[str, Any]:
         """The fields, in JSON's types, and the errors without time-outs."""

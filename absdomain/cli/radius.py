@@ -9,7 +9,6 @@ import typer
 
 from absdomain.cli import options as option
 from absdomain.report.runs import subject_of, use
-from absdomain.runtime.progress import progress
 
 
 def radius(
@@ -61,11 +60,7 @@ def radius(
         subject.network, images, labels, largest=largest, tolerance=tolerance, clip=clipped, domain=domain,
         timeout=timeout,
     )  # fmt: skip
-    found = []
-    with progress("radius", len(labels), lines=len(labels)) as show:
-        for one in asked:
-            found.append(one)
-            show(len(found), f"proved {one.proved:.4g}, falsified {one.falsified:.4g}")
+    found = list(asked)
     if as_json:
         typer.echo(json.dumps({"data": subject.data, "network": subject.name, "images": [r.to_json() for r in found]}))
         return

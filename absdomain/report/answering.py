@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import inf, isfinite
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SAT, UNSAT, UNKNOWN, TIMEOUT, ERROR = VERDICTS = ("sat", "unsat", "unknown", "timeout", "error")
 DECIDED = (SAT, UNSAT)
-_SHORT = 0.1  # seconds, after which a rate says something
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,7 @@ def _answer(asked: Asked, way: Way, ticker: Ticker, began: float) -> Answered:
     import torch
 
     from absdomain.branching import verify
+    from absdomain.branching.watching import watching
     from absdomain.vnnlib import read_property
 
     if way.threads is not None:
@@ -139,7 +139,7 @@ def _answer(asked: Asked, way: Way, ticker: Ticker, began: float) -> Answered:
     given = read_property(asked.unsafe)
     left = way.timeout - (time.monotonic() - began)
     executed = None if way.executed is None else getattr(torch, way.executed)
-    writer, watch = _writer(asked, way), _watch(ticker)
+    writer, watch = _writer(asked, way), watching(ticker)
     records = writer.record if writer else None
     found = verify(
         asked.network, given, domain=way.domain, timeout=left, watch=watch, executed=executed, records=records
@@ -181,23 +181,6 @@ def _certificate(writer: Writer, found: Answer, given: Property) -> tuple[bytes,
 
 def _late(way: Way) -> str:
     return f"time: {way.timeout:g} s are over; give more, or a tighter domain"
-
-
-def _watch(ticker: Ticker) -> Callable[[int, int, float], None]:
-    """Shows how the search goes; of several, one after another, how this one does."""
-    start, first, last = time.monotonic(), 0, 0
-
-    def watch(bounded: int, open_: int, bound: float) -> None:
-        nonlocal start, first, last
-        if bounded < last:  # another search
-            start, first = time.monotonic(), bounded
-        last = bounded
-        seconds = time.monotonic() - start
-        rate = f", {(bounded - first) / seconds:.0f} bounds/s" if seconds > _SHORT else ""
-        worst = f", worst bound {bound:.4g}" if isfinite(bound) else ""
-        ticker(lambda: f"{bounded} bounded, {open_} open{worst}{rate}")
-
-    return watch
 
 
 def _standard(found: Answer, given: Property) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from absdomain.attack import AdamAttack, Pgd
-from absdomain.certification import CASCADE, Status, Summary, Verdict, certify, summarise
+from absdomain.certification import CASCADE, Summary, Verdict, certify, summarise
 from absdomain.certification.journal import is_journal
 from absdomain.data import load
 from absdomain.domain import AnyDomain, parse
@@ -198,18 +198,7 @@ def judged(
     if world.first:
         config = {"network": subject.name, "data": subject.data, **asdict(check)}
         CERTIFICATION.claim(folder).write_json("config.json", config)
-    return sorted(_watched(verdicts, len(labels)), key=lambda verdict: verdict.index)
-
-
-def _watched(verdicts: Any, total: int) -> list[Verdict]:
-    seen: list[Verdict] = []
-    counts = dict.fromkeys(Status, 0)
-    with progress("certify", total) as show:
-        for verdict in verdicts:
-            seen.append(verdict)
-            counts[verdict.status] += 1
-            show(len(seen), ", ".join(f"{count} {status}" for status, count in counts.items()))
-    return seen
+    return sorted(verdicts, key=lambda verdict: verdict.index)
 
 
 def _results(subject: Subject, check: Check, summary: Summary, folder: Path) -> dict[str, Any]:

@@ -6,17 +6,26 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+QUIET = "ABSDOMAIN_QUIET"  # in the environment, and not empty: no progress
+
+
 def speaks() -> bool:
     """Whether this process shows progress and results: alone, or the first of those that torchrun has started."""
     return os.environ.get("RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" not in os.environ
+
+
+def quiet() -> AbstractContextManager[None]:
+    """No progress inside, as in `with absdomain.quiet(): ...`; everywhere where ABSDOMAIN_QUIET=1 is set."""
+    return forwarded(lambda line: None)
 
 
 _elsewhere: ContextVar[Callable[[str], None] | None] = ContextVar("elsewhere", default=None)
@@ -44,7 +53,7 @@ def say(text: str) -> None:
     to = _elsewhere.get()
     if to is not None:
         to(text)
-    elif speaks():
+    elif speaks() and not os.environ.get(QUIET):
         print(text, file=sys.stderr, flush=True)
 
 
@@ -54,34 +63,58 @@ def progress(title: str, total: int, *, lines: int = 10) -> Iterator[Callable[[f
 
     Parts of the text are separated by two spaces, the most important first: on a narrow terminal the last ones are left
     out, then the bar and the title, so that how far it is, the time that is left and the first part stay on one line.
-    Where stderr is no terminal, `lines` lines are written over the whole, instead of a bar. Of several processes that
-    torchrun has started only the first one shows anything.
+    Where stderr is no terminal, `lines` lines are written over the whole, instead of a bar. Work inside of work that
+    shows its own progress shows none, and of several processes that torchrun has started only the first one does.
     """
     to = _elsewhere.get()
     if to is not None:
         yield lambda done, text: to(f"{title}: {done:.4g}/{total}  {text}")
         return
-    if not speaks():
-        yield lambda done, text: None
+    if _open or not speaks() or os.environ.get(QUIET):
+        yield unseen
         return
-    console = errors()
-    if not console.is_terminal:
-        shown = [0]
+    _open.append(title)
+    try:
+        console = errors()
+        with _bar(title, total, console) if drawn(console) else nullcontext(_lines(title, total, lines)) as show:
+            yield show
+    finally:
+        _open.remove(title)
 
-        def line(done: float, text: str) -> None:
-            if int(lines * done / max(total, 1)) > shown[0]:
-                shown[0] = int(lines * done / max(total, 1))
-                print(f"{title}: {done:g}/{total}  {text}", file=sys.stderr, flush=True)
 
-        yield line
-        return
+_open: list[str] = []  # the one that is shown; work inside of it says nothing of its own
+
+
+def unseen(done: float, text: str) -> None:
+    """Progress that nobody sees."""
+
+
+def drawn(console: Console) -> bool:
+    """Whether a line can be changed in place: in a terminal, and in a notebook that has ipywidgets, as rich needs."""
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+
+
+def _lines(title: str, total: int, lines: int) -> Callable[[float, str], None]:
+    shown = [0]
+
+    def line(done: float, text: str) -> None:
+        if int(lines * done / max(total, 1)) > shown[0]:
+            shown[0] = int(lines * done / max(total, 1))
+            print(f"{title}: {done:g}/{total}  {text}", file=sys.stderr, flush=True)
+
+    return line
+
+
+@contextmanager
+def _bar(title: str, total: int, console: Console) -> Iterator[Callable[[float, str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
     heading, bar_width, room = layout(title, total, console.width)
     columns: list[ProgressColumn] = [TextColumn(heading, markup=False)] if heading else []
     columns += [BarColumn(bar_width)] if bar_width else []
     columns += [MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}", markup=False)]
-    with Progress(*columns, console=console) as bar:
+    # what is printed meanwhile stands above the bar, and stays in its file where stdout is one
+    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task(title, total=total, text="")
         yield lambda done, text: bar.update(task, completed=done, text=fitting(text, room))
 
@@ -123,7 +156,7 @@ class Ticker:
     def __call__(self, text: Callable[[], str]) -> None:
         """Show the text, if it is time for one."""
         now = time.monotonic()
-        if now < self.next or not speaks() or _elsewhere.get() is not None:
+        if now < self.next or _open or not speaks() or os.environ.get(QUIET) or _elsewhere.get() is not None:
             return
         line = text()
         if self.terminal:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import absdomain
-from absdomain.branching import Outcome, Verdict
+from absdomain.branching import Limits, Outcome, Verdict
 from absdomain.branching import radius as radii
 
 
@@ -108,3 +108,33 @@ def test_radii_of_a_formula() -> None:
         assert one.proved <= exact + 1e-7 and exact - 1e-7 <= one.falsified <= exact + 1e-3
     with pytest.raises(ValueError, match="either labels or spec"):
         absdomain.radius(graph, X)
+
+
+def test_bounds_of_whole_balls_come_before_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What bounds prove at once is proved, even if no search ever ends."""
+    room: Any = sys.modules["absdomain.branching.radius"]
+    decide, searches = room.decide, list[float]()
+
+    def endless(*args: Any, limits: Limits, **options: Any) -> list[Outcome]:
+        if limits.branches == 0:
+            return list(decide(*args, limits=limits, **options))
+        searches.append(limits.branches)
+        return [Outcome(Verdict.TIMEOUT, 0.0, 0, -inf, "time: over")]
+
+    monkeypatch.setattr(room, "decide", endless)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(10, 30), nn.ReLU(), nn.Linear(30, 3))
+    x = torch.rand(1, 10)
+    found = absdomain.radius(model, x, model(x).argmax(1), largest=1.0, tolerance=0.01)
+    assert repr(found) == "Radii(1 images, none asked yet: iterate, or ask for any of its results)"
+    (one,) = found
+    assert searches
+    assert 0 < one.proved < one.falsified <= 1
+    assert one.reason == "time: over"
+    graph, ball = absdomain.to_graph(model, x), absdomain.Linf(x, one.proved, clip=(0, 1))
+    assert one.label is not None
+    spec = absdomain.margins(torch.tensor([one.label]), 3)
+    assert bool((absdomain.parse("box & deeppoly").propagate(graph, ball, spec).lower > 0).all())
+    assert list(found) == [one]  # again, without work
+    assert repr(found).startswith(f"Radii(1 images: mean radius proved {one.proved:.4g}")
+    assert len(repr(one)) < 200

@@ -1,5 +1,6 @@
 """What certify returns: verdicts as they become known, and what is asked of all of them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from absdomain import certify
-from absdomain.certification import Status, summarise
+from absdomain.certification import Status, Verdict, summarise
 from absdomain.certification.result import load
 from absdomain.runtime.writing import WriteError
 
@@ -22,14 +23,20 @@ def net() -> nn.Module:
 X = torch.rand(6, 4, generator=torch.Generator().manual_seed(1))
 
 
+def told(verdicts: Iterable[Verdict]) -> str:
+    known = [verdict.status for verdict in verdicts]
+    return ", ".join(f"{known.count(status)} {status}" for status in Status)
+
+
 def test_it_is_lazy_and_may_be_read_again(net: nn.Module) -> None:
     found = certify(net, X, net(X).argmax(1), eps=0.1, batch=2)
-    assert repr(found) == "Certification(0 of 6 verdicts known)"
+    assert repr(found) == "Certification(6 images, none asked yet: iterate, or ask for any of its results)"
     first = next(found)
     assert first.index == 0
-    assert repr(found) == "Certification(1 of 6 verdicts known)"
+    assert repr(found) == f"Certification(1 of 6 images: {told([first])})"
     assert [v.index for v in found] == list(range(6)) == [v.index for v in found]
     assert len(found) == 6
+    assert repr(found) == f"Certification(6 images: {told(found.verdicts)})"
     assert found.summary == summarise(found.verdicts)
     assert f"{found.summary.verified_error:g}" in found._repr_html_()
 
@@ -81,3 +88,13 @@ def test_verdicts_are_saved_and_nothing_of_others_is_lost(net: nn.Module, tmp_pa
     assert other.read_text() == "mine\n"
     with pytest.raises(ValueError, match="line 1"):
         load(other)
+
+
+def test_results_are_a_line_each(net: nn.Module) -> None:
+    """Their tensors have hundreds of numbers, which nobody wants on a terminal."""
+    found = certify(net, torch.rand(3, 4), torch.tensor([0, 1, 2]), eps=0.6)
+    broken = next(v for v in found.verdicts if v.status is Status.FALSIFIED)
+    assert repr(broken).startswith(f"Verdict({broken.index}: falsified, by {broken.by}, margin {broken.nominal:.4g}")
+    assert "entries differ by at most 0" in repr(found.adversarial(broken.index))
+    assert repr(found.summary).startswith("Summary(3 images, errors in %: clean ")
+    assert all(len(repr(one)) < 250 for one in (*found.verdicts, found.adversarial(broken.index), found.summary))

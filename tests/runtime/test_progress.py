@@ -6,6 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
+import absdomain
 from absdomain.runtime import progress
 from absdomain.runtime.progress import fitting, layout
 from absdomain.trainers.recipe import Values
@@ -49,6 +50,36 @@ def test_a_wide_terminal_shows_more(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = seen(monkeypatch, 220, "train cnn7", text)
     assert everything.endswith("loss 0.512  eps 0.1")
     assert "verified error 20.00 % (batch)  clean error 4.00 % (batch)" in everything
+
+
+def test_work_inside_of_work_shows_no_bar_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.progress("outer", 2) as outer, progress.progress("inner", 2) as inner:
+        inner(2, "")
+        outer(2, "done")
+    assert capsys.readouterr().err == "outer: 2/2  done\n"
+    with progress.progress("inner", 2) as inner:  # alone it does
+        inner(2, "")
+    assert capsys.readouterr().err == "inner: 2/2  \n"
+
+
+def test_it_is_silent_when_asked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with absdomain.quiet(), progress.progress("work", 1) as show:
+        show(1, "")
+        progress.say("a line")
+    monkeypatch.setenv(progress.QUIET, "1")
+    with progress.progress("work", 1) as show:
+        show(1, "")
+        progress.say("a line")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_notebook_has_a_bar_if_it_has_what_the_bar_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = Console(force_jupyter=True)
+    monkeypatch.setattr(progress, "find_spec", lambda name: None)
+    assert not progress.drawn(notebook)
+    monkeypatch.setattr(progress, "find_spec", lambda name: object())
+    assert progress.drawn(notebook)
+    assert not progress.drawn(Console(file=io.StringIO(), force_jupyter=False))
 
 
 def test_brackets_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
