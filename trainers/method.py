@@ -79,8 +79,14 @@ class Method(Generic[S]):
         return self if self.settings is None else replace(self, settings=options.retimed(self.settings, change))
 
     def template(self, data: str) -> Recipe:
-        """The method's own recipe for a data set."""
-        return next((recipe for recipe in self.recipes if recipe.data == data), replace(self.recipes[0], data=data))
+        """The method's own recipe for a data set, or else its first one, in proportion to the number of images."""
+        own = next((recipe for recipe in self.recipes if recipe.data == data), None)
+        if own is not None:
+            return own
+        first, images = self.recipes[0], counts(data)["train"]
+        factor = images / counts(first.data)["train"]
+        resized = first if factor == 1 else _retimed(first, lambda time: in_proportion(time, factor))
+        return replace(resized, data=data, validation=min(first.validation, images // 10))
 
     def recipe(self, **given: Any) -> Recipe:
         """The method's recipe for given["data"] with the given options.

@@ -40,9 +40,10 @@ from absdomain.certification.question import Question
 from absdomain.certification.result import Certification
 from absdomain.certification.verdict import Verdict
 from absdomain.data.given import Array, Samples, samples
-from absdomain.graph import freeze
+from absdomain.graph import Graph, freeze
 from absdomain.lowering import to_graph
 from absdomain.lowering.adapted import Preprocessing, adapted
+from absdomain.lowering.evaluated import Evaluated
 from absdomain.region import Region
 from absdomain.runtime.cluster import opened
 from absdomain.runtime.modes import check_module, copied
@@ -83,13 +84,18 @@ Labels = Tensor | Array | None
 
 @overload
 def certify(
-    model: nn.Module, images: Samples, labels: Labels = None, *, eps: Sequence[float], **options: Unpack[Options]
+    model: nn.Module | Graph,
+    images: Samples,
+    labels: Labels = None,
+    *,
+    eps: Sequence[float],
+    **options: Unpack[Options],
 ) -> dict[float, Certification]: ...
 
 
 @overload
 def certify(
-    model: nn.Module,
+    model: nn.Module | Graph,
     images: Samples,
     labels: Labels = None,
     *,
@@ -99,7 +105,7 @@ def certify(
 
 
 def certify(
-    model: nn.Module,
+    model: nn.Module | Graph,
     images: Samples,
     labels: Labels = None,
     *,
@@ -127,8 +133,9 @@ def certify(
     """For each image x_i: is z_y - z_j > 0 for every j != y on region(x_i)? The verdicts, image by image.
 
     images (N, *shape) and labels (N,) int64: tensors or arrays, a data set or a loader of pairs, or the name of a
-    public data set, of which the test images are taken. The model maps (B, *shape) to logits (B, classes). It is copied
-    and used in evaluation mode: neither its mode nor its dtype nor its gradients change. Of a model that returns a
+    public data set, of which the test images are taken. The model maps (B, *shape) to logits (B, classes): a module, or
+    a graph, of `onnx_to_graph` too, which takes images of any shape with as many entries. It is copied and used in
+    evaluation mode: neither its mode nor its dtype nor its gradients change. Of a model that returns a
     dict, a tuple or an object, `output` names the entry, by default "logits" or the only one. Where it takes normalised
     images, preprocessing=dict(mean=, std=, axis=-3) puts (x - mean) / std in front, and the images stay as they are.
 
@@ -180,6 +187,8 @@ def certify(
     opened(cluster, "certify")  # what is none is told before any work
     if not world.alone and cluster not in (None, HERE):
         raise ValueError("certify: give either a cluster or a world of processes, not both")
+    if isinstance(model, Graph):
+        model = Evaluated(model)
     check_module(model, "certify")
     images, labels = samples(images, labels)
     check_data(images, labels, spec)

@@ -15,6 +15,7 @@ from absdomain.runtime import pictures
 def bounds(
     run: option.Run = None,
     weights: option.WeightsFile = None,
+    network: option.Network = None,
     data: option.Data = None,
     index: Annotated[int, typer.Option(min=0, help="Which test image.", rich_help_panel=option.DATA)] = 0,
     eps: option.Eps = None,
@@ -40,7 +41,7 @@ def bounds(
     use(threads)
     if plot is not None:
         pictures.allow(plot)
-    subject = subject_of(run, weights, data)
+    subject = subject_of(run, weights, data, "model", network, data_dir)
     check = check_of(subject, eps, clip, domain)
     test = load(subject.data, "test", data_dir=data_dir)
     if index >= len(test):

@@ -15,6 +15,7 @@ from absdomain.runtime.progress import speaks
 def certify(
     run: option.Run = None,
     weights: option.WeightsFile = None,
+    network: option.Network = None,
     data: option.Data = None,
     eps: option.Eps = None,
     clip: option.Clip = None,
@@ -49,6 +50,8 @@ def certify(
     within rounding of 0 is no proof. The folder gets config.json, verdicts.jsonl, results.json and the plots.
 
     `absdomain certify RUN --eps 0.3 --domain crown-ibp --domain "box & deeppoly"`
+
+    `absdomain certify net.onnx --data images.npz --eps 8/255`
     """
     from absdomain.report import tables
     from absdomain.report.study import study
@@ -56,7 +59,7 @@ def certify(
 
     cluster = option.cluster_of(scheduler, workers)
     device = use(option.threads_of(threads, cluster), device)
-    subject = subject_of(run, weights, data, model)
+    subject = subject_of(run, weights, data, model, network, data_dir)
     check = check_of(
         subject, eps, clip, domain, cascade=cascade, steps=steps, restarts=restarts, attacked=attack,
         strict=not count_ties, margin=margin, subset=subset, curve=curve, seed=seed,

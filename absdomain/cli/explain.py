@@ -25,12 +25,7 @@ def explain(
         ),
     ] = None,
     weights: option.WeightsFile = None,
-    network: Annotated[
-        str | None,
-        typer.Option(
-            help="The network of which a file has the numbers.", rich_help_panel=option.DATA, show_default=False
-        ),
-    ] = None,
+    network: option.Network = None,
     data: option.Data = None,
     index: Annotated[
         int | None,

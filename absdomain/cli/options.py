@@ -34,7 +34,11 @@ def radius(text: str) -> float:
 
 Data = Annotated[
     str | None,
-    typer.Option(help="digits, mnist, fashion-mnist, cifar10, svhn or toy.", rich_help_panel=DATA, show_default=False),
+    typer.Option(
+        help="digits, mnist, fashion-mnist, cifar10, svhn, toy; or yours: an .npz file or a folder of pictures.",
+        rich_help_panel=DATA,
+        show_default=False,
+    ),
 ]
 DataDir = Annotated[
     Path | None,
@@ -47,7 +51,19 @@ DataDir = Annotated[
 ]
 Run = Annotated[
     Path | None,
-    typer.Argument(metavar="RUN", help="Folder of a finished training. Or give --weights.", show_default=False),
+    typer.Argument(
+        metavar="RUN",
+        help="Folder of a finished training, an ONNX or npz file, or .safetensors or .pt with --network.",
+        show_default=False,
+    ),
+]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        help="The network of which a file has the numbers: a name, 'mlp(hidden=(50, 50))' or module:factory.",
+        rich_help_panel=DATA,
+        show_default=False,
+    ),
 ]
 WeightsFile = Annotated[
     Path | None,

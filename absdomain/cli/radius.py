@@ -14,6 +14,7 @@ from absdomain.report.runs import subject_of, use
 def radius(
     run: option.Run = None,
     weights: option.WeightsFile = None,
+    network: option.Network = None,
     data: option.Data = None,
     largest: Annotated[
         float,
@@ -53,7 +54,7 @@ def radius(
     from absdomain.data import load
 
     use(threads)
-    subject = subject_of(run, weights, data, model)
+    subject = subject_of(run, weights, data, model, network, data_dir)
     images, labels = load(subject.data, "test", data_dir=data_dir)[:subset]
     clipped = (0.0, 1.0) if (subject.clip if clip is None else clip) else None
     asked = radii(

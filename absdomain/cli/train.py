@@ -23,7 +23,9 @@ def train(
     ctx: typer.Context,
     data: option.Data = None,
     preset: Annotated[str | None, _hint("A whole recipe by its name; other options change it.", METHOD)] = None,
-    network: Annotated[str | None, _hint("Architecture, such as crown-ibp-B or gowal-small.", METHOD)] = None,
+    network: Annotated[
+        str | None, _hint("crown-ibp-B, gowal-small, 'mlp(hidden=(50, 50))' or module:factory.", METHOD)
+    ] = None,
     trainer: Annotated[str | None, _hint('Method; "ibp(loss=hinge)" has options. Default: crown-ibp.', METHOD)] = None,
     domain: Annotated[str | None, _hint("The domain that bounds, as an expression.", METHOD)] = None,
     eps: option.Eps = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from absdomain.data.images import Images, load
+from absdomain.data.images import load
+from absdomain.data.labelled import Floats, Images
 
 Array = NDArray[Any]
 Samples = Tensor | Array | Dataset[Any] | DataLoader[Any] | Images | str
@@ -68,17 +68,6 @@ def _(given: Images, labels: Any = None, *, caller: str = "certify", split: str 
 @samples.register
 def _(given: str, labels: Any = None, *, caller: str = "certify", split: str = "test") -> _Pair:
     return samples(load(given, split), labels, caller=caller, split=split)
-
-
-@dataclass(frozen=True, eq=False)
-class Floats(Images):
-    """{ (x_i, y_i) }: images of any shape, kept as the floats that they are."""
-
-    pixels: Tensor  # (N, *shape)
-
-    def floats(self, pixels: Tensor) -> Tensor:
-        """As they are."""
-        return pixels
 
 
 def labelled(given: Samples | tuple[Any, Any], caller: str) -> Images:

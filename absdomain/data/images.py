@@ -3,7 +3,7 @@
 `digits` comes with scikit-learn, `toy` is drawn here. The others are read from a folder (argument `data_dir`, else the
 environment variable ABSDOMAIN_DATA) or, when no folder is given, downloaded once into pooch's cache and checked against
 the published MD5. The formats are the public ones, gzipped or plain IDX, the CIFAR-10 binary records and SVHN's MATLAB
-files; nothing is ever unpickled.
+files; nothing is ever unpickled. Images of one's own are read by `absdomain.data.own`.
 """
 
 from __future__ import annotations
@@ -13,70 +13,19 @@ import math
 import os
 import struct
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from absdomain.data import own
 from absdomain.data.files import Blob, DataError, Shelf, shelf
+from absdomain.data.labelled import Images
 from absdomain.errors import needing
 
 __all__ = ["DataError", "Images", "canonical", "counts", "load", "names", "statistics"]
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """{ (x_i, y_i) : x_i = pixels_i / white in [0, 1]^(C, H, W), y_i in 0..classes-1 }, kept as bytes."""
-
-    pixels: Tensor  # (N, C, H, W) uint8
-    labels: Tensor  # (N,) int64
-    classes: int
-    name: str
-    split: str
-    white: int = 255  # the byte that means 1.0
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, rows: Any) -> tuple[Tensor, Tensor]:
-        """(x, y) of the rows named by an index, a slice or an index tensor; x in torch's default dtype."""
-        return self.floats(self.pixels[rows]), self.labels[rows]
-
-    def floats(self, pixels: Tensor) -> Tensor:
-        """pixels / white, in torch's default dtype."""
-        return pixels.to(torch.get_default_dtype()).div_(self.white)
-
-    @property
-    def images(self) -> Tensor:
-        """(N, C, H, W) all images as floats in [0, 1]: converted at each access, so take it once or use batches."""
-        return self.floats(self.pixels)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(C, H, W) of one image."""
-        return tuple(self.pixels.shape[1:])
-
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images in order, `size` at a time; the last batch may be smaller."""
-        for first in range(0, len(self), size):
-            yield self[first : first + size]
-
-    def select(self, rows: Tensor, split: str) -> Images:
-        """The named rows (N',) as a data set of their own."""
-        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows], split=split)
-
-    def holdout(self, count: int, seed: int) -> tuple[Images, Images]:
-        """(rest, held out): `count` rows drawn without replacement, the same for the same seed; both in file order."""
-        if not 0 <= count < len(self):
-            raise DataError(
-                f"cannot hold out {count} of the {len(self)} images of {self.name}/{self.split}; ask for fewer"
-            )
-        order = torch.from_numpy(np.random.default_rng(seed).permutation(len(self)))
-        rest, held = order[count:].sort().values, order[:count].sort().values
-        return self.select(rest, self.split), self.select(held, "validation")
 
 
 CLASSES = 10  # of every public data set here
@@ -99,8 +48,11 @@ def load(name: str, split: str, *, data_dir: str | os.PathLike[str] | None = Non
 
     The files are looked for in `data_dir`, else in the folder that ABSDOMAIN_DATA names, else in the download cache.
     A folder that is given and lacks a file is an error, and nothing is downloaded in its place. A folder with fewer
-    images than the public files gives what it has, with a warning that says how many.
+    images than the public files gives what it has, with a warning that says how many. `name` may be a file or folder of
+    images of one's own, too (`absdomain.data.own`).
     """
+    if _own(name):
+        return own.load(name, split)
     source = _source(name)
     if split not in source.counts:
         raise DataError(f"{name} has no split {split!r}; it has {', '.join(source.counts)}")
@@ -117,20 +69,31 @@ def names() -> list[str]:
 
 def canonical(name: str) -> str:
     """The name under which `load` knows a data set, whatever the case; DataError for one that it does not know."""
+    if _own(name):
+        return name
     if name.lower() not in SOURCES:
-        raise DataError(f"unknown data set {name!r}; there are {', '.join(SOURCES)}")
+        yours = "or give an .npz file or a folder of images of yours"
+        raise DataError(f"unknown data set {name!r}; there are {', '.join(SOURCES)}; {yours}")
     return name.lower()
 
 
 def counts(name: str) -> dict[str, int]:
-    """{ split -> the number of images of the public files }."""
+    """{ split -> the number of images of the public files, or of one's own }."""
+    if _own(name):
+        return {split: len(own.load(name, split)) for split in own.SPLITS}
     return _source(name).counts
 
 
 def statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """(mean, std) per channel in pixel units of [0, 1]; (0, 1) where the literature does not normalise."""
+    if _own(name):
+        return (0.0,), (1.0,)
     source = _source(name)
     return source.mean, source.std
+
+
+def _own(name: str) -> bool:
+    return name.lower() not in SOURCES and own.named(name)
 
 
 def _source(name: str) -> Source:

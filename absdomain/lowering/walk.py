@@ -20,6 +20,7 @@ from absdomain.lowering.blockers import Blocker, Structural, Unknown, refuse
 from absdomain.lowering.constants import of_one
 from absdomain.lowering.definitions import written_out
 from absdomain.lowering.each import on_each, rows
+from absdomain.lowering.evaluated import Evaluated
 from absdomain.lowering.example import Arguments, Example
 from absdomain.lowering.export import Exported, export
 from absdomain.lowering.following import CREATED, SIZES, Following, Mixed, Unfollowed, bound
@@ -41,8 +42,10 @@ def to_graph(module: nn.Module, example: Example) -> Graph:
     ValueError where the two disagree.
     """
     check_module(module, "to_graph")
-    _fill_rules()
     given = Arguments.of(module, example)
+    if isinstance(module, Evaluated):  # it was lowered before
+        return module.graph(tuple(given.first.shape[1:]))
+    _fill_rules()
     with torch.inference_mode(False), evaluating(module), own_dtype(given.first):
         batch = given.plain()
         exported = written_out(export(module, batch.args, batch.named), RULES)

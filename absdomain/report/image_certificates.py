@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from absdomain.certification import Status, Verdict
-from absdomain.data import Images
+from absdomain.data import Images, names
 from absdomain.errors import NoCertificate, needing
 from absdomain.graph import Graph
 from absdomain.runtime.progress import progress
@@ -17,8 +17,13 @@ from absdomain.values import mapped
 FOLDER = "certificates"
 
 
-def allow(executed: str | None) -> None:
+def allow(executed: str | None, data: str) -> None:
     """ValueError, MissingExtra: before any work, where there could be no certificates."""
+    if data.lower() not in names():
+        public = ", ".join(names())
+        raise ValueError(
+            f"certify: certificates are of public images ({public}), which the checker reads; {data} is none"
+        )
     if executed is not None:
         raise ValueError("certify: certificates are of real arithmetic; leave out --executed, or --certificates")
     with needing("certificates", "certify"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from absdomain.errors import InvalidFile
+from absdomain.report import networks
 from absdomain.report.runs import subject_of
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from absdomain.data import Images
     from absdomain.graph import Graph
-
-STATES = (".safetensors", ".pt", ".pth")  # weights alone, of a network whose name is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +59,11 @@ def opened(
         kinds = "the folder of a training, a file .onnx or .npz, or .safetensors or .pt with --network"
         raise ValueError(f"which network? Give MODEL: {kinds}")
     suffix = "" if path is None else path.suffix.lower()
-    if network is not None and suffix not in STATES:
+    if network is not None and suffix not in networks.STATES:
         raise ValueError(f"--network {network}: {path or weights} says itself which network it is; leave this out")
     if suffix == ".npz" and weights is None:
         path, weights = None, path
-    if path is None or suffix not in (".onnx", *STATES):
+    if path is None or suffix not in networks.FILES:
         subject = subject_of(path, weights, data, model)
         test = load(subject.data, "test", data_dir=data_dir)
         return Model(subject.network, subject.name, test, subject.eps, subject.clip)
@@ -74,40 +72,4 @@ def opened(
     if data is None:
         raise ValueError(f"{path} does not say its data set; give --data")
     test = load(data, "test", data_dir=data_dir)
-    return Model(_network(path, network, test), path.stem, test, None, True)
-
-
-def _network(path: Path, network: str | None, test: Images) -> nn.Module | Graph:
-    if not path.is_file():
-        raise InvalidFile(f"{path}: no such file; give that of a network")
-    if path.suffix.lower() == ".onnx":
-        from absdomain.lowering import onnx_to_graph
-
-        return onnx_to_graph(path)
-    if network is None:
-        raise ValueError(f"{path} holds numbers alone; give --network, the name of the network that they are of")
-    from absdomain.registry import find
-
-    constructor: Any = find("networks", network)
-    made: nn.Module = constructor(test.shape, test.classes)
-    state = _state(path)
-    try:
-        made.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as reason:
-        remedy = "give the --network that they were saved of, and --data of its images"
-        raise InvalidFile(f"{path}: not the numbers of {network} ({reason}); {remedy}") from reason
-    return made.eval()
-
-
-def _state(path: Path) -> Any:
-    """The tensors of a file by name; nothing in it is ever run."""
-    import torch
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as reason:  # safetensors raises its own type, torch that of pickle
-        remedy = "save the network's state_dict() by torch.save or safetensors"
-        raise InvalidFile(f"{path}: no file of tensors by name ({reason}); {remedy}") from reason
+    return Model(networks.read(path, network, test), path.stem, test, None, True)

@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from absdomain.report import networks
 from absdomain.runtime import pictures
 from absdomain.runtime.progress import progress, say, speaks
 
@@ -45,7 +46,8 @@ def name_of(recipe: Recipe) -> str:
     """A name for the recipe's folder: what matters most, and a fingerprint of all of it."""
     method = re.sub(r"[^\w.=-]+", "-", recipe.trainer).strip("-")  # without brackets, which a shell would take
     digest = hashlib.sha256(json.dumps(recipe.to_json()).encode()).hexdigest()[:6]
-    return f"{recipe.data}-{recipe.network}-{method}-eps{recipe.eps:g}-seed{recipe.seed}-{digest}"
+    data, network = (re.sub(r"[^\w.=-]+", "-", text).strip("-") for text in (recipe.data, recipe.network))
+    return f"{data}-{network}-{method}-eps{recipe.eps:g}-seed{recipe.seed}-{digest}"
 
 
 def train_in(
@@ -104,26 +106,61 @@ def use(threads: int | None, device: str = "cpu") -> str:
     return chosen(device)
 
 
-def subject_of(run: Path | None, weights: Path | None, data: str | None, model: str = "model") -> Subject:
-    """The network of a run's folder, one of several by its name, or of a weights file."""
+def subject_of(
+    run: Path | None,
+    weights: Path | None,
+    data: str | None,
+    model: str = "model",
+    network: str | None = None,
+    data_dir: Path | None = None,
+) -> Subject:
+    """The network of a run's folder, one of several by its name, or of a file: .onnx, .npz, or weights of `network`."""
+    suffix = "" if run is None else run.suffix.lower()
+    if suffix == ".npz" and weights is None:
+        run, weights = None, run
+    if network is not None and suffix not in networks.STATES:
+        raise ValueError(f"--network {network}: {run or weights} says itself which network it is; leave this out")
+    if run is not None and weights is None and suffix in networks.FILES:
+        return _filed(run, data, network, data_dir)
     from absdomain.report.study import Subject
 
     if run is not None and weights is None:
         from absdomain.trainers import load_run
         from absdomain.trainers.run.folder import model_path
 
-        network, recipe = load_run(run, model)
+        found, recipe = load_run(run, model)
         radius = recipe.certified_eps or None
         name, folder = (recipe.network, run) if model == "model" else (f"{recipe.network}, {model}", run / model)
-        return Subject(network, name, data or recipe.data, radius, recipe.clip, folder, model_path(run, model))
+        return Subject(found, name, data or recipe.data, radius, recipe.clip, folder, model_path(run, model))
     if weights is None or run is not None or model != "model":
-        raise ValueError("give either RUN, the folder of a training, or --weights FILE; only RUN has a --model")
+        kinds = "the folder of a training, or a file .onnx, .npz, .safetensors or .pt"
+        raise ValueError(f"give either RUN, {kinds}, or --weights FILE; only the folder has a --model")
     from absdomain.networks.weights import load
 
-    found = load(weights)
-    if data is None and found.data is None:
+    read = load(weights)
+    if data is None and read.data is None:
         raise ValueError(f"{weights} does not say its data set; give --data")
-    return Subject(found.network, weights.stem, data or found.data or "", None, True, Path("runs") / weights.stem)
+    return Subject(read.network, weights.stem, data or read.data or "", None, True, Path("runs") / weights.stem)
+
+
+def _filed(path: Path, data: str | None, network: str | None, data_dir: Path | None) -> Subject:
+    """The network of a file that says nothing of its data, as a module that takes the data set's images."""
+    from absdomain.data import load
+    from absdomain.graph import Graph
+    from absdomain.lowering.evaluated import Evaluated
+    from absdomain.report.study import Subject
+
+    if data is None:
+        raise ValueError(f"{path} does not say its data set; give --data")
+    test = load(data, "test", data_dir=data_dir)
+    found = networks.read(path, network, test)
+    if isinstance(found, Graph):
+        shape = found.input.shape
+        if math.prod(shape) != math.prod(test.shape):
+            told = f"{path} takes {shape}, and images of {test.name} are {test.shape}"
+            raise ValueError(f"{told}; give --data with images of its size")
+        found = Evaluated(found).eval()
+    return Subject(found, path.stem, data, None, True, Path("runs") / path.stem)
 
 
 def made_of_runs(folder: Path, *names: str) -> bool:

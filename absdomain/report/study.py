@@ -134,7 +134,7 @@ def study(
     so the certificates, which others can check (`absdomain.certificates.images`).
     """
     if certificates:
-        image_certificates.allow(check.executed)
+        image_certificates.allow(check.executed, subject.data)
     world = World.here()
     test = world.ahead(lambda: load(subject.data, "test", data_dir=data_dir))
     images, labels = test[: check.subset]

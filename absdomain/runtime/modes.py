@@ -34,8 +34,11 @@ def check_module(given: object, who: str) -> None:
         if isinstance(given, kind):
             raise TypeError(f"{who}: {name} cannot be traced again; give the nn.Module that it was made from")
     if not isinstance(given, nn.Module):
-        told = f"{who}: takes an nn.Module, got a {type(given).__name__}; write one whose forward calls it"
-        raise TypeError(f"{told}; a graph, of onnx_to_graph too, is asked by decide, verify, radius and explain")
+        came = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+        told = f"{who}: takes an nn.Module, got {came}; a function is one if its forward calls it"
+        raise TypeError(
+            f"{told}, and an ONNX file is read by absdomain.onnx_to_graph, of which certify takes the graph"
+        )
 
 
 def copied(module: nn.Module) -> nn.Module:

@@ -16,7 +16,7 @@ from torch import nn
 
 from absdomain.data import statistics
 from absdomain.data.normalise import Normalise
-from absdomain.registry import find
+from absdomain.networks.called import called
 from absdomain.runtime.folders import Kind
 from absdomain.runtime.writing import WriteError, present
 from absdomain.trainers.recipe import Recipe
@@ -194,7 +194,7 @@ def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
 
 def build_network(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Module:
     """The recipe's network for images of the shape, initialised from torch's random state, in the recipe's dtype."""
-    constructor: Any = find("networks", recipe.network)
+    constructor = called(recipe.network)
     normalise = Normalise(*statistics(recipe.data)) if recipe.normalise else None
     network: nn.Module = constructor(shape, classes, normalise=normalise)
     return network.to(recipe.torch_dtype)
