@@ -115,8 +115,10 @@ class Bounds:
             rows[0, np.arange(len(some), 2 * len(some)), some] = -1
             rows = np.repeat(rows, len(lower), 0)
             low = self.minimum(a, rows, boxes, slopes)
-            lower[:, some] = np.maximum(lower[:, some], low[:, : len(some)])
-            upper[:, some] = np.minimum(upper[:, some], -low[:, len(some) :])
+            below, above = low[:, : len(some)], -low[:, len(some) :]
+            own = asked[:, some]  # no box is sharper for its neighbours' sake: `exact` has none
+            lower[:, some] = np.where(own, np.maximum(lower[:, some], below), lower[:, some])
+            upper[:, some] = np.where(own, np.minimum(upper[:, some], above), upper[:, some])
         return checked(lower, np.maximum(lower, upper))
 
     def minimum(self, start: int, rows: Array, boxes: Boxes, slopes: Mapping[int, Array]) -> Array:
