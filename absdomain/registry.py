@@ -77,8 +77,9 @@ def _owner(entry: metadata.EntryPoint) -> str:
 def _unknown(group: Group, name: str, known: list[str]) -> str:
     spelling = {_canonical(other): other for other in known}
     close = [spelling[match] for match in difflib.get_close_matches(_canonical(name), spelling, n=3)]
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    told = f"did you mean {' or '.join(close)}" if close else f"known: {', '.join(known) or 'none'}"
+    every = f"? `absdomain list {group}` has all {len(known)}; " if close else "; "
     return (
-        f"no {group.removesuffix('s')} is registered as {name!r}; {hint}known: {', '.join(known) or 'none'}; "
+        f"no {group.removesuffix('s')} is registered as {name!r}; {told}{every}"
         f"others come with the distribution that registers them under absdomain.{group}"
     )

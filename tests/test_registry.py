@@ -64,6 +64,15 @@ def test_an_unknown_name_lists_what_is_close_and_what_is_known() -> None:
         registry.find("domains", "@@@")
 
 
+def test_what_is_close_stands_in_the_place_of_the_whole_list() -> None:
+    with pytest.raises(
+        registry.UnknownName, match=r"did you mean digits-demo.*`absdomain list presets` has all"
+    ) as told:
+        registry.find("presets", "digits-dem")
+    assert "known:" not in str(told.value)
+    assert len(str(told.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

@@ -21,6 +21,7 @@ from absdomain.kinds import Nonlinear
 from absdomain.linear import Bounds
 from absdomain.lowering import to_graph
 from absdomain.lowering.adapted import Preprocessing, adapted
+from absdomain.properties import Property, queries
 from absdomain.region import Region
 from absdomain.runtime.modes import copied
 from absdomain.values import moved
@@ -28,7 +29,7 @@ from absdomain.values import moved
 
 def explain(
     model: nn.Module | Graph,
-    images: Samples,
+    images: Samples | Property,
     labels: Tensor | Array | None = None,
     *,
     spec: Holding | None = None,
@@ -49,13 +50,25 @@ def explain(
 
         explain(model, images, labels, eps=0.1, domain="crown-ibp").layers
 
+    In the place of images there may be a property of a graph, as `read_property` or `unsafe` gives it: its boxes are
+    then the regions, and the row is the one that comes nearest to keeping the unsafe set out.
+
+        explain(onnx_to_graph("net.onnx"), read_property("property.vnnlib")).worst
+
     Errors: those of `certify`; UnsupportedOp for an operation for which the domain has no rule.
     """
     check_type("explain, model", model, (nn.Module, Graph), "give a module, or a graph of to_graph or onnx_to_graph")
-    images, labels = samples(images, labels, caller="explain")
-    check_data(images, labels, spec)
     check_type("explain, domain", domain, (str, Domain), "give its text, or an instance, such as Box()")
     chosen = parse(domain) if isinstance(domain, str) else domain
+    if isinstance(images, Property):
+        if not isinstance(model, Graph) or any(one is not None for one in (labels, spec, eps, region)):
+            raise ValueError(
+                "explain: a property has its own boxes; give (graph, property) and no labels, eps or region"
+            )
+        check_sound(str(chosen), chosen.guarantee)
+        return _of_property(model, images, chosen, batch)
+    images, labels = samples(images, labels, caller="explain")
+    check_data(images, labels, spec)
     if isinstance(model, Graph) and not (preprocessing is None and output is None):
         raise ValueError(
             "explain: a graph has its preprocessing and its outputs in it; give the module, or leave these out"
@@ -69,9 +82,27 @@ def explain(
         check_sound(name, guarantee)
     graph, outputs = _lowered(model, whole[:1])
     asked = asked_of(graph, outputs, whole, labels, spec)
-    question = Question(asked.graph, freeze(asked.graph), around, asked.spec)
-    places = torch.arange(len(whole), device=whole.device).split(batch)
-    parts = [_explained(question.select(index), chosen) for index in places]
+    return _in_batches(Question(asked.graph, freeze(asked.graph), around, asked.spec), chosen, batch)
+
+
+def _of_property(graph: Graph, asked: Property, domain: AnyDomain, batch: int) -> Explanation:
+    """Of all boxes of a property; ValueError where they are asked of graphs with different layers."""
+    parts = []
+    for query in queries(asked, moved(freeze(graph), torch.zeros((), dtype=torch.float64)), torch.float64):
+        question = Question(query.graph, freeze(query.graph), query.region, query.spec)
+        parts.append(_in_batches(question, domain, batch))
+    if not parts:
+        raise ValueError("explain: the property's unsafe set is empty whatever the network does: nothing is bounded")
+    if len({part.names for part in parts}) > 1:
+        told = f"the property's {len(parts)} kinds of cases are asked of graphs with different layers"
+        raise ValueError(f"explain: {told}; give one assertion's cases at a time")
+    return _joined(parts, [len(part.bound) for part in parts])
+
+
+def _in_batches(question: Question, domain: AnyDomain, batch: int) -> Explanation:
+    centre = question.region.centre
+    places = torch.arange(len(centre), device=centre.device).split(batch)
+    parts = [_explained(question.select(index), domain) for index in places]
     return _joined(parts, [len(index) for index in places])
 
 

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from absdomain.cli import options as option
-from absdomain.report.runs import radius_of, use
+from absdomain.report.explained import of_images, of_property
+from absdomain.report.models import opened
+from absdomain.report.runs import use
 from absdomain.runtime import pictures
 
 DOMAINS = ("box & deeppoly",)
@@ -32,6 +34,15 @@ def explain(
         typer.Option(min=0, help="One test image alone.", rich_help_panel=option.DATA, show_default=False),
     ] = None,
     subset: Annotated[int, typer.Option(min=1, help="The first so many.", rich_help_panel=option.DATA)] = 100,
+    unsafe: Annotated[
+        Path | None,
+        typer.Option(
+            "--property",
+            help="A VNN-LIB file of which an ONNX file is asked, in the place of images and a radius.",
+            rich_help_panel=option.DATA,
+            show_default=False,
+        ),
+    ] = None,
     eps: option.Eps = None,
     clip: option.Clip = None,
     domain: Annotated[
@@ -74,11 +85,11 @@ def explain(
     `absdomain explain RUN --domain crown-ibp --domain "box & deeppoly" --plot looseness.png`
 
     `absdomain explain net.onnx --data mnist --eps 8/255 --index 7`
+
+    `absdomain explain net.onnx --property property.vnnlib`
     """
-    from absdomain.certification import explain as explained
     from absdomain.domain import parse
     from absdomain.report import plots_explain, tables
-    from absdomain.report.models import opened
     from absdomain.runtime.progress import progress
     from absdomain.runtime.writing import replace
 
@@ -86,31 +97,30 @@ def explain(
     for picture in (plot, graph):
         if picture is not None:
             pictures.allow(picture)
-    asked = {text: parse(text) for text in domain or DOMAINS}
-    found = opened(model, weights, data, which, network, data_dir)
-    radius, clipped = radius_of(found.eps, eps), found.clip if clip is None else clip
-    if index is not None and index >= len(found.test):
-        raise ValueError(f"--index {index}: {found.test.name} has test images 0..{len(found.test) - 1}")
-    images, labels = found.images(slice(subset) if index is None else slice(index, index + 1))
+    domains = {text: parse(text) for text in domain or DOMAINS}
+    if unsafe is None:
+        found = opened(model, weights, data, which, network, data_dir)
+        asked = of_images(found, index, subset, eps, clip, batch)
+    elif (weights, network, data, index, eps, clip) != (None,) * 6:
+        raise ValueError(
+            "--property says its own boxes: leave --weights, --network, --data, --index, --eps, --clip out"
+        )
+    else:
+        asked = of_property(model, unsafe, batch)
     told = {}
-    with progress("explain", len(asked)) as show:
-        for text, one in asked.items():
-            told[text] = explained(
-                found.network, images, labels, eps=radius, clip=(0.0, 1.0) if clipped else None, domain=one, batch=batch
-            )
+    with progress("explain", len(domains)) as show:
+        for text, one in domains.items():
+            told[text] = asked.explained(one)
             show(len(told), text)
-    which_images = f"{len(labels)} test images" if index is None else f"test image {index}"
-    title = f"{found.name}, {which_images} of {found.test.name}, eps {radius:g}{', clipped' if clipped else ''}"
     if plot is not None:
-        figure = plots_explain.looseness(told, title)
+        figure = plots_explain.looseness(told, asked.title)
         replace(plot, pictures.encoded(figure, plot.suffix[1:] or "png"), pictures.drawn)
     if graph is not None:
         list(told.values())[-1].draw(graph)
     if as_json:
-        asks = {"network": found.name, "data": found.test.name, "eps": radius, "clip": clipped}
-        typer.echo(json.dumps({**asks, "domains": {text: one.to_json() for text, one in told.items()}}))
+        typer.echo(json.dumps({**asked.told, "domains": {text: one.to_json() for text, one in told.items()}}))
         return
-    tables.show(*(tables.looseness_table(one, f"{title}: {text}") for text, one in told.items()))
+    tables.show(*(tables.looseness_table(one, f"{asked.title}: {text}") for text, one in told.items()))
     for picture in (plot, graph):
         if picture is not None:
             typer.echo(f"picture: {picture}")

@@ -154,7 +154,14 @@ class Variables:
         number = from_number(given)
         if number is not None:
             return [number] * self.declared.size
-        return exact(torch.as_tensor(given).broadcast_to(self.shape))
+        ends = torch.as_tensor(given)
+        if ends.shape == (1, *self.shape):  # a batch of one, as a model takes it
+            ends = ends[0]
+        try:
+            return exact(ends.broadcast_to(self.shape))
+        except RuntimeError:
+            told = f"{self.declared.name}.between: ends of shape {tuple(ends.shape)} do not fit {tuple(self.shape)}"
+            raise ValueError(f"{told}; give numbers, or tensors that broadcast to it") from None
 
 
 def any_of(formulas: Sequence[Formula]) -> Formula:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from absdomain.cli.check import _files_of
 from absdomain.cli.main import app
 from absdomain_check.__main__ import main
 from tests.checker.networks import around, dense
@@ -73,3 +75,18 @@ def test_certificates_of_images_go_from_one_command_to_the_other(
     data_set(tmp_path, 2, 12, side=28, classes=3)
     assert main(["out", "--data-dir", "."]) == 1
     assert "refused: the certificates are of another data set" in capsys.readouterr().out
+
+
+def test_where_the_public_files_of_images_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of digits, scikit-learn's own; of others, the folder of the environment; without any the checker asks for it."""
+    place = tmp_path / "certificates"
+    place.mkdir()
+    (place / "images.jsonl").touch()
+    monkeypatch.setenv("ABSDOMAIN_DATA", "elsewhere")
+    for name, wanted in (("digits", "digits.csv.gz"), ("mnist", "")):
+        (place / "manifest.json").write_text(json.dumps({"data": {"name": name}}))
+        found = _files_of(tmp_path)
+        assert found is not None
+        assert (found / wanted).is_file() if wanted else found == Path("elsewhere")
+    monkeypatch.delenv("ABSDOMAIN_DATA")
+    assert _files_of(tmp_path) is None

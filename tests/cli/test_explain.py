@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
+import absdomain
 from absdomain.networks.mlp import mlp_2x100
 from tests.cli.test_cli import call
 
@@ -48,3 +50,34 @@ def test_what_is_missing_is_asked_for(file: Path) -> None:
     assert "test images 0..359" in call("explain", file, *ASK, "--index", "9999", code=1).stderr
     assert "no domain" in call("explain", file, *ASK, "--domain", "bax", code=1).stderr
     assert "which network" in call("explain", code=1).stderr
+
+
+BOX = """
+(declare-const X_0 Real) (declare-const X_1 Real) (declare-const Y_0 Real) (declare-const Y_1 Real)
+(assert (and (>= X_0 0) (<= X_0 1) (>= X_1 -1) (<= X_1 1)))
+(assert (or (>= Y_0 9) (<= Y_1 -9)))
+"""
+
+
+def test_a_property_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers are those of the same question as a region and a spec."""
+    pytest.importorskip("onnx", reason="pip install absdomain[onnx]")
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 2))
+    torch.onnx.export(net, (torch.zeros(1, 2),), "net.onnx", dynamo=False)
+    Path("p.vnnlib").write_text(BOX)
+    told = json.loads(call("explain", "net.onnx", "--property", "p.vnnlib", "--domain", "box", "--json").stdout)
+    assert (told["network"], told["property"]) == ("net.onnx", "p.vnnlib")
+    region = absdomain.Interval(torch.tensor([[0.0, -1.0]]), torch.tensor([[1.0, 1.0]]))
+    trace = absdomain.parse("box").propagate(absdomain.to_graph(net, torch.zeros(1, 2)), region)
+    margins = torch.stack([9 - trace.upper[:, 0], 9 + trace.lower[:, 1]], 1)  # each is to be positive
+    assert told["domains"]["box"]["bound"] == pytest.approx(margins.min().item(), rel=1e-5)
+    box = told["domains"]["box"]
+    assert box["bound"] + box["lines"] + sum(layer["looseness"] for layer in box["layers"]) == pytest.approx(
+        box["value"]
+    )
+    assert "net.onnx, p.vnnlib: box & deeppoly" in call("explain", "net.onnx", "--property", "p.vnnlib").stdout
+    wrong = call("explain", "net.onnx", "--property", "p.vnnlib", "--eps", "0.1", code=1).stderr
+    assert "--property says its own boxes" in wrong
+    assert "asked of an ONNX file" in call("explain", "net.pt", "--property", "p.vnnlib", code=1).stderr

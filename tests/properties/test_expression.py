@@ -69,6 +69,9 @@ def test_thirds_are_compared_three_times(named: tuple[Variables, ...]) -> None:
 def test_bounds_of_all_entries() -> None:
     x, _ = variables(net(2))
     assert x.between(0, torch.tensor([1.0, 0.5])) == (x[0] >= 0) & (x[0] <= 1) & (x[1] >= 0) & (x[1] <= Fraction(1, 2))
+    assert x.between(torch.tensor([[0, 0.5]]), 1) == x.between([0, 0.5], 1)  # a batch of one, as models take it
+    with pytest.raises(ValueError, match=r"ends of shape \(3,\) do not fit \(2,\)"):
+        x.between(torch.zeros(3), 1)
     assert x.between([0, 0.5], 1) == (x[0] >= 0) & (x[0] <= 1) & (x[1] >= Fraction(1, 2)) & (x[1] <= 1)
 
 

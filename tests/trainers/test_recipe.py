@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
+from absdomain.data import counts
 from absdomain.trainers.certified import certified
-from absdomain.trainers.method import Method
+from absdomain.trainers.method import Method, read
 from absdomain.trainers.methods.crown_ibp import crown_ibp
 from absdomain.trainers.methods.ibp import ibp
 from absdomain.trainers.methods.natural import natural
 from absdomain.trainers.methods.pure_ibp import pure_ibp
 from absdomain.trainers.options import RecipeError
 from absdomain.trainers.recipe import Recipe
+from absdomain.trainers.times import Steps
 
 METHODS = (natural, certified, ibp, pure_ibp, crown_ibp)
 
@@ -78,7 +80,19 @@ def test_phases_keep_their_proportions_unless_they_are_given() -> None:
 
 def test_another_data_set_takes_the_first_recipes_schedule() -> None:
     method = replace(crown_ibp, recipes=crown_ibp.recipes[:1])
-    assert method.recipe(data="digits", eps=0.1) == replace(crown_ibp.recipes[0], data="digits", eps=0.1)
+    few = counts("digits")["train"] // 10
+    assert method.recipe(data="digits", eps=0.1) == replace(
+        crown_ibp.recipes[0], data="digits", eps=0.1, validation=few
+    )
+
+
+def test_times_in_steps_are_in_proportion_to_another_data_sets_images() -> None:
+    method, given = read("ibp"), counts("svhn")["train"] / counts("mnist")["train"]
+    method = replace(method, recipes=tuple(recipe for recipe in method.recipes if recipe.data == "mnist")[:1])
+    ours, theirs = method.template("svhn"), method.recipes[0]
+    assert isinstance(theirs.ramp, Steps)
+    assert ours.ramp == theirs.ramp * given
+    assert ours.validation == theirs.validation
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
