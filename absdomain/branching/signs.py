@@ -20,7 +20,8 @@ from absdomain.branching.single import Single
 from absdomain.branching.target import Target
 
 _CANDIDATES = (3, 2)  # entries of the largest costs, and of the largest gaps, whose two sides are bounded
-_STEPS, _ROOT_STEPS, _RATE = 8, 40, 0.15
+_STEPS, _ROOT_STEPS, _RATE = (8, 64), 40, 0.15  # of an ascent, the fewest and the most
+_GAINED = 0.01  # of its parent's bound: a bound that has moved
 _BETTER = 1 / 6  # the weight of a candidate's better side
 _TENTH = 0.1
 _WIDE = 512  # entries: with more of them the search is in float32
@@ -70,7 +71,7 @@ class SignSearch(Search[Open]):
         self.quick = Single(self.climb) if len(self.layout) >= _WIDE else self.climb
         total = len(self.layout) + target.size
         self.batch = max(1, min(batch, 2**21 // max(1, total)))
-        self.branches = 0
+        self.branches, self.steps = 0, _ROOT_STEPS
         most = int(torch.bincount(target.groups).max())
         C, d, slack = target.spec.C[0], target.spec.d.expand(1, -1)[0], target.slack
         places = [(target.groups == g).nonzero().flatten() for g in range(target.count)]
@@ -99,8 +100,9 @@ class SignSearch(Search[Open]):
     def step(self) -> Tensor | None:
         """The worst branches are bounded and parted; a counterexample, if their bounds show one."""
         some, rest = self.open.taken(self.batch)
-        found = self.bounded(some, _STEPS if self.branches else _ROOT_STEPS)
+        found = self.bounded(some, self.steps)
         self.branches += len(some)
+        self._paced(some.bound, found.bound)
         self.open, point = rest, self.found(found.points)
         left = ~_proved(found.bound)
         kept = self._kept(some, found)
@@ -127,6 +129,15 @@ class SignSearch(Search[Open]):
         unsettled = self.layout.unsettled(some.lower, some.upper)
         size = some.bound.abs().unsqueeze(1)
         return unsettled & ~((gaps * len(self.layout) <= _TENTH * size) & size.isfinite())
+
+    def _worth(self, some: Open, gaps: Tensor) -> Tensor:
+        """The entries that matter, where there are any, or else all unsettled ones, (M, N).
+
+        An entry that only rounding leaves open has an empty side: its bound would make the decision look good, and the
+        other side's is that of the whole.
+        """
+        matters = self._matters(some, gaps)
+        return torch.where(matters.any(1, keepdim=True), matters, self.layout.unsettled(some.lower, some.upper))
 
     def ended(self, some: Open) -> tuple[Tensor, Tensor | None]:
         """Branches with nothing to decide that matters: which are proved, and a counterexample or None."""
@@ -156,6 +167,15 @@ class SignSearch(Search[Open]):
         lines = Lines(some.below.clone(), some.above.clone(), some.beta.clone(), some.mu.clone())
         return self.quick.ascended(self._branches(some), lines, steps, _RATE)
 
+    def _paced(self, before: Tensor, after: Tensor) -> None:
+        """Doubles the steps where most bounds stand still: a decision changes rows, to which lines must come first."""
+        moved = 2 * int((after > before + _GAINED * before.abs()).sum()) >= len(after)
+        few, most = _STEPS
+        if bool(before.isinf().any()):  # the whole has steps of its own
+            self.steps = few
+        else:
+            self.steps = max(few, self.steps // 2) if moved else min(most, self.steps * 2)
+
     def _kept(self, some: Open, found: Climbed) -> Open:
         lines = found.lines
         bound = torch.maximum(found.bound, some.bound)
@@ -164,7 +184,7 @@ class SignSearch(Search[Open]):
     def children(self, some: Open, costs: Tensor, gaps: Tensor) -> tuple[Open, Open]:
         """Both sides of the entry chosen for each branch: the best of a few, by weighted sums of both sides' bounds."""
         where = self.layout.thresholds(some.lower, some.upper)
-        free = self.layout.unsettled(some.lower, some.upper)
+        free = self._worth(some, gaps)
         scores = [torch.where(free, score, -inf) for score in (costs, gaps)]
         tops = [s.topk(min(count, s.shape[1]), 1).indices for s, count in zip(scores, _CANDIDATES, strict=True)]
         candidates = torch.cat(tops, 1)

@@ -96,6 +96,16 @@ def test_the_answer_is_that_of_the_mixed_integer_program(number: int) -> None:
         assert outcome.verdict is verdict, (least, outcome.reason, outcome.bound)
 
 
+@pytest.mark.slow
+def test_what_rounding_alone_leaves_open_is_not_decided() -> None:
+    """ReLUs after ReLUs, whose lower bounds are roundoff: one side is empty, and nothing was gained on the other."""
+    problem, least = exact_problem(387)
+    assert problem.spec is not None
+    spec = Spec(problem.spec.C, problem.spec.d + 1e-3 - least)
+    (outcome,) = decide(problem.graph, problem.region, spec, limits=Limits(seconds=120))
+    assert outcome.verdict is Verdict.UNSAT and outcome.branches < 1000
+
+
 @pytest.mark.parametrize("number", range(100 if MANY else 6))
 def test_a_planted_counterexample_is_never_proved_away(number: int) -> None:
     """The unsafe set is a neighbourhood of one point, which attacks do not find: it is never `unsat`."""
