@@ -75,8 +75,7 @@ def decide(
         )
     limits = limits or Limits()
     if domain is None:
-        domain, most = suited(graph, region)
-        batch = min(batch, most)
+        domain, batch = suited(graph, region, batch)
     domain = parse(domain) if isinstance(domain, str) else domain
     check_sound(f"{domain} over {type(region).__name__}", min(domain.guarantee, region.guarantee))
     own = next((t.dtype for t in leaves(graph) if t.is_floating_point()), region.centre.dtype)
@@ -93,8 +92,8 @@ def decide(
         return outcomes
 
 
-def suited(graph: Graph, region: Region) -> tuple[AnyDomain, int]:
-    """The everyday domain, and how many parts at once it is asked for.
+def suited(graph: Graph, region: Region, batch: int = _BATCH) -> tuple[AnyDomain, int]:
+    """The everyday domain, and how many parts at once it is asked for: `batch`, or as many as fit into memory.
 
     Where the network is so wide that its rows are too many, and few entries of the input vary, zonotopes bound the
     activations, and rows are carried back from the output alone.
@@ -102,8 +101,8 @@ def suited(graph: Graph, region: Region) -> tuple[AnyDomain, int]:
     sizes = [prod(node.shape) for node in graph.nodes]
     rows = sum(sizes[a] for step in graph.schedule if isinstance(step.op, Nonlinear) for a in step.args)
     if rows * max(sizes) <= _ROWS or _varying(region) > _AXES:
-        return parse(EVERYDAY), _BATCH
-    return parse(_WIDE), max(1, _NUMBERS // (max(sizes) * _SYMBOLS))
+        return parse(EVERYDAY), batch
+    return parse(_WIDE), min(batch, max(1, _NUMBERS // (max(sizes) * _SYMBOLS)))
 
 
 def _varying(region: Region) -> int:

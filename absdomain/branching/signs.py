@@ -168,7 +168,7 @@ class SignSearch(Search[Open]):
         return self.quick.ascended(self._branches(some), lines, steps, _RATE)
 
     def _paced(self, before: Tensor, after: Tensor) -> None:
-        """Doubles the steps where most bounds stand still: a decision changes rows, to which lines must come first."""
+        """Doubles the steps where most bounds stand still: after a decision the other entries' lines have far to go."""
         moved = 2 * int((after > before + _GAINED * before.abs()).sum()) >= len(after)
         few, most = _STEPS
         if bool(before.isinf().any()):  # the whole has steps of its own

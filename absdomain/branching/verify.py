@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -148,10 +149,20 @@ class _Own:
 def _opened(network: Given | Mapping[str, Given]) -> tuple[Graph | dict[str, Graph], dict[str, Runnable]]:
     """The graphs in float64, and what runs the networks in their own dtype; "" is the name of a single one."""
     if isinstance(network, Mapping):
-        opened = {name: _one(one) for name, one in network.items()}
+        opened = dict[str, tuple[Graph, Runnable]]()
+        for name, one in network.items():
+            same = next((other for other in opened if _same(one, network[other])), None)
+            opened[name] = _one(one) if same is None else opened[same]
         return {name: graph for name, (graph, _) in opened.items()}, {name: run for name, (_, run) in opened.items()}
     graph, run = _one(network)
     return graph, {"": run}
+
+
+def _same(one: Given, other: Given) -> bool:
+    """Whether two names were given one network: the same object, or files of the same bytes."""
+    if isinstance(one, Graph) or isinstance(other, Graph):
+        return one is other
+    return Path(one).is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def _one(network: Given) -> tuple[Graph, Runnable]:

@@ -71,7 +71,11 @@ def assigned(given: Property, graphs: Graph | Mapping[str, Graph]) -> dict[str, 
         raise PropertyError(f"the property has no network {unknown[0]!r}; its networks are {', '.join(names)}")
     found: dict[str, Graph] = {}
     for network in given.networks:
-        graph = graphs.get(network.name, found.get(network.equal_to or ""))
+        equal = found.get(network.equal_to or "")
+        graph = graphs.get(network.name, equal)
+        if equal is not None and graph is not equal:
+            told = f"network {network.name} is equal-to {network.equal_to}: give the same network for both, or"
+            raise PropertyError(f"{told} {network.equal_to}'s alone; if it is another one, declare it without equal-to")
         if graph is None:
             raise PropertyError(f"no graph is given for network {network.name}")
         _check(given, network, graph)

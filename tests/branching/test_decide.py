@@ -181,7 +181,7 @@ def test_a_network_that_is_too_wide_for_rows_of_all_activations_is_bounded_by_zo
     for offset, verdict in ((-22_997.9, Verdict.UNSAT), (-22_998.0, Verdict.SAT)):
         spec = halfspaces(torch.ones(1, 1, dtype=torch.float64), torch.tensor([offset], dtype=torch.float64))
         assert [outcome.verdict for outcome in decide(graph, region, spec)] == [verdict]
-    assert suited(graph, Linf(region.centre, 1.0)) == (parse(EVERYDAY), 512)
+    assert suited(graph, Linf(region.centre, 1.0), 700) == (parse(EVERYDAY), 700)
 
 
 def test_limits_hold_and_say_what_was_reached() -> None:

@@ -46,6 +46,9 @@ def test_an_equal_network_needs_no_graph_of_its_own() -> None:
     second = torch.stack([points[:, 2], points[:, 1]], 1)
     wanted = torch.stack([graph(second)[:, 0] - graph(points[:, :2])[:, 0], points[:, 0] - points[:, 2]], 1)
     assert torch.allclose(z.sort(1).values, wanted.sort(1).values, atol=1e-5)
+    assert parse_property(text, {"f": graph, "g": graph}).networks[1].equal_to == "f"
+    with pytest.raises(PropertyError, match="network g is equal-to f: give the same network"):
+        parse_property(text, {"f": graph, "g": network(seed=4)})
 
 
 @pytest.mark.parametrize(
