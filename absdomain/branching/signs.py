@@ -21,6 +21,7 @@ from absdomain.branching.target import Target
 
 _CANDIDATES = (3, 2)  # entries of the largest costs, and of the largest gaps, whose two sides are bounded
 _STEPS, _ROOT_STEPS, _RATE = (8, 64), 40, 0.15  # of an ascent, the fewest and the most
+_FINE = 1 / 8  # of the rate, where bounds stand still
 _GAINED = 0.01  # of its parent's bound: a bound that has moved
 _BETTER = 1 / 6  # the weight of a candidate's better side
 _TENTH = 0.1
@@ -163,9 +164,11 @@ class SignSearch(Search[Open]):
         return proved, None
 
     def bounded(self, some: Open, steps: int) -> Climbed:
-        """The bounds of branches, from their parents' lines."""
+        """The bounds of branches, from their parents' lines; with many steps also with finer ones, from the best."""
+        branches = self._branches(some)
         lines = Lines(some.below.clone(), some.above.clone(), some.beta.clone(), some.mu.clone())
-        return self.quick.ascended(self._branches(some), lines, steps, _RATE)
+        found = self.quick.ascended(branches, lines, steps, _RATE)
+        return found if steps == _STEPS[0] else self.quick.ascended(branches, found.lines, steps, _RATE * _FINE)
 
     def _paced(self, before: Tensor, after: Tensor) -> None:
         """Doubles the steps where most bounds stand still: after a decision the other entries' lines have far to go."""

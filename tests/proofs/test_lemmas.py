@@ -53,6 +53,7 @@ def test_wrong_patches_fail_the_lemma(lemma: Lemma) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)  # robustra has 472 patches
 @pytest.mark.figures
 @pytest.mark.parametrize("lemma", LEMMAS.values(), ids=LEMMAS)
 def test_all_wrong_patches_fail_but_those_with_a_reason(lemma: Lemma) -> None:
