@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 
 
 class UnsupportedOp(NotImplementedError):
@@ -54,6 +55,22 @@ def check_type(place: str, value: object, kind: type | tuple[type, ...], remedy:
     wanted = " or ".join(one.__name__ for one in kinds)
     came = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
     raise TypeError(f"{place}: a {wanted} is needed, got {came}; {remedy}")
+
+
+def check_range(place: str, clip: object) -> None:
+    """TypeError unless this is None, or a pair of numbers."""
+    pair = isinstance(clip, tuple | list) and len(clip) == 2 and all(isinstance(end, Real) for end in clip)
+    if clip is not None and not pair:
+        raise TypeError(f"{place}: clip is a pair of numbers such as (0, 1), or None; got {clip!r:.60}")
+
+
+def check_count(place: str, value: object) -> None:
+    """TypeError unless this is a whole number, ValueError for one below 1."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        came = f"a {type(value).__name__}"
+        raise TypeError(f"{place}: a whole number is needed, got {came}; give one, such as 100")
+    if value < 1:
+        raise ValueError(f"{place}: {value} is below 1; give a whole number from 1")
 
 
 def described(error: Exception) -> str:

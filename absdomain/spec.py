@@ -27,6 +27,8 @@ class Spec:
     groups: Tensor | None = None
 
     def __post_init__(self) -> None:
+        for given in (self.C, self.d):
+            check_type("Spec", given, Tensor, "give C (B or 1, K, n) and d (B or 1, K); halfspaces makes both of rows")
         if self.C.dim() != 3 or self.d.shape[-1:] != self.C.shape[1:2] or self.d.dim() != 2:
             raise ValueError(
                 f"Spec: C is (B or 1, K, n) and d (B or 1, K); got {tuple(self.C.shape)} and {tuple(self.d.shape)}"

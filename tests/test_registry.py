@@ -118,3 +118,20 @@ def test_without_an_installation_the_error_says_how_to_install(monkeypatch: pyte
     monkeypatch.setattr(metadata, "distribution", missing)
     with pytest.raises(registry.NotInstalled, match=r"pip install -e \."):
         registry.find("domains", "box")
+
+
+def test_names_are_read_once_and_again_after_an_installation(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of runs asks for hundreds of names; each reading takes as long as there are distributions."""
+    read, calls = metadata.entry_points, list[str]()
+
+    def counted(**wanted: str) -> metadata.EntryPoints:
+        calls.append(wanted["group"])
+        return read(**wanted)
+
+    monkeypatch.setattr(metadata, "entry_points", counted)
+    (site / "touched-0.dist-info").mkdir()
+    for _ in range(3):
+        registry.find("networks", "gowal-small")
+    assert calls == ["absdomain.networks"]
+    install(site, "late-shapes", "[absdomain.domains]\nlate = absdomain.domains.box:Box\n")
+    assert "late" in registry.names("domains")

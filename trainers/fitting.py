@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import NoneType
 from typing import Any
 
 import torch
@@ -89,6 +90,7 @@ def fit(
     holds something else; Diverged.
     """
     check_module(model, "fit")
+    check_type("fit, folder", folder, (str, Path, NoneType), "give the path of a folder to keep the training in")
     check_type("fit, method", method, (str, Method), "give a name, such as 'shi' or 'crown-ibp'")
     full = labelled(data, "fit")
     network = adapted(model, full[:1][0], preprocessing=preprocessing, output=output, caller="fit")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf, prod
+from types import NoneType
 from typing import Any
 
 import torch
@@ -22,9 +23,9 @@ from absdomain.branching.signs import SignSearch
 from absdomain.branching.target import Target, target
 from absdomain.certification.arguments import check_sound
 from absdomain.certification.question import Question
-from absdomain.domain import AnyDomain, parse
+from absdomain.domain import AnyDomain, Domain, parse
 from absdomain.domains.deeppoly import DeepPoly
-from absdomain.errors import check_type
+from absdomain.errors import check_count, check_type
 from absdomain.graph import Graph, freeze
 from absdomain.kinds import Nonlinear
 from absdomain.region import Region
@@ -73,6 +74,10 @@ def decide(
             f"decide: the region's points have shape {tuple(region.centre.shape)}, but the graph takes a batch "
             f"(B, {', '.join(map(str, graph.input.shape))})"
         )
+    check_type("decide, domain", domain, (str, Domain, NoneType), "give its text, or an instance, such as Box()")
+    check_type("decide, limits", limits, (Limits, NoneType), "make them, as in absdomain.branching.Limits(seconds=60)")
+    check_type("decide, executed", executed, (torch.dtype, NoneType), "give a dtype, such as torch.float32")
+    check_count("decide, batch", batch)
     limits = limits or Limits()
     if domain is None:
         domain, batch = suited(graph, region, batch)

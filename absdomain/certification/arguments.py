@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from absdomain.certification.asked import Asked, Holding, by_class, holding
 from absdomain.certification.verdict import Refused
 from absdomain.domain import AnyDomain, Domain, parse
-from absdomain.errors import check_type
+from absdomain.errors import check_range, check_type
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.region import L1, L2, Clipped, Linf, Region
@@ -152,6 +152,7 @@ def ball(
 
     And for a radius that lets every image of the clip in, as one in bytes does.
     """
+    check_range(caller, clip)
     if norm not in BALLS:
         raise ValueError(f"{caller}: norm {norm!r} is not inf, 2 or 1; give one of them, or a region of your own")
     if clip is None:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from types import NoneType
 from typing import TypedDict, Unpack, cast, overload
 
 import torch
@@ -40,6 +41,7 @@ from absdomain.certification.question import Question
 from absdomain.certification.result import Certification
 from absdomain.certification.verdict import Verdict
 from absdomain.data.given import Array, Samples, samples
+from absdomain.errors import check_count, check_type
 from absdomain.graph import Graph, freeze
 from absdomain.lowering import to_graph
 from absdomain.lowering.adapted import Preprocessing, adapted
@@ -184,6 +186,10 @@ def certify(
     UnitFailed for images that several workers died of.
     """
     chosen = chosen_domains(domains, CASCADE)
+    check_count("certify, batch", batch)
+    check_type("certify, seed", seed, int, "give a whole number")
+    check_type("certify, world", world, World, "leave it out, or give World.here()")
+    check_type("certify, file", file, (str, Path, NoneType), "give the path of a file for the verdicts")
     opened(cluster, "certify")  # what is none is told before any work
     if not world.alone and cluster not in (None, HERE):
         raise ValueError("certify: give either a cluster or a world of processes, not both")

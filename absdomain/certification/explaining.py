@@ -15,7 +15,7 @@ from absdomain.certification.looseness import looseness
 from absdomain.certification.question import Question
 from absdomain.data.given import Array, Samples, samples
 from absdomain.domain import AnyDomain, Domain, parse
-from absdomain.errors import check_type
+from absdomain.errors import check_count, check_type
 from absdomain.graph import Graph, freeze
 from absdomain.kinds import Nonlinear
 from absdomain.linear import Bounds
@@ -59,6 +59,7 @@ def explain(
     """
     check_type("explain, model", model, (nn.Module, Graph), "give a module, or a graph of to_graph or onnx_to_graph")
     check_type("explain, domain", domain, (str, Domain), "give its text, or an instance, such as Box()")
+    check_count("explain, batch", batch)
     chosen = parse(domain) if isinstance(domain, str) else domain
     if isinstance(images, Property):
         if not isinstance(model, Graph) or any(one is not None for one in (labels, spec, eps, region)):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from absdomain.certification.picture import margins
 from absdomain.certification.verdict import Status, Summary, Verdict, summarise
-from absdomain.errors import needing
+from absdomain.errors import check_type, needing
 from absdomain.runtime.results import Results
 from absdomain.runtime.writing import replace
 
@@ -106,6 +106,7 @@ class Certification(Results[Verdict]):
 
         Errors: WriteError for a file that is there and is none of these.
         """
+        check_type("save", path, (str, Path), "give the path of a file, such as verdicts.jsonl")
         lines = "".join(f"{json.dumps(verdict.to_json())}\n" for verdict in self.verdicts)
         replace(Path(path), lines.encode(), is_saved)
 
@@ -127,6 +128,7 @@ def load(path: str | Path) -> tuple[Verdict, ...]:
 
     Errors: ValueError with the line that is none.
     """
+    check_type("load", path, (str, Path), "give the path of a file that `save` wrote")
     found = []
     for number, line in enumerate(Path(path).read_text().splitlines(), 1):
         try:

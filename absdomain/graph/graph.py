@@ -10,6 +10,7 @@ from pathlib import Path
 import networkx
 from torch import Tensor
 
+from absdomain.errors import check_type
 from absdomain.graph.digraph import Node, drawn, ordered
 from absdomain.graph.drawing import draw, table
 from absdomain.graph.joining import fresh, from_one, into_one
@@ -136,6 +137,7 @@ class Graph:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The value at x, (B, *input shape) -> (B, *output shape)."""
+        check_type("Graph", x, Tensor, "give a batch (B, *input shape)")
         values: list[Tensor | None] = [x] + [None] * len(self.schedule)
         for step in self.schedule:
             values[step.place] = step.op(*(values[a] for a in step.args))  # type: ignore[arg-type]
@@ -218,6 +220,7 @@ class Graph:
 
         Errors: ImportError without matplotlib; WriteError where the file cannot be written or is none of ours.
         """
+        check_type("draw", path, (str, Path), "give the path of a file, such as network.svg")
         draw(self.nx, Path(path))
 
     def __reduce__(self) -> tuple[Callable[..., Graph], tuple[tuple[Node, ...], Ports, Ports]]:

@@ -11,7 +11,7 @@ import networkx
 import torch
 from torch import Tensor
 
-from absdomain.errors import PropertyError
+from absdomain.errors import PropertyError, check_type
 from absdomain.graph import Graph
 from absdomain.graph.digraph import add
 from absdomain.kinds import Shape
@@ -60,6 +60,7 @@ def assigned(given: Property, graphs: Graph | Mapping[str, Graph]) -> dict[str, 
 
     Errors: PropertyError where one is missing, is not asked for, or has inputs or outputs of other sizes.
     """
+    check_type("queries", graphs, (Graph, Mapping), "give the property's graph, or {name: graph}")
     names = [network.name for network in given.networks]
     if isinstance(graphs, Graph):
         own = [network.name for network in given.networks if network.equal_to is None]

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from absdomain.errors import check_type
 from absdomain.graph import Graph
 from absdomain.properties.layout import Layout, assigned, laid_out
 from absdomain.properties.matrix import Matrix, matrix
@@ -101,6 +102,7 @@ def queries(
     programs in float32 read the ends (`Property.in_floats`). Cases whose conjunctions have the same lengths are one
     query, with a batch of boxes. Errors: PropertyError.
     """
+    check_type("queries", given, Property, "read one by read_property, or make one by unsafe(formula, graph)")
     form = normal(given)
     found = assigned(given, graphs)
     if not form.cases:

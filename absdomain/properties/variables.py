@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from absdomain.errors import PropertyError
+from absdomain.errors import PropertyError, check_type
 from absdomain.graph import Graph
 from absdomain.properties.declared import NAME, Declared, Network
 from absdomain.properties.expression import Variables
@@ -34,6 +34,8 @@ def unsafe(
 
     For several networks { name: graph }, and { name: nodes }. Errors: PropertyError for variables of something else.
     """
+    check_type("unsafe, graph", graph, (Graph, Mapping), "give the graph of which the variables are, or {name: graph}")
+    check_type("unsafe", formula, Formula, "write one with the variables, as in x.between(0, 1) & (out[0] > 1)")
     if isinstance(graph, Graph):
         graph, hidden = {"N": graph}, {"N": tuple(hidden)}
     nodes = hidden if isinstance(hidden, Mapping) else {}
@@ -51,6 +53,7 @@ def unsafe(
 
 
 def _network(graph: Graph, hidden: Sequence[str], network: str, before: str) -> Network:
+    check_type("variables", graph, Graph, "lower a module first: absdomain.to_graph(module, example)")
     if not NAME.fullmatch(network):
         raise ValueError(f"variables: {network!r} is not the name of a network; letters, digits and _ make one")
     shapes = {node.name: node.shape for node in graph.nodes}

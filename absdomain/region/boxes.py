@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from absdomain.errors import check_type
+from absdomain.errors import check_range, check_type
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
 from absdomain.region.base import Draws, Region, inhabited, uniform
@@ -83,6 +83,7 @@ class Linf(BoxRegion):
     def __post_init__(self) -> None:
         check_type(type(self).__name__, self.centre, Tensor, "give points as a batch (B, *shape)")
         check_type(type(self).__name__, self.radius, (float, int, Tensor), "give a radius, such as 8 / 255")
+        check_range(type(self).__name__, self.clip)
         self._derive()
         inhabited(self)
 

@@ -9,6 +9,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from absdomain.errors import check_type
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
 from absdomain.linear.axes import flat
@@ -33,6 +34,8 @@ class CartesianProduct(Region):
     layout: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        for part in self.parts:
+            check_type("CartesianProduct", part, Region, "give a region for each input, such as absdomain.Linf(x, eps)")
         batches = {len(part.centre) for part in self.parts}
         if len(batches) != 1:
             raise ValueError(

@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 
 
 def show(*tables: Table) -> None:
-    """Print tables on stdout, at the terminal's width or, in a file, at 120 columns."""
+    """Print tables on stdout, at the terminal's width or, in a file, at 120 columns.
+
+    What stands above and below a table has the terminal's width, too: a narrow table would break its words.
+    """
     from rich.console import Console
 
-    console = Console()
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=120)
     for table in tables:
-        (console if console.is_terminal else Console(width=120)).print(table)
+        above, below, table.title, table.caption = table.title, table.caption, None, None
+        for text in (above, table, below):
+            if text:
+                console.print(text, highlight=False)
 
 
 def errors_table(summary: Summary, texts: Mapping[str, str], title: str) -> Table:

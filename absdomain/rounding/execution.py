@@ -19,6 +19,7 @@ import networkx
 import torch
 from torch import Tensor
 
+from absdomain.errors import check_type
 from absdomain.graph import Graph
 from absdomain.graph.digraph import add
 from absdomain.graph.joining import fresh
@@ -48,6 +49,9 @@ def radii(graph: Graph, box: Bounds, dtype: torch.dtype, known: Boxes | None = N
 
     Without nodes that are exact. Arguments and errors are those of `executed`.
     """
+    check_type("executed", graph, Graph, "lower a module first: absdomain.to_graph(module, example)")
+    check_type("executed, box", box, Bounds, "give the box of all inputs, as in region.box()")
+    check_type("executed, dtype", dtype, torch.dtype, "give one, such as torch.float32")
     if not dtype.is_floating_point:
         raise ValueError(f"executed: {dtype} is not a floating-point type; give one, such as torch.float32")
     if box.lower.dtype != torch.float64:

@@ -69,6 +69,8 @@ def canonical(content: dict[str, Any]) -> bytes:
 
 def opened(data: bytes, form: str = FORMAT) -> dict[str, Any]:
     """The certificate of a file's bytes, in this format. Errors: Refused."""
+    if not isinstance(data, bytes):
+        raise Refused(f"a certificate is the bytes of its file, not a {type(data).__name__}; read_bytes gives them")
     if len(data) > LARGEST:
         raise Refused(f"the certificate has {len(data)} bytes, more than {LARGEST}")
     try:
