@@ -15,6 +15,10 @@ class InvalidFile(ValueError):
     """A file is not what it says it is: which one, where in it, what was found, and what could be done."""
 
 
+class TooLarge(MemoryError):
+    """Work that needs more memory than there is; says where, how much, and what could be done."""
+
+
 class MissingExtra(ImportError):
     """A library that a part of this one needs is not installed; says which, and how to install it."""
 

@@ -16,6 +16,7 @@ from absdomain.linear.axes import flat, spread
 from absdomain.linear.bounds import ordered
 from absdomain.region import Region
 from absdomain.relations import levels
+from absdomain.runtime import memory
 
 _BLOCK = 2**21  # coefficients held at once while bounds are read
 _NARROW = 16.0  # a band of so many units of rounding is not worth a symbol
@@ -82,6 +83,7 @@ class Zonotope(Domain[Affinity]):
     def lift(self, region: Region) -> Affinity:
         like = region.centre
         shape = tuple(like.shape[1:])
+        _room(prod(shape), like, prod(shape))
         identity = torch.eye(prod(shape), dtype=like.dtype, device=like.device)
         return Affinity(region, identity.view(-1, 1, *shape), like.new_zeros(1, *shape))
 
@@ -158,14 +160,27 @@ def _image(args: Sequence[Affinity], linear: Linear, modulus: Linear, whole: Lin
     """The image under whole(xs) = linear(xs) + a constant, where |linear(xs)| <= modulus(|xs|)."""
     # over inputs or symbols, the first axis: weights may depend on the sample; a lambda, since vmap prints what it maps
     along = torch.vmap(lambda *xs: linear(*xs))
-    inputs = along(*_common([e.inputs for e in args], 1))
     constant = whole(*_common([e.constant for e in args], 0))
+    _fitting(args, constant.shape)
+    inputs = along(*_common([e.inputs for e in args], 1))
     noise = tuple(Noise(source, entries, along(*rays)) for source, entries, rays in _matched(args))
     slack = None if all(e.slack is None for e in args) else modulus(*_common([_or_zero(e, e.slack) for e in args], 0))
     free = None
     if any(e.free is not None for e in args):
         free = modulus(*_common([_or_zero(e, e.free) for e in args], 0)) > 0
     return Affinity(args[0].region, inputs, constant, noise, slack, free)
+
+
+def _fitting(args: Sequence[Affinity], shape: torch.Size) -> None:
+    """TooLarge where an image (B, *shape) would not: it has an entry for each input and symbol that an argument has."""
+    counts = [e.inputs.shape[:2].numel() + sum([b.rays.shape[:2].numel() for b in e.noise]) for e in args]
+    _room(max(counts), args[0].constant, shape[1:].numel())
+
+
+def _room(symbols: int, like: Tensor, entries: int) -> None:
+    """TooLarge where this many inputs and symbols, counted for each sample, over so many entries would not fit."""
+    what = f"a zonotope of {symbols} inputs and symbols over {entries} entries"
+    memory.needed(symbols * entries * like.element_size(), like.device, what)
 
 
 def _or_zero(e: Affinity, t: Tensor | None) -> Tensor:
@@ -242,6 +257,7 @@ def _with_fresh(e: Affinity, radius: Tensor, rounding: Tensor, symbols: int | No
     if count == 0:
         return replace(e, slack=slack)
     values = torch.where(kept, reach, 0.0).gather(1, order)
+    _room(count * len(reach), reach, reach.shape[1])
     rays = reach.new_zeros(count, *reach.shape).scatter_(2, order.t().unsqueeze(2), values.t().unsqueeze(2))
     return replace(e, noise=(*e.noise, Noise(object(), order.t(), rays.view(count, *radius.shape))), slack=slack)
 

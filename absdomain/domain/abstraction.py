@@ -19,6 +19,7 @@ from absdomain.kinds import Affine, Nonlinear, Op
 from absdomain.linear import Bounds, Ends, Rows
 from absdomain.linear.bounds import ordered
 from absdomain.region import Region
+from absdomain.runtime import memory
 from absdomain.runtime.precision import own_dtype
 from absdomain.spec import Spec
 
@@ -118,6 +119,7 @@ class Abstraction(ABC, Generic[E]):
         `trace.lower` and `trace.upper` are (B, *output shape), or (B, K) with a spec; with `keep` the trace also
         answers `trace.at(name)`. Differentiable in the weights and in the region's centre and radius.
         An active autocast is left aside: bounds have the dtype, and the precision, of region and weights.
+        Errors: TooLarge where memory does not suffice, with the node at which, how much, and what could be done.
         """
         check_type("propagate", graph, Graph, "lower a module first: absdomain.to_graph(module, example)")
         check_type("propagate", region, Region, "make one, such as absdomain.Linf(x, eps)")
@@ -129,13 +131,16 @@ class Abstraction(ABC, Generic[E]):
             )
         with own_dtype(region.centre):
             graph = graph if spec is None else spec.to(region.centre).of(graph)
-            elements: list[E | None] = [self.lift(region)] + [None] * len(graph.schedule)
-            for step in graph.schedule:
-                args = (elements[a] for a in step.args)
-                elements[step.place] = self.transfer(step.op, *args)  # type: ignore[arg-type]
-                if not keep:
-                    for place in step.dead:
-                        elements[place] = None
+            at = 0
+            with memory.named(lambda: f"{self} at {graph.nodes[at].name!r}"):
+                elements: list[E | None] = [self.lift(region)] + [None] * len(graph.schedule)
+                for step in graph.schedule:
+                    at = step.place
+                    args = (elements[a] for a in step.args)
+                    elements[at] = self.transfer(step.op, *args)  # type: ignore[arg-type]
+                    if not keep:
+                        for place in step.dead:
+                            elements[place] = None
         return Trace(self, graph, elements, min(self.guarantee, region.guarantee), region.centre)
 
 
@@ -176,11 +181,14 @@ class Trace(Generic[E]):
         assert e is not None
         return e
 
+    def _last(self) -> str:
+        return f"{self.domain} at the output {self.graph.output.name!r}"
+
     @property
     def lower(self) -> Tensor:
         """Lower bounds of the output, (B, *output shape)."""
         if self._lower is None:
-            with own_dtype(self._centre):
+            with own_dtype(self._centre), memory.named(self._last):
                 lower = self.domain.bounds(self.output, ends=Ends.LOWER).lower
             other = self._upper
             self._lower = lower if other is None else torch.where(lower > other, other, lower)
@@ -190,7 +198,7 @@ class Trace(Generic[E]):
     def upper(self) -> Tensor:
         """Upper bounds of the output, (B, *output shape)."""
         if self._upper is None:
-            with own_dtype(self._centre):
+            with own_dtype(self._centre), memory.named(self._last):
                 upper = self.domain.bounds(self.output, ends=Ends.UPPER).upper
             other = self._lower
             self._upper = upper if other is None else torch.where(upper < other, other, upper)
@@ -204,6 +212,6 @@ class Trace(Generic[E]):
         e = self._elements[names.index(name)]
         if e is None:
             raise ValueError(f"the element at {name!r} was not kept; call propagate(..., keep=True)")
-        with own_dtype(self._centre):
+        with own_dtype(self._centre), memory.named(lambda: f"{self.domain} at {name!r}"):
             found = self.domain.bounds(e)
             return ordered(found.lower, found.upper)

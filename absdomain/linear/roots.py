@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 
 import torch
 from torch import Tensor
@@ -60,15 +60,17 @@ def pairs(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Roots:
     return Roots(len(asked), 1, take)
 
 
-def windows(shape: tuple[int, ...], like: Tensor, where: Tensor | None) -> Roots:
+def windows(shape: tuple[int, ...], like: Tensor, where: Tensor | None, *, most: float = inf) -> Roots:
     """The neurons of an activation (channels, *plane) as patches: a column for each place that any neuron is asked at.
 
-    A row per channel, or a single row and a column per neuron where less than half of those at such places are asked.
+    A row per channel, or a single row and a column per neuron where less than half of those at such places are asked,
+    or where there are more than `most` channels.
     """
     channels, *plane = shape
     asked = like.new_ones(len(like), *shape, dtype=torch.bool) if where is None else where.reshape(len(like), *shape)
     places = asked.any(1).nonzero()
     few = where is not None and 2 * int(asked.sum()) < channels * len(places)
+    few = few or channels > most
     if few:
         places = asked.movedim(1, -1).nonzero()
     strides = torch.tensor([prod(plane[axis + 1 :]) for axis in range(len(plane))], device=like.device)

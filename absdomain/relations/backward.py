@@ -21,6 +21,7 @@ from absdomain.linear.roots import Roots, pairs, units, windows
 from absdomain.region import Region
 
 _BUDGET = 2**21  # coefficients in flight at once
+_COARSE = 2**26  # that all channels of one place may have, written out over the widest activation
 
 Constant = Tensor | None  # (K, N or 1), or 0-dim; None: zero
 Pull = Callable[[Rows], tuple[tuple[Rows, ...], Constant]]
@@ -177,7 +178,7 @@ def _roots(e: Relation) -> Callable[[Shape, Tensor, Tensor | None], Roots]:
     """What to start from: a region that does not say otherwise is given a column per sample and no other."""
     if not e.region.any_columns:
         return units
-    return windows if e.local else pairs
+    return partial(windows, most=_COARSE // (2 * e.widest)) if e.local else pairs
 
 
 def _minima_of(e: Relation, roots: Roots) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -65,7 +65,7 @@ class Ascent(Search):
     """
 
     steps: int = 20
-    rate: float = 0.25  # of the first step, in units of each op's slopes (relations.ascent)
+    rate: float = 0.15  # of the first step, in units of each op's slopes (relations.ascent)
     decay: float = 0.9  # of the rate, per step
     intermediate: bool = False
 

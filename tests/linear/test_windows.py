@@ -115,7 +115,9 @@ def test_windows_of_all_neurons_are_the_unit_vectors() -> None:
     like = torch.zeros(2, 1, dtype=D64)
     shape: Shape = (3, 2, 4)
     for where in (None, torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)) < 0.2):
-        for roots in (windows(shape, like, where), units(shape, like, where)):
+        single = windows(shape, like, where, most=2)
+        assert single.rows == 1 and windows(shape, like, None, most=3).rows == 3
+        for roots in (windows(shape, like, where), single, units(shape, like, where)):
             value = torch.arange(2.0 * prod(shape), dtype=D64).view(2, *shape)
             found = [roots.take(a, a + 1) for a in range(roots.count)]
             asked = torch.zeros(2 * prod(shape), dtype=torch.bool)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from absdomain import Graph, Linf, Node, Rows, parse
-from absdomain.ops import ReLU, Scale
+from absdomain.ops import Conv, ReLU, Scale
 from absdomain.relations import backward
 from absdomain.relations.backward import Constant, Relation
 from tests.references import tensor
@@ -44,6 +44,30 @@ def test_a_constant_of_one_sign_alone_is_kept(low: float, high: float, count: in
     assert found.upper.tolist() == [[1.0 + high] * count] * 2
     shared = replace(between(low, high, replace(source, exact=None)), pull=never)  # no relation tells the signs apart
     assert backward.bounds(shared).upper.tolist() == [[1.0 + high] * count] * 2
+
+
+def test_a_place_whose_channels_would_hold_too_much_is_asked_neuron_by_neuron(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(3, 3, 3, 3, generator=generator).double() for _ in range(2)]
+    ops = (Conv(weights[0], padding=(1, 1)), ReLU(), Conv(weights[1], padding=(1, 1)))
+    graph = Graph.of([Node("x", None, (), (3, 4, 4)), *(Node(str(i), op, (i,), (3, 4, 4)) for i, op in enumerate(ops))])
+    e = parse("deeppoly").propagate(graph, Linf(torch.rand(2, 3, 4, 4, generator=generator).double(), 0.3)).output
+    taken: list[int] = []
+    minima = backward._minima
+
+    def watched(e: Relation, rows: Rows) -> tuple[Tensor, Tensor, int]:
+        taken.append(len(rows.data))
+        return minima(e, rows)
+
+    monkeypatch.setattr(backward, "_minima", watched)
+    whole = backward.bounds(e)
+    assert set(taken) == {3}
+    taken.clear()
+    monkeypatch.setattr(backward, "_COARSE", 2 * e.widest * 3 - 1)
+    single = backward.bounds(e)
+    assert set(taken) == {1}
+    torch.testing.assert_close(single.lower, whole.lower)
+    torch.testing.assert_close(single.upper, whole.upper)
 
 
 def chain(length: int) -> Graph:
