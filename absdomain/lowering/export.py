@@ -96,6 +96,7 @@ class Exported:
 
 def export(module: nn.Module, args: Sequence[Tensor], named: Mapping[str, Tensor]) -> Exported:
     """The module's graph on batches (B, *shape), as `plain` gives them; UnsupportedOp where torch.export has none."""
+    _unpacked(module)
     with tracing():
         sizes: Any = torch.export.ShapesCollection()  # whatever the signature of `forward`, *args included
         several = len(args) + len(named) > 1
@@ -120,6 +121,17 @@ def export(module: nn.Module, args: Sequence[Tensor], named: Mapping[str, Tensor
                 alone = traced(alone=True)
                 return replace(found, asked=alone.asked) if alike(found.program, alone.program) else found
         return found
+
+
+def _unpacked(module: nn.Module) -> None:
+    """Refuses modules of torch.ao, whose weights are packed for kernels that no rule could read."""
+    for name, part in module.named_modules():
+        if type(part).__module__.startswith("torch.ao.nn.") and "quantized" in type(part).__module__:
+            raise UnsupportedOp(
+                f"{name or 'the module'!r} is a quantised {type(part).__name__} of torch.ao, whose weights torch.export "
+                "cannot read; give the float module, or write the quantised network as an ONNX file with QuantizeLinear "
+                "and DequantizeLinear and lower that (absdomain.onnx_to_graph)"
+            )
 
 
 def _place(error: Exception) -> str:

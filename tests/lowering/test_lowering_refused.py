@@ -122,6 +122,15 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
 }  # fmt: skip
 
 
+def test_quantised_modules_are_refused_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Packed(nn.Linear):
+        """A linear layer that says it is one of torch.ao, which a machine may not have the kernels for."""
+
+    monkeypatch.setattr(Packed, "__module__", "torch.ao.nn.quantized.dynamic.modules.linear")
+    said = refused(nn.Sequential(nn.ReLU(), Packed(4, 4)), 4)
+    assert re.search(r"'1' is a quantised Packed of torch\.ao.*the float module, or.*onnx_to_graph", said)
+
+
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_rule_is_refused(name: str) -> None:
