@@ -128,9 +128,9 @@ def _unpacked(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if type(part).__module__.startswith("torch.ao.nn.") and "quantized" in type(part).__module__:
             raise UnsupportedOp(
-                f"{name or 'the module'!r} is a quantised {type(part).__name__} of torch.ao, whose weights torch.export "
-                "cannot read; give the float module, or write the quantised network as an ONNX file with QuantizeLinear "
-                "and DequantizeLinear and lower that (absdomain.onnx_to_graph)"
+                f"{name or 'the module'!r} is a quantised {type(part).__name__} of torch.ao, whose weights "
+                "torch.export cannot read; give the float module, or write the quantised network as an ONNX file with "
+                "QuantizeLinear and DequantizeLinear and lower that (absdomain.onnx_to_graph)"
             )
 
 
