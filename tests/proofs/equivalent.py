@@ -530,7 +530,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("up", LARGER, ("16 -> 17", "1 -> 2")),
     ("up", BELOW, ("x * (1 + 16 * U) + ETA -> x * (1 + 16 * U) - ETA",)),
     ("Ball.dot", f"{SAME}; {AXIS}", (
-        "2 -> -2", "v.ndim == 2 or v.shape[1] == 1 -> v.ndim == 2 and v.shape[1] == 1", "line 3: 1 -> 2", "1 -> -1",
+        "2 -> -2", "v.ndim == 2 or v.shape[1] == 1 -> v.ndim == 2 and v.shape[1] == 1", "line 6: 1 -> 2", "1 -> -1",
     )),
     ("Ball.transpose", AXIS, ("-1 -> 1", "1 -> -1", "1 -> 2")),
     ("Ball.reach", LARGER, ("1 -> 2", "2 -> 3")),
@@ -543,8 +543,8 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         "1 -> -1", "If -> If wrong", "g.unit(1) and op.fan -> g.unit(1) or op.fan", "1 -> 2",
         "paid + sum(((TINY * largest(box)).sum(1) for box in args))[:, None] -> paid - sum(((TINY * largest(box)).sum(1) for box in args))[:, None]",
     )),
+    ("Bounds._curve", AXIS, ("line 14: 1 -> -1",)),
     ("Bounds._curve", BELOW, (
-        "line 13: 1 -> -1",
         "paid + (TINY * sizes).sum(1)[:, None] -> paid - (TINY * sizes).sum(1)[:, None]",
     )),
 )  # fmt: skip
