@@ -177,6 +177,12 @@ def judged(
 ) -> list[Verdict]:
     """The verdicts on these images in order, with progress on stderr; those in the folder are not made again."""
     world.once(lambda: CERTIFICATION.allow(folder, *WRITTEN))
+    solved = [text for text, domain in check.parsed().items() if domain.traits.solved]
+    if solved:
+        say(
+            f"{', '.join(solved)}: a solver is asked for every margin of up to {len(labels)} images, which may take "
+            "minutes each; what is done is kept, and after Ctrl-C the same command goes on"
+        )
     verdicts = certify(
         subject.network,
         images,

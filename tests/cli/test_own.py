@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from absdomain.certification import CASCADE
+from absdomain.cli.matrix import DOMAINS
 from tests.cli.test_cli import call
 
 LAYERS = "nn.Sequential(nn.Flatten(), nn.Linear(9, 6), nn.ReLU(), nn.Linear(6, 2))"
@@ -46,3 +48,19 @@ def test_a_class_is_trained_on_a_file(asked: list[str]) -> None:
     assert "mynets_command:small on mine.npz" in told
     results = json.loads(call("certify", "run", "--curve", "0", "--json", "--domain", "box").stdout)
     assert (results["data"], results["samples"]) == ("mine.npz", 20)
+
+
+def test_a_solver_is_announced(asked: list[str]) -> None:
+    """It may take minutes an image, and is in no command's defaults."""
+    assert "lp" not in (*CASCADE, *DOMAINS)
+    told = call("certify", "net.onnx", *asked[:-2], "--subset", "2", "--domain", "lp").stderr
+    assert "lp: a solver is asked for every margin of up to 2 images" in told
+    assert "a solver" not in call("certify", "net.onnx", *asked, "--subset", "2").stderr
+
+
+def test_the_matrix_checks_all_runs_before_it_certifies_one(asked: list[str]) -> None:
+    trained = ["--data", "mine.npz", "--network", "mynets_command:small", "--trainer", "ibp", "--eps", "0.01"]
+    call("train", *trained, "--epochs", "1", "--ramp", "1 steps", "--warmup", "0", "--out", "run")
+    told = call("matrix", "run", "none", "--domain", "box", code=1).stderr
+    assert "none: holds no config.json" in told
+    assert not Path("run/certified").exists()
