@@ -136,7 +136,7 @@ def certify(
 
     images (N, *shape) and labels (N,) int64: tensors or arrays, a data set or a loader of pairs, or the name of a
     public data set, of which the test images are taken. The model maps (B, *shape) to logits (B, classes): a module, or
-    a graph, of `onnx_to_graph` too, which takes images of any shape with as many entries. It is copied and used in
+    a graph, of `onnx_to_graph` too, whose images may be flat, or have axes of one entry more. It is copied and used in
     evaluation mode: neither its mode nor its dtype nor its gradients change. Of a model that returns a
     dict, a tuple or an object, `output` names the entry, by default "logits" or the only one. Where it takes normalised
     images, preprocessing=dict(mean=, std=, axis=-3) puts (x - mean) / std in front, and the images stay as they are.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import networkx
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ from absdomain.values import leaves, rebuild
 
 
 class Evaluated(nn.Module):
-    """x (B, *shape) -> graph(x), of inputs of any shape with as many entries; its tensors are the parameters."""
+    """x (B, *shape) -> graph(x), of flat inputs too, and with more axes of one entry; its tensors are parameters."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -24,7 +26,16 @@ class Evaluated(nn.Module):
                 self.register_buffer(str(number), tensor.detach())
 
     def graph(self, shape: Shape) -> Graph:
-        """The graph with the present parameters, of inputs of this shape."""
+        """The graph with the present parameters, of inputs of this shape.
+
+        Errors: ValueError for another number of entries, and for axes in another order, such as (H, W, C).
+        """
+        own, given = ([n for n in axes if n != 1] for axes in (self._graph.input.shape, shape))
+        if prod(own) != prod(given) or (own != given and min(len(own), len(given)) > 1):
+            raise ValueError(
+                f"the network takes inputs of shape {self._graph.input.shape}, and these are {shape}; "
+                "give them in that shape, axes in that order"
+            )
         now = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         graph = rebuild(self._graph, [now[str(number)] for number in range(len(now))])
         if shape == graph.input.shape:
