@@ -30,6 +30,18 @@ Term = tuple[Any, ...]
 _OPS = 3  # nodes of the graphs that are enumerated
 
 
+class Symbol(Tensor):
+    """The input's term: a tensor, as graphs are given, that is equal to itself alone."""
+
+    def __eq__(self, other: object) -> Any:
+        return self is other
+
+    __hash__ = Tensor.__hash__
+
+
+X = Symbol()
+
+
 @dataclass(frozen=True, eq=False)
 class Letter(Affine):
     """An affine op as a letter: its value is the term."""
@@ -76,7 +88,7 @@ class Terms(Domain[Term]):
     """The domain whose element is the term of what it stands for."""
 
     def lift(self, region: Region) -> Any:
-        return "x"
+        return X
 
     def affine(self, op: Affine, *args: Any) -> Any:
         return op(*args)
@@ -106,8 +118,7 @@ def homomorphic(run: Callable[[Graph, Region], Trace[Term]]) -> Check:
     def check(world: World) -> None:
         region = Interval(torch.zeros(1, 1), torch.zeros(1, 1))
         for graph in (graph for ops in range(1, _OPS + 1) for graph in graphs(ops)):
-            x: Any = "x"
-            world.check(run(graph, region).output == graph(x), f"{graph.nodes}: another term than the graph's")
+            world.check(run(graph, region).output == graph(X), f"{graph.nodes}: another term than the graph's")
 
     return check
 
@@ -125,7 +136,7 @@ def kept_and_promised(world: World) -> None:
     region, weak = Interval(torch.zeros(1, 1), torch.zeros(1, 1)), _Weak(torch.zeros(1, 1), torch.zeros(1, 1))
     for graph in graphs(2):
         kept = Terms().propagate(graph, region, keep=True)
-        whole: list[Any] = ["x"]
+        whole: list[Any] = [X]
         for node in graph.nodes[1:]:
             whole.append(node.op(*(whole[a] for a in node.args)))  # type: ignore[misc]
         world.check(kept._elements == whole, f"{graph.nodes}: the elements that are kept")

@@ -390,7 +390,10 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
     ("_roots", f"{FASTER}; the order of equal depths", (
         'If -> If wrong',
         'not e.region.any_columns -> e.region.any_columns',
+        '2 -> 3', '2 -> -2', '2 * e.widest -> 2 / e.widest', '_COARSE // (2 * e.widest) -> _COARSE * (2 * e.widest)',
     )),
+    ("Abstraction.propagate", "the place that an error names", ("line 18: 0 -> 1",)),
+    ("windows", FASTER, ("channels > most -> channels <= most", "few or channels > most -> few and channels > most")),
     ("_settled", SEARCH, (
         'all((bool(where.all()) for where in settled)) -> any((bool(where.all()) for where in settled))',
     )),

@@ -17,6 +17,7 @@ from absdomain.attack import Pgd
 from absdomain.certification import Verdict, certify
 from absdomain.data import load
 from absdomain.domain import parse
+from absdomain.networks import called
 from absdomain.runtime.processes import ALONE, World
 from absdomain.trainers import (
     Diverged,
@@ -32,7 +33,6 @@ from absdomain.trainers import (
     method,
     train,
 )
-from absdomain.trainers.run import folder
 from absdomain.trainers.schedules import START
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ KNOWN: dict[str, object] = {
 def registered() -> Iterator[None]:
     """The method and the network above, as if a plug-in had brought them."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (method, folder):
+        for module in (method, called):
             real = module.find
             patch.setattr(module, "find", lambda group, name, real=real: KNOWN.get(name) or real(group, name))
         yield
