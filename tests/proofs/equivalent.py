@@ -392,6 +392,9 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         'not e.region.any_columns -> e.region.any_columns',
         '2 -> 3', '2 -> -2', '2 * e.widest -> 2 / e.widest', '_COARSE // (2 * e.widest) -> _COARSE * (2 * e.widest)',
     )),
+    ("_with_fresh", "what memory is asked beforehand, which no bound reads", (
+        "line 16: count * len(reach) -> count / len(reach)",
+    )),
     ("Abstraction.propagate", "the place that an error names", ("line 18: 0 -> 1",)),
     ("windows", FASTER, ("channels > most -> channels <= most", "few or channels > most -> few and channels > most")),
     ("_settled", SEARCH, (
