@@ -112,15 +112,16 @@ class SignSearch(Search[Open]):
         if point is not None or not len(some):
             return point
         costs, gaps = found.costs[left], found.gaps[left]
-        tight = ~self._matters(some, gaps).any(1)
+        matters = self._matters(some, gaps)
+        tight = ~matters.any(1)
         proved, point = self.ended(some.select(tight))
         if point is not None:
             return point
         left = torch.ones_like(tight).masked_scatter(tight, ~proved)
-        some, costs, gaps = some.select(left), costs[left], gaps[left]
+        some, costs, gaps, matters = some.select(left), costs[left], gaps[left], matters[left]
         self.open = rest
         if len(some):
-            self.open = rest.with_more(*self.children(some, costs, gaps))
+            self.open = rest.with_more(*self.children(some, costs, gaps, matters))
         if len(self.open) * len(self.layout) > _HELD:
             self.stuck = Reason(Cause.MEMORY, f"{len(self.open)} branches are open; give a tighter domain")
         return point
@@ -130,15 +131,6 @@ class SignSearch(Search[Open]):
         unsettled = self.layout.unsettled(some.lower, some.upper)
         size = some.bound.abs().unsqueeze(1)
         return unsettled & ~((gaps * len(self.layout) <= _TENTH * size) & size.isfinite())
-
-    def _worth(self, some: Open, gaps: Tensor) -> Tensor:
-        """The entries that matter, where there are any, or else all unsettled ones, (M, N).
-
-        An entry that only rounding leaves open has an empty side: its bound would make the decision look good, and the
-        other side's is that of the whole.
-        """
-        matters = self._matters(some, gaps)
-        return torch.where(matters.any(1, keepdim=True), matters, self.layout.unsettled(some.lower, some.upper))
 
     def ended(self, some: Open) -> tuple[Tensor, Tensor | None]:
         """Branches with nothing to decide that matters: which are proved, and a counterexample or None."""
@@ -184,10 +176,14 @@ class SignSearch(Search[Open]):
         bound = torch.maximum(found.bound, some.bound)
         return replace(some, below=lines.below, above=lines.above, beta=lines.beta, mu=lines.mu, bound=bound)
 
-    def children(self, some: Open, costs: Tensor, gaps: Tensor) -> tuple[Open, Open]:
-        """Both sides of the entry chosen for each branch: the best of a few, by weighted sums of both sides' bounds."""
+    def children(self, some: Open, costs: Tensor, gaps: Tensor, matters: Tensor) -> tuple[Open, Open]:
+        """Both sides of the entry chosen for each branch: the best of a few, by weighted sums of both sides' bounds.
+
+        Of the entries that matter, where there are any: one that only rounding leaves open has an empty side, whose
+        bound would make the decision look good, and the other side's is that of the whole.
+        """
         where = self.layout.thresholds(some.lower, some.upper)
-        free = self._worth(some, gaps)
+        free = torch.where(matters.any(1, keepdim=True), matters, self.layout.unsettled(some.lower, some.upper))
         scores = [torch.where(free, score, -inf) for score in (costs, gaps)]
         tops = [s.topk(min(count, s.shape[1]), 1).indices for s, count in zip(scores, _CANDIDATES, strict=True)]
         candidates = torch.cat(tops, 1)

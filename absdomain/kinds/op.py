@@ -52,6 +52,11 @@ def common(op: Op, shapes: tuple[Shape, ...]) -> Shape:
     return shapes[0]
 
 
+def wide(shape: Shape) -> Shape:
+    """The axes of more than one entry, in order: what names an entry."""
+    return tuple(n for n in shape if n != 1)
+
+
 def metas(shapes: tuple[Shape, ...], like: Tensor | None = None) -> list[Tensor]:
     """Arguments of these shapes without values, of the dtype of `like`: to ask an op for its output's shape."""
     dtype = torch.get_default_dtype() if like is None else like.dtype

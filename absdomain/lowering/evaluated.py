@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from absdomain.graph import Graph
 from absdomain.kinds import Shape
+from absdomain.kinds.op import wide
 from absdomain.ops.layout import Reshape
 from absdomain.values import leaves, rebuild
 
@@ -30,7 +31,7 @@ class Evaluated(nn.Module):
 
         Errors: ValueError for another number of entries, and for axes in another order, such as (H, W, C).
         """
-        own, given = ([n for n in axes if n != 1] for axes in (self._graph.input.shape, shape))
+        own, given = wide(self._graph.input.shape), wide(shape)
         if prod(own) != prod(given) or (own != given and min(len(own), len(given)) > 1):
             raise ValueError(
                 f"the network takes inputs of shape {self._graph.input.shape}, and these are {shape}; "

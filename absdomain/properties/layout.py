@@ -14,7 +14,7 @@ from torch import Tensor
 from absdomain.errors import PropertyError, check_type
 from absdomain.graph import Graph
 from absdomain.graph.digraph import add
-from absdomain.kinds import Shape
+from absdomain.kinds.op import wide
 from absdomain.ops import Gather
 from absdomain.properties.declared import Declared, Network
 from absdomain.properties.normal import Normal
@@ -96,7 +96,7 @@ def _check(given: Property, network: Network, graph: Graph) -> None:
             told = f"{network.name} is declared with {kind}s of {_list(declared)} entries, but {has}"
             raise given.declared_at(tensors[0].variable(0), told)
         for tensor, (_, own) in zip(tensors, ports.shapes, strict=False):
-            if len(_wide(tensor.shape)) > 1 and _wide(tensor.shape) != _wide(own):  # indices would name others
+            if len(wide(tensor.shape)) > 1 and wide(tensor.shape) != wide(own):  # indices would name others
                 told = f"{network.name} is declared with {tensor.name} of shape {list(tensor.shape)}, but {has}"
                 raise given.declared_at(tensor.variable(0), told)
     for tensor in network.hidden:
@@ -112,11 +112,6 @@ def _check(given: Property, network: Network, graph: Graph) -> None:
             raise given.declared_at(
                 tensor.variable(0), f"{tensor.name} is declared as {list(tensor.shape)}, but is {shape}"
             )
-
-
-def _wide(shape: Shape) -> Shape:
-    """The axes of more than one entry, in order: what names an entry."""
-    return tuple(n for n in shape if n != 1)
 
 
 def laid_out(given: Property, form: Normal, graphs: Mapping[str, Graph], read: Collection[Variable]) -> Layout:
