@@ -15,7 +15,7 @@ from absdomain.attack import inside, rounded_towards
 from absdomain.branching.axes import AxisSearch
 from absdomain.branching.decisions import Layout
 from absdomain.branching.falsify import descended
-from absdomain.branching.outcome import Cause, Limits, Outcome, Verdict
+from absdomain.branching.outcome import Cause, Limits, Outcome, Reason, Verdict
 from absdomain.branching.pairs import pairwise
 from absdomain.branching.race import Found, Search, raced
 from absdomain.branching.record import UNRECORDED, Record
@@ -139,12 +139,12 @@ def settled(
         paired = replace(question, frozen=pairwise(question.frozen))  # each kink is of one variable
         split = asked if paired.frozen is question.frozen else target(paired, domain, asked.caution)
         searches = _searches(asked, split, domain, batch, tried, record)
-        found = raced(searches, limits, _FIRST)
+        found = raced(searches, limits, tried.tie, _FIRST)
     if found.pausing:
         sharper = _sharper(paired, domain, split, limits)
         if sharper is not None:
             searches = [*searches[:-1], SignSearch(sharper, batch, tried, record)]
-        found = raced(searches, limits)
+        found = raced(searches, limits, tried.tie)
     if found.point is None and found.reason is not None and limits.expired(0) is None:
         found = replace(found, point=tried(descended(asked, region, *_HEAVY)))
     branches = 1 + sum(search.branches for search in searches)
@@ -185,21 +185,32 @@ class _Tried:
 
     def __init__(self, asked: Target, region: Region, confirm: Replay) -> None:
         self.asked, self.region, self.confirm = asked, region, confirm
+        self.slack, self.tied = float(asked.slack.max()), False
 
     def __call__(self, points: Tensor) -> Tensor | None:
         with torch.no_grad():
             points = self.region.select(torch.zeros(len(points), dtype=torch.long)).project(points)
             worst = self.asked.worst(self.asked.rows(points))
             for place in worst.argsort().tolist()[:_CONFIRMED]:
-                if not bool(worst[place] <= self.asked.slack.max()):
+                if not bool(worst[place] <= self.slack):
                     return None
                 found = self.confirm(points[place])
                 if found is not None:
                     return found
+                self.tied = True
         return None
+
+    def tie(self, bound: float) -> Reason | None:
+        """Why it is in vain to search on: a point is unsafe but for rounding, and no point is so by much more."""
+        if not self.tied or bound < -_TIE * self.slack:
+            return None
+        near = _TIE * self.slack
+        told = f"the least value is a tie, within {near:.1g} of 0, which rounding hides; ask with another threshold"
+        return Reason(Cause.PRECISION, told)
 
 
 _CONFIRMED = 16  # points of a batch that are replayed at most
+_TIE = 16  # slacks: least values nearer to 0 are not told apart from it
 
 
 def _own(graph: Graph, question: Question, dtype: torch.dtype) -> Replay:

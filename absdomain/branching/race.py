@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Generic, TypeVar
@@ -14,6 +14,7 @@ from absdomain.branching.open_parts import OpenParts
 from absdomain.branching.outcome import Cause, Limits, Reason
 
 P = TypeVar("P", bound=OpenParts)
+Vain = Callable[[float], Reason | None]
 _NOTHING = Reason(Cause.KIND, "nothing can be split: there is no nonlinear operation")
 _TURN = 0.5  # seconds of the first turn; each round doubles it
 
@@ -48,11 +49,12 @@ class Found:
     pausing: bool = False  # the searches can go on
 
 
-def raced(searches: Sequence[Search[Any]], limits: Limits, pause: float = inf) -> Found:
+def raced(searches: Sequence[Search[Any]], limits: Limits, vain: Vain, pause: float = inf) -> Found:
     """The searches by turns, until one has proved all or has a counterexample, none can go on, or a limit is reached.
 
-    After `pause` seconds they are left as they are. Which of two ways of splitting is the shorter one is not known
-    beforehand: turns of equal time cost a factor of two.
+    `vain` says of the least open bound why to go on is in vain, or None. After `pause` seconds the searches are left as
+    they are. Which of two ways of splitting is the shorter one is not known beforehand: turns of equal time cost a
+    factor of two.
     """
     turn, reasons, end = _TURN, list[Reason](), limits.spent + pause
     while searches:
@@ -63,9 +65,10 @@ def raced(searches: Sequence[Search[Any]], limits: Limits, pause: float = inf) -
                     return Found(inf, None)
                 bounded = sum(each.branches for each in searches)
                 limits.watch(bounded, len(search), search.bound)
-                reason = limits.expired(bounded)
+                bound = max(each.bound for each in searches)
+                reason = limits.expired(bounded) or vain(bound)
                 if reason is not None or limits.spent > end:
-                    return Found(max(each.bound for each in searches), reason, pausing=reason is None)
+                    return Found(bound, reason, pausing=reason is None)
                 point = search.step()
                 if point is not None:
                     return Found(-inf, None, point)

@@ -217,3 +217,29 @@ def test_a_heuristic_domain_is_refused() -> None:
     _, graph = network(Random(2), [3, 6, 2])
     with pytest.raises(ValueError, match="HEURISTIC"):
         decide(graph, Linf(torch.zeros(1, 3).double(), 0.1), margins(torch.tensor([0]), 2), domain="symbolic_gap")
+
+
+def tied() -> Graph:
+    """(x, y) -> (relu(x - 1/3) + relu(1/3 - x) + relu(y), relu(x + y - 1.9)): the first has the least value 0."""
+    first = Dense(
+        torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), torch.tensor([-1.0, 1.0, 0.0, -5.7]) / 3
+    )
+    last = Dense(torch.tensor([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]), torch.zeros(2))
+    return Graph.of([Node("x", None, (), (2,))]).then(first).then(ReLU()).then(last)
+
+
+def test_a_tie_ends_the_search_and_says_so() -> None:
+    """f >= 0 with f = 0 at a point: no bound is above 0, however small the parts."""
+    region = Interval(-torch.ones(1, 2), torch.ones(1, 2))
+    (found,) = decide(tied(), region, Spec(torch.tensor([[[1.0, 0.0]]]), torch.zeros(1, 1)), limits=Limits(seconds=60))
+    assert found.verdict is Verdict.UNKNOWN
+    assert "tie" in found.reason and found.branches < 500
+
+
+def test_a_counterexample_elsewhere_is_found_beside_a_tie() -> None:
+    """Of two rows one has a tie, the other is negative in a corner: 0.05 - relu(x + y - 1.9)."""
+    region = Interval(-torch.ones(1, 2), torch.ones(1, 2))
+    spec = Spec(torch.tensor([[[1.0, 0.0], [0.0, -1.0]]]), torch.tensor([[0.0, 0.05]]))
+    (found,) = decide(tied(), region, spec, limits=Limits(seconds=60))
+    assert found.verdict is Verdict.SAT and found.point is not None
+    assert float(found.point.sum()) > 1.95
