@@ -19,7 +19,7 @@ HOOKS: dict[type, set[str]] = {
     Nonlinear: OP
     | {
         "chord", "curvature", "facets", "forward_error", "image", "inf", "linearised", "lines", "pieces",
-        "slope_range", "sup", "tight_slopes",
+        "slope_range", "sup", "ties", "tight_slopes",
     },
     Region: {
         "any_columns", "argmin", "box", "constraints", "image", "minimum", "project", "sample", "whole",

@@ -15,6 +15,7 @@ from absdomain.kinds.linearised import Diagonal, Joint, Linearised, entrywise
 from absdomain.kinds.nonlinear import Line, Nonlinear, Piece, Slopes, Slot
 from absdomain.kinds.op import Op, Shape
 from absdomain.kinds.smooth import Bracketed, Smooth
+from absdomain.kinds.ties import Ties
 
 __all__ = [
     "Affine",
@@ -33,5 +34,6 @@ __all__ = [
     "Slopes",
     "Slot",
     "Smooth",
+    "Ties",
     "entrywise",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor
 from absdomain.kinds.curvature import Curvature
 from absdomain.kinds.linearised import Linearised, entrywise
 from absdomain.kinds.op import Op
+from absdomain.kinds.ties import Ties
 from absdomain.linear import Bounds, Rows
 
 Slot = tuple["Nonlinear", int]  # where an activation is read: by which op, as which of its arguments
@@ -41,6 +42,11 @@ class Nonlinear(Op):
     def curvature(self) -> Curvature:
         """Where f of one variable is convex, concave, increasing and defined; nothing is said here."""
         return Curvature()
+
+    @property
+    def ties(self) -> Ties | None:
+        """Which slopes a search moves together, within `slope_range`; None: each for itself."""
+        return None
 
     def linearised(self, slopes: Slopes) -> Linearised:
         """x -> <s, x>, of the output's shape; here entry by entry, for arguments that all have that shape."""

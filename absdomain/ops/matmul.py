@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Joint, Linearised, Nonlinear, Shape, Slopes
+from absdomain.kinds import Joint, Linearised, Nonlinear, Shape, Slopes, Ties
 from absdomain.linear import Bounds
 
 _CACHED = 2**20  # products that are written out at once
@@ -58,6 +58,7 @@ class MatMul(Nonlinear):
     """
 
     lemma = "matmul"
+    ties = Ties((1, 1), (1, -1), (-2, -1))  # from one corner to the other, for each k
 
     def __call__(self, *xs: Tensor) -> Tensor:
         x, y = xs

@@ -8,7 +8,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from absdomain.kinds import Nonlinear, Shape, Slopes
+from absdomain.kinds import Nonlinear, Shape, Slopes, Ties
 from absdomain.kinds.op import common
 from absdomain.linear import Bounds
 
@@ -20,6 +20,7 @@ class Product(Nonlinear):
     """x y, entry by entry; both of one shape (McCormick 1976)."""
 
     lemma = "product"
+    ties = Ties((1, 1), (-1, 1), (None, None))  # from one of McCormick's planes to the other
 
     def __call__(self, *xs: Tensor) -> Tensor:
         x, y = xs

@@ -14,6 +14,7 @@ from absdomain.linear import Bounds, Rows
 from absdomain.relations import backward
 from absdomain.relations.adam import Adam
 from absdomain.relations.backward import Pull, Relation, Relaxation
+from absdomain.relations.tied import along, inside, tied
 
 Found = list[Slopes]  # per searched relaxation, the slopes of its searched sides, (K, B, *shape) each
 
@@ -56,8 +57,8 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
     if torch.is_inference_mode_enabled():
         raise RuntimeError("slopes are optimised by gradients: ask for the bounds under torch.no_grad() instead")
     nodes = searched(e)
+    relaxations, units = [_relaxation(node) for node in nodes], [_units(node) for node in nodes]
     best = [_started(node, len(rows.data)) for node in nodes]
-    units = [_units(node) for node in nodes]
     tried = [tuple(t.requires_grad_() for t in each) for each in _measured(best, units)]
     flat = [t for each in tried for t in each]
     if not flat:
@@ -69,15 +70,15 @@ def ascended(e: Relation, rows: Rows, pace: Pace) -> Found:
             slopes = [tuple(t * u for t, u in zip(*pair, strict=True)) for pair in zip(tried, units, strict=True)]
             lines = [_lines(node, given, detached=True) for node, given in zip(nodes, slopes, strict=True)]
             bound = _substituted(e, rows, _pulls(nodes, lines))
-        moved = [_sides(_relaxation(n), low.slopes, up.slopes) for n, (low, up) in zip(nodes, lines, strict=True)]
+        moved = [_sides(r, low.slopes, up.slopes) for r, (low, up) in zip(relaxations, lines, strict=True)]
         highest, best = _better(highest, bound.detach(), best, moved)
         if step == 0:
-            _leave(flat)
+            _leave([t for r, each in zip(relaxations, tried, strict=True) if not tied(r) for t in each])
         elif step + 1 < pace.steps:
-            uphill = torch.ones_like(bound)  # not bound.sum(), which has no gradient where gradients are off
-            gradients = torch.autograd.grad(bound, flat, uphill, allow_unused=True, materialize_grads=True)
             places = [t for each in _measured(moved, units) for t in each]
-            _step(optimiser, pace.rate * pace.decay**step, flat, places, gradients)
+            _step(optimiser, pace.rate * pace.decay**step, flat, places, _gradients(bound, tried, relaxations))
+        for found in zip(relaxations, tried, units, strict=True):
+            inside(*found)
     return best
 
 
@@ -99,12 +100,21 @@ def _leave(slopes: list[Tensor]) -> None:
             slope.add_(_ASIDE * (1 + slope.abs()))
 
 
+def _gradients(bound: Tensor, slopes: Found, relaxations: Sequence[Relaxation]) -> list[Tensor]:
+    """Of the sum of the bounds, by all the slopes in turn; those of tied slopes along their edge."""
+    flat = [t for each in slopes for t in each]
+    uphill = torch.ones_like(bound)  # not bound.sum(), which has no gradient where gradients are off
+    found = iter(torch.autograd.grad(bound, flat, uphill, allow_unused=True, materialize_grads=True))
+    pairs = zip(relaxations, slopes, strict=True)
+    return [g for relaxation, each in pairs for g in along(relaxation, [next(found) for _ in each])]
+
+
 def _step(
     optimiser: Adam,
     rate: float,
     slopes: list[Tensor],
     moved: list[Tensor],
-    gradients: tuple[Tensor, ...],
+    gradients: Sequence[Tensor],
 ) -> None:
     """One step from the slopes to which the op moved: beyond [0, 1] those of ReLU would wander without effect."""
     sizes = [g.abs().reshape(*g.shape[:2], -1).amax(-1) for g in gradients]
@@ -144,14 +154,14 @@ def _units(node: Relation) -> Slopes:
 
     The range of f' over the box: 1 for an unstable ReLU, a hundredth for a sigmoid over a box of width 0.1. Of an f
     with an inflection point it is that of the hull's slopes on this side of f. Where f bends steps are half as large,
-    as the best slope is seldom an end. 1 where a range is a point, or not known.
+    as the best slope is seldom an end; that of tied slopes often is. 1 where a range is a point, or not known.
     """
     found = _relaxation(node)
     ranges, curvature = found.op.slope_range(found.boxes), found.op.curvature
     if ranges is None:
         return tuple(torch.ones_like(s) for s in _kept(node))
     widths = tuple(r.width for r in ranges)
-    below = above = widths if curvature.piecewise_linear else tuple(w / 2 for w in widths)
+    below = above = widths if curvature.piecewise_linear or tied(found) else tuple(w / 2 for w in widths)
     if any(curvature.bends) and not curvature.convex and not curvature.concave:
         below, above = ((torch.maximum(hull / 2, _PART * widths[0]),) for hull in _hulls(found))
     return tuple(torch.where((w > _POINT) & (w < torch.inf), w, 1.0).detach() for w in _sides(found, below, above))

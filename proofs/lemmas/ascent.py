@@ -8,9 +8,9 @@ import torch
 
 from absdomain.domains.deeppoly import DeepPoly
 from absdomain.graph import Graph
-from absdomain.kinds import Line, Nonlinear, Slopes
+from absdomain.kinds import Line, Nonlinear, Slopes, Ties
 from absdomain.linear import Bounds, Rows
-from absdomain.ops import Dense, LeakyReLU, Product, ReLU, Sigmoid, Softplus
+from absdomain.ops import Dense, LeakyReLU, MatMul, Product, ReLU, Sigmoid, Softplus
 from absdomain.proofs.kernel.abstract import AnyOp, apart, unknown_op, within
 from absdomain.proofs.kernel.exact import prove, prove_zero, reals
 from absdomain.proofs.kernel.world import World
@@ -18,10 +18,10 @@ from absdomain.proofs.lemma import SYMBOLS, Check, Lemma, Twin
 from absdomain.proofs.lemmas.domains import point, unknown
 from absdomain.proofs.lemmas.substitution import DEEP, FANNED
 from absdomain.proofs.lemmas.windows import HOW, box, chain, close, equal, numbers
-from absdomain.relations import ascent, backward, search
+from absdomain.relations import ascent, backward, search, tied
 from absdomain.relations.adam import Adam
 from absdomain.relations.ascent import Pace
-from absdomain.relations.backward import Relation
+from absdomain.relations.backward import Relation, Relaxation
 from absdomain.relations.search import Ascent, Search, Table
 from absdomain.relations.slopes import adaptive, parallel, zero
 
@@ -221,6 +221,43 @@ def in_units(world: World) -> None:
     equal(world, measured[0], numbers(2, 1, 3) / numbers(1, 3, start=4), "in these units")
 
 
+def moved_together(world: World) -> None:
+    """Tied slopes go along the edge between two planes, inside it; others for themselves, and what is fixed stays."""
+    numbers_of = Relaxation(Product(), (interval(1.0, 3.0), interval(-1.0, 1.0)), (), ())
+    gradients = [torch.full((1, 1, 1), value, dtype=torch.float64) for value in (1.0, 2.0, 3.0, 5.0)]
+    wanted = [torch.full((1, 1, 1), value, dtype=torch.float64) for value in (3.0, 3.0, -2.0, 2.0)]
+    for found, want in zip(tied.along(numbers_of, gradients), wanted, strict=True):
+        equal(world, found, want, "along the edge")
+    half_fixed = Relaxation(Product(), (interval(2.0, 2.0), interval(-1.0, 1.0)), (), ())  # so is the slope of y
+    for found, value in zip(tied.along(half_fixed, gradients), (1.0, 1.0, 3.0, -3.0), strict=True):
+        equal(world, found, torch.full((1, 1, 1), value, dtype=torch.float64), "a slope whose range is a point")
+    x, y = numbers(1, 2, 3), numbers(1, 3, 4, start=5)
+    boxes = Bounds(x, x + 1), Bounds(y, y + 2)
+    below, above = x.sum(-2) + y.sum(-1), x.sum(-2) - y.sum(-1)
+    found = tied.along(Relaxation(MatMul(), boxes, (), ()), [x, y, x, y])
+    for got, total, axis in zip(found, (below, below, above, -above), (-2, -1, -2, -1), strict=True):
+        equal(world, got, total.unsqueeze(axis).expand_as(got), "one number for each k")
+    slopes = tuple(torch.full((1, 1), value, dtype=torch.float64) for value in (-1.0, 9.0, 0.25, 1.0))
+    units = tuple(torch.full((1, 1), value, dtype=torch.float64) for value in (2.0, 2.0, 1.0, 1.0))
+    tied.inside(numbers_of, slopes, units)
+    near = torch.tensor([(-1 + 2e-4) / 2, (3 - 2e-4) / 2, 0.25, 1 + 2e-4], dtype=torch.float64)
+    world.check(bool((torch.cat(slopes).flatten() - near).abs().max() < _NEAR), f"inside the ranges: {slopes}")
+    free = Relaxation(ReLU(), (interval(-1.0, 1.0),), (), ())
+    world.check(tied.along(free, gradients[:1]) == tuple(gradients[:1]), "each for itself")
+    outside = (torch.full((1, 1), 9.0),)
+    tied.inside(free, outside, units[:1])
+    one, two = (torch.full((1, 1, 1), value, dtype=torch.float64, requires_grad=True) for value in (1.0, 2.0))
+    left, right = ascent._gradients(3 * one.view(1, 1) + two.view(1, 1) ** 2, [(one,), (two,)], [free, free])
+    equal(world, left, torch.full_like(left, 3.0), "the derivative by the first slope")
+    equal(world, right, torch.full_like(right, 4.0), "the derivative by the second slope")
+    world.check(outside[0].item() == 9.0 and not tied.tied(free) and tied.tied(numbers_of), "free slopes are left")
+
+
+def interval(low: float, high: float) -> Bounds:
+    """One number's."""
+    return Bounds(*(torch.full((1, 1), end, dtype=torch.float64) for end in (low, high)))
+
+
 def remembered(graph: Graph) -> Check:
     """A table of the slopes that were found gives the same bounds without a search, for intermediate boxes too."""
 
@@ -260,20 +297,21 @@ def lines_of_another_row(world: World) -> None:
 
 
 FUNCTIONS = tuple(getattr(ascent, name) for name in (
-    "searched", "roots", "shapes", "ascended", "minimum", "_leave", "_step", "_relaxation", "_settled", "_sides",
-    "_kept", "_units", "_hulls", "_measured",
+    "searched", "roots", "shapes", "ascended", "minimum", "_leave", "_gradients", "_step", "_relaxation", "_settled",
+    "_sides", "_kept", "_units", "_hulls", "_measured",
     "_started", "_lines", "_per_row", "_substituted", "_pull", "_better"))  # fmt: skip
+TIED = (tied.tied, tied.along, tied.inside, tied._ranges, Ties.along, Ties._side)
 LEMMAS = (
     Lemma(
         "ascent",
         "each row between lines of its own is bounded, whatever their slopes; bounds by the slopes found are never "
         "looser than those of the start, and a table of them gives the same bounds again",
-        (*FUNCTIONS, backward.with_pulls, backward.relaxations, backward._under, search._bounds, search._end,
+        (*FUNCTIONS, *TIED, backward.with_pulls, backward.relaxations, backward._under, search._bounds, search._end,
          search._asked,
          Search.bounds, Search.boxes, Search.box, Ascent.table, Ascent._record, Ascent.choice, Table.choice, Table.box),
         (rows_of_their_own, without_intercepts, *map(at_its_start, (DEEP, FANNED, SMOOTH, UPSIDE)),
          *map(improves, (FANNED, SMOOTH)), the_best_is_kept, which_are_searched, moved_and_stepped, in_units,
-         remembered(DEEP), where_asked),
+         moved_together, remembered(DEEP), where_asked),
         (Twin("row 0 between the lines of row 1", lines_of_another_row, {}),),
         f"{SYMBOLS}; {HOW}", "the lemmas deeppoly and back-substitution; the networks of these cases stand for all",
         leaves="that the ascent finds good slopes: it is only shown to keep the best; chunks that the budget cuts; "

@@ -440,6 +440,7 @@ EQUIVALENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # function, reason
         '1.0 -> 2.0',
         'If -> If wrong',
         'pace.rate * pace.decay ** step -> pace.rate / pace.decay ** step',
+        'not tied(r) -> tied(r)',
         'step + 1 -> step - 1',
         'step == 0 -> step != 0',
     )),

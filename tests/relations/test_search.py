@@ -142,7 +142,10 @@ def test_inference_mode_is_refused_with_the_remedy() -> None:
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("make", [activations.leaky_relu, activations.max_, activations.tanh, activations.clamp])
+@pytest.mark.parametrize("make", [
+    activations.leaky_relu, activations.max_, activations.tanh, activations.clamp, activations.product,
+    activations.matmul,
+])  # fmt: skip
 def test_the_search_is_never_looser_on_other_ops(make: Maker) -> None:
     for seed in range(12):
         problem = example(Random(seed), makers=(*MAKERS, *[make] * 6), size=6, region=linf)
