@@ -16,6 +16,9 @@ def table(
         Path | None,
         typer.Option(help="Put it into this file, between its lines for --name.", rich_help_panel=option.DATA),
     ] = None,
+    domains: Annotated[
+        bool, typer.Option("--domains", help="Methods by the domains on which they trained: clean, verified.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Of the table in that file.", rich_help_panel=option.DATA)] = None,
 ) -> None:
     """Tabulate certified runs: a row for each recipe, mean and deviation over its seeds, what papers publish beside it.
@@ -30,7 +33,8 @@ def table(
 
     if (into is None) != (name is None):
         raise typer.BadParameter("--into and --name go together: a file, and which of its tables this is")
-    text = results_table.table(certificates(runs))
+    make = results_table.crossed if domains else results_table.table
+    text = make(certificates(runs))
     if into is None or name is None:
         typer.echo(text, nl=False)
         return

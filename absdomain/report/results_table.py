@@ -30,6 +30,31 @@ def table(found: Sequence[Certificate]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + _notes(groups)
 
 
+def crossed(found: Sequence[Certificate]) -> str:
+    """Methods by the domains on which they trained: clean and verified error in each cell, mean ± deviation over seeds.
+
+    ValueError where two groups share a cell: their recipes differ otherwise, or what was asked of them.
+    """
+    cells: dict[tuple[str, str], Sequence[Certificate]] = {}
+    for group in grouped(found):
+        cell = group[0].recipe.trainer, group[0].recipe.domain
+        if cell in cells:
+            runs = f"{group[0].run} and {cells[cell][0].run}"
+            raise ValueError(f"{runs} are both {' on '.join(cell)}; give runs of one recipe and one question each")
+        cells[cell] = group
+    methods, domains = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+    lines = [("method", *(f"`{domain}`" for domain in domains)), ("---",) * (len(domains) + 1)]
+    lines += [(f"`{method}`", *(_pair(cells.get((method, domain), ())) for domain in domains)) for method in methods]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\nClean and verified error in %.\n"
+
+
+def _pair(group: Sequence[Certificate]) -> str:
+    """Clean and verified error, "clean, verified"; empty without a run."""
+    return ", ".join(
+        _spread([one.results[name] for one in group]) for name in ("clean_error", "verified_error") if group
+    )
+
+
 def _row(group: Sequence[Certificate], label: str, domains: Sequence[str]) -> tuple[str, ...]:
     first = group[0]
     recipe, results = first.recipe, first.results

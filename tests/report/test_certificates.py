@@ -39,7 +39,9 @@ def run(folder: Path, recipe: Recipe, *, seconds: float = 600.0, model: str = ""
 
 
 def cells(text: str) -> list[dict[str, str]]:
-    lines = [line.strip("| \n").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    lines = [
+        line.removeprefix("| ").removesuffix(" |").split(" | ") for line in text.splitlines() if line.startswith("|")
+    ]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
 
 
@@ -73,6 +75,20 @@ def test_other_questions_and_other_networks_are_other_rows(tmp_path: Path) -> No
     assert sorted(labels(groups)) == ["robustra", "robustra", "robustra, partner"]
     rows = cells(results_table.table(found))
     assert sorted(row["eps"] for row in rows) == ["0.1 (trained at 0.3), no clip", "0.3", "0.3"]
+
+
+def test_methods_by_domains_have_one_cell_for_each_pair(tmp_path: Path) -> None:
+    recipe = replace(preset("digits-demo"), trainer="ibp", domain="box")
+    for seed, error in enumerate((20.0, 24.0)):
+        run(tmp_path / f"box{seed}", replace(recipe, seed=seed), verified_error=error)
+    run(tmp_path / "both", replace(recipe, domain="dual"))
+    run(tmp_path / "dual", replace(recipe, trainer="sabr", domain="dual", lr=1.0), clean_error=4.0)
+    first, second = cells(results_table.crossed(certificates([tmp_path])))
+    assert first == {"method": "`ibp`", "`box`": "3.00 ± 0.00, 22.00 ± 2.83", "`dual`": "3.00, 11.00"}
+    assert second == {"method": "`sabr`", "`box`": "", "`dual`": "4.00, 11.00"}
+    run(tmp_path / "again", replace(recipe, lr=1.0))
+    with pytest.raises(ValueError, match="are both ibp on box; give runs of one recipe"):
+        results_table.crossed(certificates([tmp_path]))
 
 
 def test_labels_name_what_differs(tmp_path: Path) -> None:
