@@ -62,9 +62,28 @@ class Ball:
         """gamma_n."""
         return gamma(n)
 
-    def lift(self, x: Array) -> Any:
-        """Floats as numbers."""
+    def number(self, x: Array) -> Any:
+        """Floats as numbers, of which constants and debts are made."""
         return x
+
+    def lift(self, x: Array) -> Any:
+        """Floats as a part of rows."""
+        return x
+
+    def slope(self, x: Any) -> Any:
+        """Slopes in [0, 1], where any will do, as those that this grade has."""
+        return x
+
+    def total(self, parts: list[Any], box: Box) -> tuple[Any, Any]:
+        """(the sum of n parts of a node's rows, within gamma_n of their sizes; what that costs, (B, K))."""
+        total, debt = parts[0], np.zeros(parts[0].shape[:2])
+        for part in parts[1:]:
+            total = total + part
+        if len(parts) > 1:
+            sizes = self.unit(len(parts)) * largest(box)
+            for part in parts:
+                debt = debt + self.dot(abs(part), sizes)
+        return total, debt
 
     def dot(self, c: Any, v: Array) -> Any:
         """sum_j c_j v_j, (B, K) of (B, K, n) and (B, n), (B, 1, n) or (B, K, n).
@@ -76,10 +95,10 @@ class Ball:
         return (c * v).sum(-1)
 
     def transpose(self, op: Affine, c: Any) -> list[Any]:
-        """c A for rows (B, K, n), within gamma_fan |c| |A| + fan eta (Higham 2002, section 3.5)."""
+        """c A for rows (B, K, n), within gamma_fan |c| |A| + fan eta (Higham 2002, section 3.5): parts for each A_i."""
         shape = c.shape[:2]
         parts = op.transpose(op.weight, c.reshape(-1, c.shape[2]), np.matmul)
-        return [part.reshape(*shape, -1) for part in parts]
+        return [[part.reshape(*shape, -1)] for part in parts]
 
     def magnitude(self, op: Affine) -> Affine:
         """The operation |A|."""

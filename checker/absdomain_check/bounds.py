@@ -133,15 +133,16 @@ class Bounds:
         held: { curve: (B, n) multipliers of z >= 0 where they are positive and of z <= 0 where negative }.
         """
         ends, k, debt = self.back(len(self.net.nodes) - 1, rows.y, boxes, slopes, held, end)
-        dot, lift = self.grade.dot, self.grade.lift
+        g = self.grade
         for error, box in ((rows.y_error, boxes[-1]), (rows.x_error, boxes[0])):
             if error.any():
-                debt = debt + dot(lift(error), largest(box))
+                debt = debt + g.dot(error, largest(box))
         if rows.x.any():
-            ends[0] = ends[0] + lift(rows.x) if 0 in ends else lift(rows.x)
-            debt = debt + dot(abs(ends[0]), self.grade.unit(2) * largest(boxes[0]))
-        k = k + lift(rows.c)
-        debt = debt + abs(k) * self.grade.unit(2)
+            parts = [ends[0], rows.x] if 0 in ends else [rows.x]
+            ends[0], paid = g.total([g.lift(part) for part in parts], boxes[0])
+            debt = debt + paid
+        k = k + g.number(rows.c)
+        debt = debt + abs(k) * g.unit(2)
         return (ends, k, debt), self.least(ends, k, debt, boxes)
 
     def cutter(self, rows: Rows, boxes: Boxes, slopes: Mapping[int, Array], end: int) -> Cutter:
@@ -168,13 +169,13 @@ class Bounds:
         Substitution ends there: with 0 at the input, and with the last curve the bound is that of intervals.
         """
         g = self.grade
-        k = debt = g.lift(np.zeros(rows.shape[:2]))
+        k = debt = g.number(np.zeros(rows.shape[:2]))
         pending: dict[int, list[Any]] = {start: [g.lift(rows)]}
         for i in range(start, end, -1):
             if i not in pending:
                 continue
             node, c = self.net.nodes[i], pending.pop(i)
-            total, paid = self._total(c, boxes[i])
+            total, paid = g.total(c, boxes[i])
             debt = debt + paid
             args = [boxes[a] for a in node.args]
             if node.affine is not None:
@@ -182,35 +183,21 @@ class Bounds:
             else:
                 parts, more, paid = self._curve(node.curve, total, args[0], slopes.get(i), held.get(i))
             k = k + more
-            debt = debt + paid + abs(k) * g.unit(2)
+            debt = debt + paid + (abs(k) * g.unit(2) if g.unit(2) else 0)
             for a, part in zip(node.args, parts, strict=True):
-                pending.setdefault(a, []).append(part)
+                pending.setdefault(a, []).extend(part)
         ends = {}
         for i, parts in pending.items():
-            ends[i], paid = self._total(parts, boxes[i])
+            ends[i], paid = g.total(parts, boxes[i])
             debt = debt + paid
         if not end and not ends:
-            ends[0] = g.lift(np.zeros((*rows.shape[:2], self.net.nodes[0].size)))
+            ends[0] = np.zeros((*rows.shape[:2], self.net.nodes[0].size))
         return ends, k, debt
 
-    def _total(self, parts: list[Any], box: Box) -> tuple[Any, Any]:
-        """The sum of the n rows that a node's readers have, within gamma_n of their sizes, and what that costs."""
-        total = parts[0]
-        unit = self.grade.unit(len(parts))
-        debt = self.grade.lift(np.zeros(total.shape[:2]))
-        if len(parts) == 1:
-            return total, debt
-        for part in parts[1:]:
-            total = total + part
-        sizes = largest(box)
-        for part in parts if unit else ():
-            debt = debt + self.grade.dot(abs(part), unit * sizes)
-        return total, debt
-
     def _affine(self, op: Any, c: Any, args: list[Box]) -> tuple[list[Any], Any, Any]:
-        """(the rows c', a constant, a debt) of <c, A z + b>: the theorem of `ball`, |c| against its errors."""
+        """(parts of the rows c', a constant, a debt) of <c, A z + b>: the theorem of `ball`, |c| against its errors."""
         g, errors = self.grade, self.grade.errors(op, args)
-        zero = g.lift(np.zeros(c.shape[:2]))
+        zero = g.number(np.zeros(c.shape[:2]))
         more = zero if op.bias is None else g.dot(c, op.bias[None])
         paid = zero if errors is None else g.dot(abs(c), errors)
         if g.unit(1) and op.fan:
@@ -224,19 +211,17 @@ class Bounds:
         g = self.grade
         (a, s), (b, t) = curves.lines(g, curve, box, slopes)
         plus, minus = c.clip(0, None), c.clip(None, 0)
-        found = plus * _rows(a) + minus * _rows(b)
-        more = g.dot(minus, t) + (g.lift(np.zeros(c.shape[:2])) if s is None else g.dot(plus, s))
+        parts = [g.lift(plus * _rows(a) + minus * _rows(b))]
+        more = g.dot(minus, t) + (g.number(np.zeros(c.shape[:2])) if s is None else g.dot(plus, s))
         sizes, unit = largest(box), g.unit(4)
-        paid = g.lift(np.zeros(c.shape[:2]))
+        paid = g.number(np.zeros(c.shape[:2]))
         if unit:
             heights = abs(t) if s is None else abs(t) + abs(s)
             paid = g.dot(abs(c), up(unit * sizes + g.unit(box[0].shape[1] + 4) * heights))
             paid = paid + (TINY * sizes).sum(1)[:, None]
         if held is not None:
-            found = found - g.lift(held[:, None])
-            if unit:
-                paid = paid + g.dot(np.abs(held)[:, None], unit * sizes)
-        return [found], more, paid
+            parts.append(g.lift(-held[:, None]))
+        return [parts], more, paid
 
 
 @dataclass(frozen=True)

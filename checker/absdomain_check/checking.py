@@ -139,7 +139,7 @@ class Walk:
         every = tuple(range(len(self.conjunctions)))
         front = [Part(self.tree, low, high, every, b) for b, (low, high) in enumerate(zip(lower, upper, strict=True))]
         rows = max(1, sum(map(len, self.conjunctions)) // 8)  # a row of each node beside its box
-        size = max(1, _ROOM // (rows * self.bounds.widest) if self.bounds.grade.name == "ball" else 1)
+        size = max(1, _ROOM // (rows * self.bounds.widest))
         while front:
             batch, front = front[:size], front[size:]
             bounded = [part for part in batch if part.tree.kind != HALVE]

@@ -26,21 +26,20 @@ def lines(grade: Any, curve: str, box: Box, below: Array | None) -> tuple[Line, 
     """A line below and one above. `below` has slopes of relu where it is open, (B, n) or (B, K, n); NaN: none."""
     lower, upper = box
     if curve != RELU:
-        (a, s), (b, t) = _tanh_lines(lower, upper)
-        return (grade.lift(a), grade.lift(s)), (grade.lift(b), grade.lift(t))
+        return _tanh_lines(grade, lower, upper)
     adaptive = np.where(upper > -lower, 1.0, 0.0)
     on, off = lower >= 0, upper <= 0
     crossing = ~(on | off)
-    s, t = grade.chord(np.where(crossing, lower, -1.0), np.where(crossing, upper, 1.0))
+    s, t = grade.chord(np.where(crossing, lower, 0.0), np.where(crossing, upper, 0.0))
     settled = np.where(on & ~off, 1.0, 0.0)
-    inside, outside = grade.lift(np.where(crossing, 1.0, 0.0)), grade.lift(np.where(crossing, 0.0, settled))
+    outside = np.where(crossing, 0.0, settled)
     if below is not None:
         wide = below.ndim == 3
         lay = (lambda x: x[:, None]) if wide else (lambda x: x)
         a = np.where(lay(crossing), np.where(np.isnan(below), lay(adaptive), below), lay(settled))
     else:
         a = np.where(crossing, adaptive, settled)
-    return (grade.lift(a), None), (s * inside + outside, t * inside)
+    return (grade.slope(a), None), (s * crossing + outside, t * crossing)
 
 
 def _ends(x: Array, side: int) -> Array:
@@ -56,21 +55,21 @@ def _float(value: arb, side: int) -> float:
     return float(np.nextafter(float(end.mid()), side * inf))
 
 
-def _tanh_lines(lower: Array, upper: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def _tanh_lines(grade: Any, lower: Array, upper: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Chords and tangents of tanh over boxes, entry by entry; intercepts are proved in ball arithmetic (Arb)."""
     ctx.prec = 80
-    found = np.array([_both(float(low), float(high)) for low, high in zip(lower.flat, upper.flat, strict=True)])
+    found = np.array([_both(grade, float(low), float(high)) for low, high in zip(lower.flat, upper.flat, strict=True)])
     a, s, b, t = found.reshape(*lower.shape, 4).transpose(-1, *range(lower.ndim))
     return (a, s), (b, t)
 
 
-def _both(low: float, high: float) -> tuple[float, float, float, float]:
+def _both(grade: Any, low: float, high: float) -> tuple[float, float, float, float]:
     """(slope, intercept) of a line below, and of one above: tanh is odd."""
-    below, above = _below(low, high), _below(-high, -low)
+    below, above = _below(grade, low, high), _below(grade, -high, -low)
     return (*below, above[0], -above[1])
 
 
-def _below(low: float, high: float) -> tuple[float, float]:
+def _below(grade: Any, low: float, high: float) -> tuple[float, float]:
     """a z + s <= tanh(z) for low <= z <= high.
 
     Where z <= 0 the curve is convex: above its tangent at any p <= 0. Where z >= 0 it is concave: above its chords, and
@@ -80,7 +79,7 @@ def _below(low: float, high: float) -> tuple[float, float]:
     p = (low + high) / 2 if high <= 0 else low  # where the tangent touches
     steep = 1 - tanh(p) ** 2
     a = min(rise, steep) if low < 0 < high else steep if high <= 0 else rise
-    a = min(max(a, 0.0), 1.0)
+    a = float(grade.slope(min(max(a, 0.0), 1.0)))
     ends = [arb(v).tanh() - arb(a) * arb(v) for v in ((low, high) if high > 0 or low >= 0 else ())]
     if low < 0:  # the tangent at p, over [low, min(high, 0)]
         touch = arb(min(p, 0.0))

@@ -132,7 +132,7 @@ def paid_back(make: Made, kind: type[Ball] = Ball) -> Check:
             g, g_bias, paying = known(model, op.fan), known(model, op.size + 2), Paying(model)
             grade = _Given(model, kind)
             c = model.numbers("c", 1, 1, op.size)
-            (part,), more, paid = _bounds(grade)._affine(op, c, [paying.box])
+            ((part,),), more, paid = _bounds(grade)._affine(op, c, [paying.box])
             assert op.weight is not None and op.bias is not None
             exact, sizes = Poly.of(0), [paying.size(one) for one in c.flat]
             for j, size in enumerate(sizes):
@@ -192,7 +192,10 @@ def _any_lines(model: Model, y: Poly, paying: Paying, wide: bool, height: bool) 
 
 
 def bent(wide: bool, height: bool, held: bool, kind: type[Ball] = Ball) -> Check:
-    """<c, y> >= <c', z> + d - paid of `_curve` for all y between the lines; with a multiplier, where its sign holds."""
+    """<c, y> >= <c', z> + d - paid of `_curve` for all y between the lines, c' in parts.
+
+    A multiplier, where its sign holds, is a part of its own, the number itself.
+    """
 
     def check(world: World) -> None:
         with machine(world) as model:
@@ -204,7 +207,7 @@ def bent(wide: bool, height: bool, held: bool, kind: type[Ball] = Ball) -> Check
                 world.assume(value(h[0, 0]) * paying.z)
             with _any_lines(model, y, paying, wide, height) as (a, s, b, t):
                 curve = _bounds(kind())._curve
-                (part,), more, paid = curve(RELU, c, paying.box, None, h)
+                (parts,), more, paid = curve(RELU, c, paying.box, None, h)
             size = paying.size(c[0, 0, 0])
             line, end = (a, s) if sign > 0 else (b, t)
             world.times(size, (1 if sign > 0 else -1) * (y - line.value * paying.z - end.value))
@@ -214,10 +217,9 @@ def bent(wide: bool, height: bool, held: bool, kind: type[Ball] = Ball) -> Check
             paying.allowed((size, paying.most), g, 4)
             for one in (s, t):
                 paying.allowed((size, paying.size(one)), g_height, 5)
-            if h is not None:
-                paying.allowed((paying.size(h[0, 0]), paying.most), g, 4)
             paying.errors((size, g_height))
-            value_of = value(c[0, 0, 0]) * y - value(part[0, 0, 0]) * paying.z
+            row = sum((value(part[0, 0, 0]) for part in parts), Poly.of(0))
+            value_of = value(c[0, 0, 0]) * y - row * paying.z
             paying.claim(value_of - value(more[0, 0]) + value(paid[0, 0]), "the curve's rounding is paid")
 
     return check
@@ -228,7 +230,7 @@ def joined(kind: type[Ball] = Ball) -> Check:
 
     def check(world: World) -> None:
         with machine(world) as model:
-            g, paying, total = known(model, 2), Paying(model), _bounds(kind())._total
+            g, paying, total = known(model, 2), Paying(model), kind().total
             parts = [model.numbers(name, 1, 1, 1) for name in "pq"]
             found, paid = total(parts, paying.box)
             for one in parts:
@@ -307,7 +309,9 @@ LEMMAS = (
             up,
             largest,
             Ball.unit,
+            Ball.number,
             Ball.lift,
+            Ball.total,
             Ball.dot,
             Ball.transpose,
             Ball.magnitude,
@@ -315,7 +319,6 @@ LEMMAS = (
             Ball.errors,
             Bounds._affine,
             Bounds._curve,
-            Bounds._total,
             Bounds.least,
         ),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -17,7 +18,7 @@ from absdomain_check.affine import Affine, Conv, Dense, Join, Pick, Scale, Total
 from absdomain_check.ball import Ball
 from absdomain_check.bounds import Bounds, Rows, outward
 from absdomain_check.errors import Refused
-from absdomain_check.exact import Exact, Fix
+from absdomain_check.exact import Exact
 from absdomain_check.network import RELU, TANH, Network
 
 Array = np.ndarray[Any, Any]
@@ -172,7 +173,7 @@ def check_lines(count: int) -> None:
         a, b = drawn(rng, kind, 1, 4), drawn(rng, kind, 1, 4)
         box = np.minimum(a, b), np.maximum(a, b)
         given = np.array([[rng.choice((0.0, 0.25, 1.0, np.nan)) for _ in range(4)]])
-        for grade, curve in ((GRADES[0], RELU), (GRADES[1], RELU), (GRADES[0], TANH)):
+        for grade, curve in product(GRADES, (RELU, TANH)):
             (s, t), (u, v) = curves.lines(grade, curve, box, given)
             image = curves.image(curve, box)
             for j in range(4):
@@ -186,6 +187,8 @@ def check_lines(count: int) -> None:
                     assert low - tie <= y <= high + tie, (curve, x, grade.name)
                     assert Fraction(image[0][0, j]) - tie <= y <= Fraction(image[1][0, j]) + tie
                     assert 0 <= rational(s, j) <= 1 and 0 <= rational(u, j) <= 1
+                    if grade.name == "exact":
+                        assert rational(s, j).denominator <= 2**16 and rational(u, j).denominator <= 2**16
 
 
 def tanh(x: float) -> Fraction:
@@ -196,9 +199,7 @@ def tanh(x: float) -> Fraction:
 
 
 def rational(x: Any, j: int) -> Fraction:
-    """An entry of the first row of a number of a grade."""
-    if isinstance(x, Fix):
-        return Fraction(int(x.n.reshape(-1)[j])) * Fraction(2) ** x.e
+    """An entry of the first row."""
     return Fraction(float(np.broadcast_to(x, (1, 4))[0, j]))
 
 
@@ -232,6 +233,47 @@ def check_orders() -> None:
                 assert y[0].tolist() == [xs[0][0, i] if i >= 0 else 0 for i in op.index]
 
 
+def check_digits(count: int) -> None:
+    """Digits are short, and add up; sums of products of them are exact; what is gathered is on its side of the sum."""
+    for number in range(count):
+        rng = Random(5000 + number)
+        kinds = "plain", "cancelling", "subnormal"
+        c, v = drawn(rng, kinds[number % 3], 1, 2, 9), drawn(rng, kinds[number // 3 % 3], 1, 9)
+        digits = exact.split(c, -1)
+        assert all((np.abs(d) <= 2**17).all() and (d == np.rint(d)).all() for d, _ in digits)
+        for k in range(2):
+            own = fractions(c[0, k])
+            for j, x in enumerate(own):
+                parts = [(Fraction(d[0, k, j]), int(np.broadcast_to(e, (1, 2, 1))[0, k, 0])) for d, e in digits]
+                assert sum(d * Fraction(2) ** e for d, e in parts) == x
+            found = Exact().dot(c, v)[0, k]
+            assert Fraction(int(found.p), int(found.q)) == sum(a * b for a, b in zip(own, fractions(v), strict=True))
+        terms = [(c[0], 0), (c[0, :, ::-1], 3)]
+        low, high = (exact.gathered(terms, rounding)[0] for rounding in (exact.below, exact.above))
+        near, unit, changed = exact.gathered(terms, exact.nearest)
+        for place in np.ndindex(2, 9):
+            total = Fraction(c[0][place]) + 8 * Fraction(c[0, :, ::-1][place])
+            assert Fraction(low[place]) <= total <= Fraction(high[place])
+            assert abs(Fraction(near[place]) - total) <= Fraction(unit[place[0], 0]) * int(changed[place[0], 0]) / 2
+            assert abs(near[place] / unit[place[0], 0]) < 2**35
+        tiny = drawn(rng, "plain", 1, 3) * np.array([1.0, 2.0**-1060, 2.0**100])
+        assert exact.gathered([(np.array([[2.0**100, 2.0**-1060]]), 0)], exact.nearest)[2] == 1
+        assert exact.gathered([(np.array([[2.0**100, 2.0**90]]), 0)], exact.nearest)[2] == 0
+        for side, rounding in ((-1, exact.below), (1, exact.above)):
+            end = exact.gathered([(tiny, 0)], rounding)[0]
+            assert all(side * Fraction(a) >= side * x for a, x in zip(end[0], fractions(tiny), strict=True))
+
+
+def check_lengths() -> None:
+    """Sums that may not be exact are refused."""
+    digits = [(np.full((1, 2), 2.0**17), 0)]
+    exact.multiplied(lambda d, w: d @ w.T, 2, digits, digits)
+    with pytest.raises(Refused):
+        exact.multiplied(lambda d, w: d @ w.T, 2**19 + 1, digits, digits)
+    with pytest.raises(Refused):
+        exact.multiplied(lambda d, w: d @ w.T, 2**18 + 1, digits * 2, digits * 2)
+
+
 def check_cuts(count: int) -> None:
     """No point of a box at which a row is at most 0 is cut off."""
     for number in range(count):
@@ -253,6 +295,7 @@ BATTERY: tuple[tuple[str, Callable[[int], None], int], ...] = (
     ("rows", check_rows, 4),
     ("lines", check_lines, 15),
     ("cuts", check_cuts, 10),
+    ("digits", check_digits, 9),
 )
 
 
@@ -263,6 +306,10 @@ def test_bounds_hold_exactly(name: str, battery: Callable[[int], None], count: i
 
 def test_roundings() -> None:
     check_roundings()
+
+
+def test_sums_that_are_too_long_are_refused() -> None:
+    check_lengths()
 
 
 def test_rows_go_back_to_where_entries_came_from() -> None:
@@ -281,7 +328,7 @@ def wrong_reach(self: Ball, op: Affine, sizes: list[Array]) -> Array:
 
 
 def wrong_transpose(self: Ball, op: Affine, c: Array) -> list[Array]:
-    return [part * (1 - 2.0**-40) for part in original_transpose(self, op, c)]
+    return [[part * (1 - 2.0**-40)] for (part,) in original_transpose(self, op, c)]
 
 
 def wrong_lines(grade: Any, curve: str, box: Any, below: Any) -> Any:
@@ -289,17 +336,14 @@ def wrong_lines(grade: Any, curve: str, box: Any, below: Any) -> Any:
     return (a, s), (b, t * 0.99)
 
 
-def wrong_tanh(low: float, high: float) -> tuple[float, float]:
-    a, s = original_below(low, high)
+def wrong_tanh(grade: Any, low: float, high: float) -> tuple[float, float]:
+    a, s = original_below(grade, low, high)
     return a, s + 1e-9
 
 
-def wrong_floats(self: Fix, side: int) -> Array:
-    return original_floats(self, -side)
-
-
-def without_bias(self: Exact, op: Affine, name: str) -> Fix:
-    return Fix.of(getattr(op, name) * (name == "weight"))
+def forgetful(self: Exact, parts: Any, box: Any) -> Any:
+    total, debt = original_total(self, parts, box)
+    return total, debt * 0
 
 
 def wrong_halves(part: checking.Part) -> list[checking.Part]:
@@ -308,8 +352,9 @@ def wrong_halves(part: checking.Part) -> list[checking.Part]:
 
 
 original_reach, original_transpose, original_lines = Ball.reach, Ball.transpose, curves.lines
-original_below, original_floats, original_halves = curves._below, Fix.floats, checking.halves
-original_conv, original_least = Conv.transpose, Bounds.least
+original_below, original_halves, original_split = curves._below, checking.halves, exact.split
+original_conv, original_least, original_total = Conv.transpose, Bounds.least, Exact.total
+original_products, original_gathered = exact.multiplied, exact.gathered
 
 
 def in_ball(count: int) -> Callable[[], None]:
@@ -317,7 +362,11 @@ def in_ball(count: int) -> Callable[[], None]:
 
 
 def in_exact(count: int) -> Callable[[], None]:
-    return lambda: check_images(count, GRADES[1:], KINDS[:2])
+    return lambda: check_images(count, (Exact(),), KINDS[:3])
+
+
+def rows_in_exact(count: int) -> Callable[[], None]:
+    return lambda: check_rows(count, (Exact(),), KINDS[:3])
 
 
 MUTANTS: tuple[tuple[str, Any, str, Any, Callable[[], None]], ...] = (
@@ -333,12 +382,24 @@ MUTANTS: tuple[tuple[str, Any, str, Any, Callable[[], None]], ...] = (
     ("a low chord", curves, "lines", wrong_lines, lambda: check_lines(6)),
     ("a high tangent", curves, "_below", wrong_tanh, lambda: check_lines(6)),
     ("an image that forgets 0", curves, "image", lambda curve, box: box, lambda: check_lines(6)),
-    ("ends rounded inwards", Fix, "floats", wrong_floats, in_exact(8)),
+    ("ends rounded inwards", exact, "below", lambda y, x: np.ceil(y), in_exact(8)),
+    ("tiny numbers that become 0", exact, "below", lambda y, x: np.floor(y), lambda: check_digits(30)),
     ("no spread in exact", Exact, "errors", lambda self, op, boxes: None, in_exact(8)),
-    ("no bias in exact", Exact, "_of", without_bias, in_exact(8)),
+    ("rows that are rounded for nothing", Exact, "total", forgetful, rows_in_exact(8)),
+    ("long slopes", Exact, "slope", lambda self, x: x, lambda: check_lines(15)),
+    ("the last digit is lost", exact, "split", lambda x, axes: original_split(x, axes)[:-1], lambda: check_digits(4)),
+    ("terms that are said to be exact", exact, "nearest", lambda y, x: np.rint(y) + 0.5 * (y != np.rint(y)),
+     lambda: check_digits(4)),
+    ("long rows", exact, "gathered", lambda terms, rounding: original_gathered(terms, rounding, 60),
+     lambda: check_digits(4)),
+    ("the last products are lost", exact, "multiplied",
+     lambda *given: original_products(*given)[:-1], lambda: check_digits(4)),
+    ("sums without an end", exact, "multiplied",
+     lambda apply, count, xs, ws: original_products(apply, 1, xs, ws), check_lengths),
     ("halves with a gap", checking, "halves", wrong_halves, check_roundings),
     ("any multipliers", form, "multipliers_of", lambda data: np.frombuffer(data[1:], "<f2"), check_roundings),
-    ("a matrix product that is off", exact, "multiplied", lambda a, b: np.dot(a, b) * 2, in_exact(8)),
+    ("products that are off", exact, "multiplied",
+     lambda *given: [(2 * y, e) for y, e in original_products(*given)], in_exact(8)),
     ("errors rounded down", ball, "up", lambda x: x * 0.5, lambda: check_images(8, GRADES[:1])),
     ("a pick that takes the next", Pick, "forward",
      lambda self, w, xs, mm: np.roll(xs[0], 1, 1)[:, self.index], check_orders),

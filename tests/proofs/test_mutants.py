@@ -58,7 +58,6 @@ from absdomain.region import L1, L2, Interval
 from absdomain.relations import ascent, backward
 from absdomain.trainers import directions, losses
 from absdomain_check.ball import Ball
-from absdomain_check.bounds import Bounds as RowBounds
 
 Patch = Callable[[Any], Any]  # the shipped function -> the mutant
 
@@ -212,7 +211,7 @@ def overflowing(f: Any) -> Any:
 
 MUTANTS = (
     Mutant("half of the errors", "ball", Ball, "errors", lambda shipped: lambda *args: shipped(*args) / 2),
-    Mutant("the rounding of a sum is forgotten", "ball", RowBounds, "_total",
+    Mutant("the rounding of a sum is forgotten", "ball", Ball, "total",
            always(lambda self, parts, box: (sum(parts[1:], parts[0]), np.zeros((1, 1))))),
     Mutant("no kink", "relu", ReLU, "kinks", always(())),
     Mutant("the lower slope is trusted", "relu", ReLU, "lines", without_the_clamp),
