@@ -98,11 +98,16 @@ class Objective(nn.Module, ABC):
         """{ file name -> a module whose weights a finished run keeps }; `network` is always the "model"."""
         return {"model": self.network}
 
+    @property
+    def moving(self) -> list[nn.Parameter]:
+        """The parameters of the network that the next step moves: all that are trained, unless some are frozen."""
+        return [p for p in self.network.parameters() if p.requires_grad]
+
     def penalty(self) -> Tensor:
         """l1 * sum |w| over the parameters that are no biases (nor a norm's scales: more than one axis)."""
         if self.l1 == 0:
             return torch.zeros_like(self.eps)
-        weights = [p.abs().sum() for p in self.network.parameters() if p.requires_grad and p.dim() > 1]
+        weights = [p.abs().sum() for p in self.moving if p.dim() > 1]
         return self.l1 * torch.stack(weights).sum()
 
     def nominal(self, x: Tensor, y: Tensor) -> Step:

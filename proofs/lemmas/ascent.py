@@ -234,8 +234,8 @@ def moved_together(world: World) -> None:
     x, y = numbers(1, 2, 3), numbers(1, 3, 4, start=5)
     boxes = Bounds(x, x + 1), Bounds(y, y + 2)
     below, above = x.sum(-2) + y.sum(-1), x.sum(-2) - y.sum(-1)
-    found = tied.along(Relaxation(MatMul(), boxes, (), ()), [x, y, x, y])
-    for got, total, axis in zip(found, (below, below, above, -above), (-2, -1, -2, -1), strict=True):
+    edges = tied.along(Relaxation(MatMul(), boxes, (), ()), [x, y, x, y])
+    for got, total, axis in zip(edges, (below, below, above, -above), (-2, -1, -2, -1), strict=True):
         equal(world, got, total.unsqueeze(axis).expand_as(got), "one number for each k")
     slopes = tuple(torch.full((1, 1), value, dtype=torch.float64) for value in (-1.0, 9.0, 0.25, 1.0))
     units = tuple(torch.full((1, 1), value, dtype=torch.float64) for value in (2.0, 2.0, 1.0, 1.0))

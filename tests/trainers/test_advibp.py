@@ -383,3 +383,59 @@ def test_the_papers_recipes() -> None:
     assert cifar.eps == pytest.approx(1.1 * cifar.certified_eps)
     half = read("advibp").recipe(data="cifar10", epochs=1600)
     assert half.trainer == "advibp(natural=200.0, decay=140.0)"  # hold is 10, as it is unless said
+
+
+def deep() -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = nn.Flatten(), nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4)
+    return nn.Sequential(*layers).double()
+
+
+def test_latent_stages_freeze_one_layer_after_the_other(batch: tuple[Tensor, Tensor]) -> None:
+    """Frozen parameters get no gradient, so that not even Adam's momentum moves them; and they come back before."""
+    x, y = batch
+    network = deep()
+    objective = made(network, freeze=(120.0, 140.0))
+    for epoch, still in ((119, 0), (120, 1), (139, 1), (140, 2), (110, 0)):
+        objective.set(eps=0.1, kappa=0.0, at=Moment(epoch, 1))
+        network.zero_grad(set_to_none=True)
+        objective(x, y).loss.backward()
+        moved = [layer.weight.grad is not None for layer in network if isinstance(layer, nn.Linear)]
+        assert moved == [place >= still for place in range(3)]
+
+
+def test_a_latent_stage_bounds_the_rest_over_the_boxes_of_the_first_layers(batch: tuple[Tensor, Tensor]) -> None:
+    """By intervals nothing is lost at the cut; zonotopes forget there what they knew of the first layer."""
+    x, y = batch
+    network = deep()
+    for domain in ("box", "zonotope"):
+        plain, frozen = made(network, domain), made(network, domain, freeze=(120.0,))
+        losses = []
+        for objective in (plain, frozen):
+            objective.set(eps=0.1, kappa=0.0, at=Moment(130, 1))
+            losses.append(objective(x, y).metrics["loss_bound"].item())
+        assert losses[1] == pytest.approx(losses[0]) if domain == "box" else losses[1] > 1.01 * losses[0]
+
+
+def test_latent_attacks_stay_in_the_box_of_the_values(batch: tuple[Tensor, Tensor]) -> None:
+    x, y = batch
+    objective = made(deep(), freeze=(120.0,))
+    objective.set(eps=0.1, kappa=0.0, at=Moment(130, 1))
+    region, points = objective._points(x, y)
+    box = region.box()
+    assert tuple(points.shape) == (8, 12) == tuple(box.lower.shape)
+    assert bool(((box.lower <= points) & (points <= box.upper)).all())
+    assert bool((points != region.centre).any())
+
+
+def test_what_cannot_be_frozen_is_told(network: nn.Module) -> None:
+    for given, match in (
+        ({"freeze": (3.0, 2.0)}, "give rising times"),
+        ({"freeze": (3.0,), "moments": Watched.FIRST}, "moments of all"),
+        ({"freeze": (120.0, 130.0)}, "give 1 times at most"),
+    ):
+        with pytest.raises(RecipeError, match=match):
+            made(network, **given)
+    recipe = read("advibp").recipe(data="digits", trainer="advibp(natural=3.0, freeze=(20,))")
+    with pytest.raises(RecipeError, match="eps grows until"):
+        read(recipe.trainer).build(network, torch.rand(1, 1, 2, 3), 4, recipe)

@@ -8,8 +8,8 @@ gradients agree, v stands for |m|^2 / v, which makes that step a few times longe
 `moments=first` (inner products and norms of the first trainable tensor's gradient alone), `strength=0` (its adversarial
 warm-up, whose attack has no radius), `always_square=True` (L^2 / 2 is added wherever the gradients oppose each other),
 `present_first=True` (the first step's own gradients are its moments, and count again as those before the second),
-`times_length=True` (a factor v_1 on both weights after the ramp, where the gradients agree). Not offered: the freezing
-of layers that follows there.
+`times_length=True` (a factor v_1 on both weights after the ramp, where the gradients agree), `freeze=(250, 500)` (the
+latent stages that follow there: from each of these epochs on one more nonlinear layer, and what is before it, stays).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +26,12 @@ from torch.nn import functional
 from absdomain.attack import fosc
 from absdomain.domain import AnyDomain
 from absdomain.graph import Graph
-from absdomain.region import Linf
+from absdomain.lowering.evaluated import Evaluated
+from absdomain.region import Linf, Region
 from absdomain.trainers import certified
 from absdomain.trainers.attacks import AttackRule, Fgsm
 from absdomain.trainers.certified import Certified
+from absdomain.trainers.latent import Latent, cuts
 from absdomain.trainers.losses import BoundLoss, hinge, robust_cross_entropy
 from absdomain.trainers.method import Method, Setup
 from absdomain.trainers.methods.crown_ibp import weighable, weighed
@@ -37,7 +40,7 @@ from absdomain.trainers.objective import Objective, Step, clean_error
 from absdomain.trainers.options import Epochs, refused
 from absdomain.trainers.recipe import Recipe
 from absdomain.trainers.schedules import START, Moment
-from absdomain.trainers.times import Time, exceeds, is_time
+from absdomain.trainers.times import Steps, Time, exceeds, is_time
 
 
 class Weighing(Enum):
@@ -73,7 +76,8 @@ class Settings:
     The recipe's warm-up begins with `natural` epochs of cross-entropy, the rest of it is adversarial, on a radius that
     grows to the `strength` of the training radius. The threshold c_t is `fosc` until `hold` epochs after the ramp, then
     falls to 0 in `decay` epochs. The released code's FOSC is that of the batch's mean loss: 1e-4 there is 0.0256 here,
-    with batches of 256.
+    with batches of 256. After each time of `freeze` one more layer stays as it is, and attack and bound begin at the
+    boxes of its values (`trainers.latent`).
     """
 
     weights: Weighing = Weighing.ADAPTIVE
@@ -93,6 +97,7 @@ class Settings:
     always_square: bool = False
     present_first: bool = False
     times_length: bool = False
+    freeze: tuple[Epochs, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("beta1", "beta2"):
@@ -103,9 +108,14 @@ class Settings:
         for name in ("fosc", "strength"):
             if not getattr(self, name) >= 0:
                 raise refused(name, getattr(self, name), "give a number >= 0")
-        for name in ("natural", "hold", "decay"):
-            if not is_time(getattr(self, name)):
-                raise refused(name, str(getattr(self, name)), 'give a number of epochs >= 0, or "2000 steps"')
+        times = [(name, getattr(self, name)) for name in ("natural", "hold", "decay")]
+        for name, time in (*times, *(("freeze", time) for time in self.freeze)):
+            if not is_time(time):
+                raise refused(name, str(time), 'give a number of epochs >= 0, or "2000 steps"')
+        if any(not exceeds(later, sooner) for sooner, later in pairwise(self.freeze)):
+            raise refused("freeze", self.freeze, "give rising times")
+        if self.freeze and self.moments is Watched.FIRST:
+            raise refused("moments", "first", "the first tensor is frozen first; with freeze take moments of all")
 
 
 USUAL = Settings()
@@ -122,13 +132,15 @@ class AdvIBP(Certified):
 
     While eps is 0 the loss is CE(f(x), y), and from epoch settings.natural on CE(f(x'), y). `eps_end` is the training
     radius, which eps reaches in a `ramp` after the `warmup`; radii grow along a line, or as `smooth` says. With an eps
-    from the start, no warm-up takes place.
+    from the start, no warm-up takes place. After the k-th time of `freeze` f is g(h(x)), h being all up to its k-th
+    nonlinear layer: h stays as it is, and both losses are those of g over the box of h's values.
     """
 
     threshold: Tensor  # (), c_t
     reach: Tensor  # (), the attack's radius
     adversarial: bool = False  # reach > 0
     joint: bool = False  # both losses have a say
+    stage: Latent | None = None  # what is frozen
 
     def __init__(
         self,
@@ -155,6 +167,11 @@ class AdvIBP(Certified):
         self.watched = self.trained if settings.moments is Watched.ALL else self.trained[:1]
         size, like = sum(p.numel() for p in self.watched), self.trained[0]
         self.moments = Moments(size, like, beta1=settings.beta1, beta2=settings.beta2, long_step=settings.long_step)
+        ends = cuts(self.graph) if settings.freeze else []
+        if len(settings.freeze) > len(ends):
+            raise refused("freeze", settings.freeze, f"give {len(ends)} times at most, one for each nonlinear layer")
+        self.stages = [Latent.at(self.graph, cut, example, self.trained) for cut in ends]
+        self.takes_turns = bool(settings.freeze)
         for name in ("threshold", "reach"):
             self.register_buffer(name, torch.zeros_like(self.eps), persistent=False)
 
@@ -169,6 +186,8 @@ class AdvIBP(Certified):
         self.reach.fill_(reach)
         self.adversarial = reach > 0
         self.joint = eps > 0 and not (own.ramp is Growing.ALONE and eps < self.eps_end)
+        frozen = sum(at.step >= at.at(time) for time in own.freeze)
+        self.stage = self.stages[frozen - 1] if frozen else None
 
     def forward(self, x: Tensor, y: Tensor) -> Step:
         if not self.adversarial:
@@ -181,33 +200,47 @@ class AdvIBP(Certified):
             step = self._attacked(x, y)
         return Step(step.loss + self.penalty(), step.metrics)
 
+    @property
+    def moving(self) -> list[nn.Parameter]:
+        return self.trained if self.stage is None else [p for p in self.trained if p not in self.stage.still]
+
     def _graph(self, x: Tensor) -> Graph:
         """The graph with the statistics of a pass at x, where the network has batch norms."""
         return self.batchnorms(x, self.share)[1] if self.tracks else self.graph
 
-    def _points(self, x: Tensor, y: Tensor) -> tuple[Linf, Tensor]:
-        """The ball in which is attacked, and what the attack finds."""
-        ball = Linf(x, self.reach, clip=self.clip)
-        return ball, self.own.attack(self.network, ball, y, start=self.share.point(ball))
+    def _asked(self, x: Tensor) -> tuple[Graph, Region]:
+        """What is bounded, and over which region: the network over the ball, or what is not frozen over a box."""
+        graph, ball = self._graph(x), self.region(x)
+        return (graph, ball) if self.stage is None else self.stage.over(graph, ball)
+
+    def _points(self, x: Tensor, y: Tensor) -> tuple[Region, Tensor]:
+        """The region in which is attacked, the ball or a box of latent values, and what the attack finds."""
+        region: Region = Linf(x, self.reach, clip=self.clip)
+        network = self.network
+        if self.stage is not None:
+            rest, region = self.stage.over(self.graph, region)
+            network = Evaluated(rest)
+        return region, self.own.attack(network, region, y, start=self.share.point(region))
 
     def _attacked(self, x: Tensor, y: Tensor) -> Step:
         logits = self.network(self._points(x, y)[1])
         return Step(functional.cross_entropy(logits, y), {"train_attack_error": clean_error(logits, y)})
 
     def _joint(self, x: Tensor, y: Tensor) -> Step:
-        graph = self._graph(x)
-        ball, points = self._points(x, y)
+        graph, region = self._asked(x)
+        reached, points = self._points(x, y)
         points.requires_grad_()
-        logits = self.logits(points, graph)
+        logits = self.logits(points, graph) if self.stage is None else graph(points)
+        moving = self.moving
         share, first = self.share, functional.cross_entropy(logits, y)
         *g1, slope = torch.autograd.grad(
-            share.weight * first, (*self.trained, points), retain_graph=self.tracks, materialize_grads=True
+            share.weight * first, (*moving, points), retain_graph=self.tracks, materialize_grads=True
         )
-        bound = self.bound(self.region(x), y, graph)
+        bound = self.bound(region, y, graph)
         second = self.own.loss(bound)
-        g2 = torch.autograd.grad(share.weight * second, self.trained, materialize_grads=True)
+        g2 = torch.autograd.grad(share.weight * second, moving, materialize_grads=True)
         d1, d2 = share.summed(g1), share.summed(g2)
-        distance = share.mean(fosc(ball, points.detach(), slope * share.whole(len(y))).mean())
+        distance = share.mean(fosc(reached, points.detach(), slope * share.whole(len(y))).mean())
         k1, k2, k3, opposed = self._weights(distance, d1, d2)
         first, second = share.mean(first.detach()), share.mean(second.detach())
         value = k1 * first + k2 * second + k3 * second**2
@@ -216,7 +249,7 @@ class AdvIBP(Certified):
         seen |= {"loss_bound": second, "weight_attacked": k1, "weight_bound": k2}
         seen["fosc_reached"] = (distance <= self.threshold).double()
         seen["opposed"] = torch.full_like(seen["fosc_reached"], float(opposed))
-        return Step(with_gradients(value, self.trained, steps), seen | self.proved(bound))
+        return Step(with_gradients(value, moving, steps), seen | self.proved(bound))
 
     def _weights(
         self, distance: Tensor, g1: Sequence[Tensor], g2: Sequence[Tensor]
@@ -229,7 +262,7 @@ class AdvIBP(Certified):
         if self.own.weights is Weighing.FIXED:
             return none + 1, none + 1, none, False
         weak, own = bool(distance > self.threshold), self.own
-        present = [torch.cat([p.flatten() for p in g[: len(self.watched)]]) for g in (g1, g2)]
+        present = [self._watched(g) for g in (g1, g2)]
         if own.present_first and not self.moments.count:
             self.moments.see(*present)
         k1, k2, opposed = self.moments.weights(second_first=weak)
@@ -238,6 +271,11 @@ class AdvIBP(Certified):
         self.moments.see(*present)
         square = opposed and (weak or own.always_square)
         return k1.to(none), k2.to(none), none + 0.5 * square, opposed
+
+    def _watched(self, gradients: Sequence[Tensor]) -> Tensor:
+        """The gradients of the moving parameters, of those that have moments; flat, with zeros for frozen ones."""
+        given = dict(zip(self.moving, gradients, strict=True))
+        return torch.cat([given.get(p, torch.zeros_like(p)).flatten() for p in self.watched])
 
 
 def with_gradients(value: Tensor, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
@@ -251,6 +289,9 @@ def objective(setup: Setup[Settings]) -> Objective:
     recipe, natural = weighable(setup).recipe, setup.settings.natural
     if exceeds(natural, recipe.warmup) and recipe.warmup != 0:
         raise refused("natural", natural, f"the warm-up is {recipe.warmup}; give at most that")
+    grown = Steps.of(recipe.warmup) + recipe.ramp
+    if any(exceeds(grown, time) for time in setup.settings.freeze):
+        raise refused("freeze", setup.settings.freeze, f"eps grows until {grown}; give later times")
     return AdvIBP(
         setup.network,
         setup.example,
