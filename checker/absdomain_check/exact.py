@@ -85,7 +85,7 @@ def gathered(terms: Terms, rounding: Callable[[Array, Array], Array], bits: int 
     if not (size < 2.0**_MOST).all():
         raise Refused(f"a number is beyond 2^{_MOST}, where this grade ends")
     least = np.where(size > 0, np.maximum(np.frexp(size)[1] - bits, _LEAST), _LEAST)
-    unit, total, changed = np.ldexp(1.0, least), 0.0, np.zeros(least.shape, dtype=np.int64)
+    unit, total, changed = np.ldexp(1.0, least), np.zeros(1), np.zeros(least.shape, dtype=np.int64)
     for x, e in terms:
         shift = e - least
         if not (shift < 1000).all():
@@ -150,6 +150,7 @@ class Exact(Ball):
 
     def _weight(self, op: Affine) -> Terms:
         if op not in self._digits:
+            assert op.weight is not None
             self._digits[op] = split(op.weight, None)
         return self._digits[op]
 
