@@ -12,6 +12,7 @@ from torch import Tensor
 
 from absdomain.branching.decide import settled
 from absdomain.branching.outcome import Limits, Verdict
+from absdomain.branching.record import record_of
 from absdomain.branching.target import target
 from absdomain.certification.question import Question
 from absdomain.domain import AnyDomain, Decision, Domain, Traits
@@ -89,7 +90,8 @@ class Branching(Domain[Recorded]):
             graph, index = graph_of(e, sample), torch.tensor([sample])
             one, caution = _in_float64(Question(graph, graph, e.region.select(index), spec), self.by)
             asked = target(one, self.by, caution)
-            outcome = settled(one, asked, self.by, Limits(seconds=self.timeout), _found)
+            limits, record = Limits(seconds=self.timeout), record_of(one.region)
+            outcome = settled(one, asked, self.by, limits, _found, record=record)
             if outcome.verdict is Verdict.UNSAT:  # of each group some row, at any point
                 lower[sample] = torch.maximum(known[sample], asked.slack[:rows].to(like))
             if outcome.point is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from absdomain.branching.target import Target
+from absdomain.region import Region
 
 if TYPE_CHECKING:
     from absdomain.branching.open_parts import OpenParts
@@ -22,3 +25,20 @@ class Record:
 
 
 UNRECORDED = Record()
+_making: ContextVar[Callable[[Region], Record] | None] = ContextVar("making", default=None)
+
+
+@contextmanager
+def recording(make: Callable[[Region], Record]) -> Iterator[None]:
+    """Inside, the domain `branching` tells make(region) of each sample's region how it is proved."""
+    token = _making.set(make)
+    try:
+        yield
+    finally:
+        _making.reset(token)
+
+
+def record_of(region: Region) -> Record:
+    """Who is told how this is proved."""
+    make = _making.get()
+    return UNRECORDED if make is None else make(region)

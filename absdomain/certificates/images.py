@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from absdomain.certificates.ladder import Ladder
 from absdomain.certificates.network import onnx_of
+from absdomain.certificates.recording import Proofs
 from absdomain.certification.verdict import Status, Verdict
 from absdomain.data import Images
 from absdomain.errors import NoCertificate
@@ -66,13 +67,15 @@ def write(
     weights: str | None = None,
     seconds: float = 60.0,
     graph: Graph | None = None,
+    proofs: Proofs | None = None,
     watch: Watch = lambda done: None,
 ) -> Written:
     """Certificates of the verdicts on the first images of a data set, in real arithmetic on the network's numbers.
 
     Regions are balls of radius `eps`, one number or one for each image, within `clip`. `weights` is the name of the
     file with the network's numbers in a folder above, if there is one; `seconds` what a search may take for an image;
-    `graph` the network's in float64, where it has been lowered already; and `watch` is told how many are done.
+    `graph` the network's in float64, where it has been lowered already; `proofs` what was recorded while `certify`
+    searched, and need not be searched again; and `watch` is told how many are done.
     Errors: NoCertificate for a network that the checker does not read, WriteError for files of others in the folder.
     """
     verdicts = sorted(verdicts, key=lambda verdict: verdict.index)
@@ -89,7 +92,7 @@ def write(
         bounds = Bounds(net, Ball())
         verified = [i for i, verdict in enumerate(verdicts) if verdict.status is Status.VERIFIED]
         said = dict[int, dict[str, Any]]()
-        for i, body in Ladder(graph, bounds, balls, seconds).climb(verified, watch).items():
+        for i, body in Ladder(graph, bounds, balls, seconds, proofs or Proofs()).climb(verified, watch).items():
             said[i] = {"none": body} if isinstance(body, str) else {"case": body}
         said |= _points(bounds, balls, {i: v.witness for i, v in enumerate(verdicts) if v.witness is not None})
     missing = Counter(one["none"] for one in said.values() if "none" in one)

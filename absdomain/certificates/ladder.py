@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from absdomain.branching import Limits, Verdict, decide
+from absdomain.certificates.recording import Proofs, Recorder
 from absdomain.certificates.write import Proof, body_of
 from absdomain.errors import NoCertificate
 from absdomain.graph import Graph
@@ -19,7 +21,7 @@ from absdomain.spec import margins
 from absdomain_check.bounds import Bounds, Cutter
 from absdomain_check.checking import Part, Walk
 from absdomain_check.form import packed
-from absdomain_check.images import Balls
+from absdomain_check.images import Balls, values
 from absdomain_check.property import Case
 
 _TREE = {"tree": packed(bytes([0])), "unstable": ""}  # one leaf
@@ -43,6 +45,7 @@ class Ladder:
     bounds: Bounds
     balls: Balls
     seconds: float  # that a search may take for one image, and its certificate
+    proofs: Proofs  # of a search that verified it
 
     def climb(self, numbers: Sequence[int], watch: Callable[[int], None]) -> dict[int, Body | str]:
         """For each of these images a certificate, or the reason why there is none; `watch`: how many are done."""
@@ -67,19 +70,23 @@ class Ladder:
             yield [i for i in numbers if labels[i] == y]
 
     def _searched(self, number: int) -> Body | str:
-        """By slopes, multipliers and splits that a search finds."""
+        """By slopes, multipliers and splits of the search that verified it, or else of one of its own."""
         until = time.monotonic() + self.seconds
         lower, upper = self.balls.ends([number])
-        shape, conjunctions = (1, *self.graph.input.shape), self.balls.unsafe(number)
         spec = margins(torch.tensor([int(self.balls.images.labels[number])]), self.balls.outputs)
-        region = Interval(*(torch.from_numpy(end).view(shape) for end in (lower, upper)))
         box = tuple((Fraction(low), Fraction(high)) for low, high in zip(lower[0], upper[0], strict=True))
-        proof = Proof(box, spec)
-        (outcome,) = decide(self.graph, region, spec, limits=Limits(seconds=self.seconds), record=proof.record)
+        case = Case(box, self.balls.unsafe(number))
+        known = self.proofs.of(values(self.balls.images.pixels[number], self.balls.images.white))
+        if known is not None:
+            with suppress(NoCertificate):
+                return body_of(self.bounds, case, Proof(box, spec, known), until)
+        record, shape = Recorder(), (1, *self.graph.input.shape)
+        region = Interval(*(torch.from_numpy(end).view(shape) for end in (lower, upper)))
+        (outcome,) = decide(self.graph, region, spec, limits=Limits(seconds=self.seconds), record=record)
         if outcome.verdict is not Verdict.UNSAT:
             return f"the search for a certificate ended with {outcome.verdict} {outcome.reason}".strip()
         try:
-            return body_of(self.bounds, Case(box, conjunctions), proof, until)
+            return body_of(self.bounds, case, Proof(box, spec, record), until)
         except NoCertificate as reason:
             return str(reason)
 

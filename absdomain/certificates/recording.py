@@ -13,8 +13,10 @@ from absdomain.branching.open_parts import OpenParts
 from absdomain.branching.record import Record
 from absdomain.branching.signs import Open
 from absdomain.branching.target import Target
+from absdomain.region import Region
 
 Ints = NDArray[np.int64]
+_LEAVES = 4096  # of one sample's searches; more are not kept in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,3 +59,33 @@ class Recorder(Record):
     def of(self, target: Target) -> list[Leaf]:
         """The leaves of the search on a target."""
         return self.leaves.get(id(target), [])
+
+
+@dataclass(eq=False)
+class Proofs:
+    """How a certification has proved samples by a search, by the centre of the region; for `recording`."""
+
+    held: dict[bytes, Recorder] = field(default_factory=dict)
+    last: bytes = b""
+
+    def __call__(self, region: Region) -> Recorder:
+        """What is told of this region. The one before is kept if it is proved, in few enough leaves."""
+        self._sift()
+        self.last = _key(region.centre[0].detach().cpu().double().numpy())
+        self.held[self.last] = Recorder()
+        return self.held[self.last]
+
+    def of(self, centre: NDArray[np.float64]) -> Recorder | None:
+        """How the region around this point was proved."""
+        self._sift()
+        return self.held.get(_key(centre))
+
+    def _sift(self) -> None:
+        """Drop the last one where it proves nothing, or is too large."""
+        last = self.held.get(self.last)
+        if last is not None and (last.asked is None or sum(map(len, last.leaves.values())) > _LEAVES):
+            del self.held[self.last]
+
+
+def _key(centre: NDArray[np.float64]) -> bytes:
+    return np.ascontiguousarray(centre).tobytes()

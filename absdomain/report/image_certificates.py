@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from absdomain.branching.record import recording
 from absdomain.certification import Status, Verdict
 from absdomain.data import Images, names
 from absdomain.errors import NoCertificate, needing
 from absdomain.graph import Graph
 from absdomain.runtime.progress import progress
 from absdomain.values import mapped
+
+if TYPE_CHECKING:
+    from absdomain.certificates.recording import Proofs
 
 FOLDER = "certificates"
 
@@ -30,6 +37,18 @@ def allow(executed: str | None, data: str) -> None:
         import_module("absdomain.certificates.images")
 
 
+@contextmanager
+def kept(asked: bool) -> Iterator[Proofs | None]:
+    """What searches inside prove, for certificates of it; None where none are asked for."""
+    if not asked:
+        yield None
+        return
+    from absdomain.certificates.recording import Proofs
+
+    with recording(proofs := Proofs()):
+        yield proofs
+
+
 def written(
     folder: Path,
     network: nn.Module,
@@ -39,11 +58,12 @@ def written(
     eps: float,
     clip: tuple[float, float] | None,
     file: Path | None,
+    proofs: Proofs | None = None,
 ) -> str:
     """Writes them below `folder`, and tells how many there are, and why others have none.
 
     graph: the network's, as `measure.lowered` makes it; file: with the network's weights, of which they speak where it
-    is in a folder above.
+    is in a folder above; proofs: what was `kept` during the certification.
     """
     from absdomain.certificates.images import write
 
@@ -53,7 +73,7 @@ def written(
         try:
             found = write(
                 place, network, images, verdicts, eps=eps, clip=clip, weights=weights,
-                graph=mapped(graph, Tensor.cpu), watch=lambda done: show(done, ""),
+                graph=mapped(graph, Tensor.cpu), proofs=proofs, watch=lambda done: show(done, ""),
             )  # fmt: skip
         except NoCertificate as reason:
             return f"no certificates: {reason}"

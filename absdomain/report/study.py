@@ -144,7 +144,8 @@ def study(
         f"certify: {subject.name} on {len(labels)} test images of {subject.data}, eps {check.eps:g}"
         f"{', clipped' if check.clip else ''}, by {', '.join(check.domains)}, in {folder}"
     )
-    seen = judged(subject, check, images, labels, folder, batch=batch, world=world, cluster=cluster)
+    with image_certificates.kept(certificates) as proofs:
+        seen = judged(subject, check, images, labels, folder, batch=batch, world=world, cluster=cluster)
     say(f"certified in {time.monotonic() - began:.0f} s; now the plots")
     summary = summarise(seen)
     results = _results(subject, check, summary, folder)
@@ -160,7 +161,7 @@ def study(
     told = ""
     if certificates:
         network, file = subject.network, subject.file
-        told = image_certificates.written(folder, network, graph, test, seen, check.eps, check.region, file)
+        told = image_certificates.written(folder, network, graph, test, seen, check.eps, check.region, file, proofs)
     return Outcome(summary, folder, results, told)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import networkx
 import pytest
@@ -11,13 +12,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 import absdomain
+from absdomain.certificates import recording
 from absdomain.certificates.images import write
 from absdomain.certificates.network import onnx_of
+from absdomain.certificates.recording import Proofs
 from absdomain.certification import Status, certify
 from absdomain.data import Images
 from absdomain.data.normalise import Normalise
 from absdomain.errors import NoCertificate
 from absdomain.ops import SiLU
+from absdomain.region import Linf
+from absdomain.report.image_certificates import kept
 from absdomain.report.measure import lowered
 from absdomain_check import Refused, Unreadable
 from absdomain_check.data import read_images
@@ -109,6 +114,38 @@ def test_a_graph_that_is_there_is_not_lowered_again(tmp_path: Path, monkeypatch:
     write(tmp_path / "b", net, images, found.verdicts, eps=0.03, graph=graph)
     for file in sorted((tmp_path / "a").iterdir()):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+
+
+def test_what_a_search_has_proved_is_not_searched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept of the search gives a certificate; where it gives none, there is a search."""
+    net = network(6, 12)
+    images = pictures(tmp_path, net, 6, 8)
+    radii = torch.tensor([0.05, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2])
+    with kept(True) as proofs:
+        verdicts = certify(net, *images[:], eps=radii, domains=["box & deeppoly", "branching"]).verdicts
+    assert proofs is not None
+    hard = [v.index for v in verdicts if v.status is Status.VERIFIED and v.by != "box & deeppoly"]
+    assert hard, "take other radii"
+    empty = Proofs({key: recording.Recorder() for key in proofs.held})
+    written = write(tmp_path / "b", net, images, verdicts, eps=radii.tolist(), proofs=empty)
+    assert not written.missing and check_images(tmp_path / "b", tmp_path).verified == written.verified
+    monkeypatch.delattr("absdomain.certificates.ladder.decide")
+    written = write(tmp_path / "c", net, images, verdicts, eps=radii.tolist(), proofs=proofs)
+    assert not written.missing and check_images(tmp_path / "c", tmp_path).verified == written.verified
+    with pytest.raises(NameError):
+        write(tmp_path / "d", net, images, verdicts, eps=radii.tolist())
+
+
+def test_nothing_is_kept_of_what_is_not_proved_or_has_too_many_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    region, proofs = Linf(torch.rand(1, 4), 0.1), Proofs()
+    centre = region.centre[0].double().numpy()
+    proofs(region)
+    assert proofs.of(centre) is None
+    record = proofs(region)
+    record.asked, record.leaves = cast(Any, object()), {0: [cast(Any, object())] * 3}
+    assert proofs.of(centre) is record
+    monkeypatch.setattr(recording, "_LEAVES", 2)
+    assert proofs.of(centre) is None
 
 
 @pytest.mark.slow
