@@ -108,7 +108,7 @@ def posed(network: Path, unsafe: Path) -> Target:
 def branches(asked: Target) -> tuple[Callable[[], object], int]:
     """The bounds of branches that have decisions of their own, and the evaluations of each."""
     search = SignSearch(asked, 2**HALVINGS, lambda points: None)
-    some: Open = search.open.select(torch.tensor([0]))
+    some: Open = search.open.take(1)
     entries = search.layout.unsettled(some.lower, some.upper)[0].nonzero().flatten()
     for entry in entries[:: max(1, len(entries) // HALVINGS)][:HALVINGS]:
         where = search.layout.thresholds(some.lower, some.upper)
@@ -120,7 +120,7 @@ def branches(asked: Target) -> tuple[Callable[[], object], int]:
 def boxes(asked: Target) -> tuple[Callable[[], object], int]:
     """The linear bounds of equal parts of the input's box."""
     search = AxisSearch(asked, parse(EVERYDAY), 2**HALVINGS, lambda points: None)
-    some: Parts = search.open
+    some: Parts = search.open.take(1)
     for turn in range(HALVINGS):
         axis = torch.tensor([turn % asked.size]).expand(len(some), 1)
         middle = torch.lerp(some.lower, some.upper, 0.5).gather(1, axis)

@@ -9,7 +9,7 @@ from math import inf, prod
 import torch
 from torch import Tensor
 
-from absdomain.branching.open_parts import OpenParts
+from absdomain.branching.open_parts import OpenParts, Queue
 from absdomain.branching.outcome import Cause, Reason
 from absdomain.branching.race import Search
 from absdomain.branching.target import Target
@@ -37,10 +37,10 @@ class Parts(OpenParts):
         """The parts at these places, or where a mask holds."""
         return Parts(self.lower[index], self.upper[index], self.bound[index])
 
-    def with_more(self, other: Parts) -> Parts:
+    def with_more(self, *others: Parts) -> Parts:
         """These and the others."""
-        pairs = ((self.lower, other.lower), (self.upper, other.upper), (self.bound, other.bound))
-        return Parts(*(torch.cat(pair) for pair in pairs))
+        columns = zip(*((p.lower, p.upper, p.bound) for p in (self, *others)), strict=True)
+        return Parts(*map(torch.cat, columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,17 +72,18 @@ class AxisSearch(Search[Parts]):
         self.negated = Spec(-self.spec.C, -self.spec.d).of(target.graph)
         self.branches = 0
         box = target.region.box()
-        self.open = Parts(box.lower.flatten(1), box.upper.flatten(1), box.lower.new_full((1,), -inf))
+        self.open = Queue(Parts(box.lower.flatten(1), box.upper.flatten(1), box.lower.new_full((1,), -inf)))
 
     def step(self) -> Tensor | None:
         """The worst boxes are bounded, cut and halved; a counterexample, if one of their corners is one."""
-        some, rest = self.open.taken(self.batch)
+        some = self.open.take(self.batch)
         left, planes = self.bounded(some)
         point = self._tried(left, planes)
         narrow = ~(torch.nextafter(left.lower, left.upper) < left.upper).any(1)
         if bool(narrow.any()):
             self.stuck = Reason(Cause.PRECISION, "a box of neighbouring floats is still open")
-        self.open = rest.with_more(self.split(left, planes)) if len(left) else rest
+        if len(left):
+            self.open.add(self.split(left, planes))
         if len(self.open) * self.target.size > _HELD:
             self.stuck = Reason(Cause.MEMORY, f"{len(self.open)} boxes are open; give a tighter domain")
         return point

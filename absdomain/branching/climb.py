@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,10 +24,9 @@ from absdomain.domains.deeppoly import DeepPoly
 from absdomain.graph import Graph
 from absdomain.kinds import Line, Linearised, Nonlinear, Slopes
 from absdomain.linear import Bounds, Rows
-from absdomain.region import Region
 from absdomain.relations import backward
 from absdomain.relations.adam import Adam
-from absdomain.relations.backward import Constant, Pull, Relation
+from absdomain.relations.backward import Constant, Pull, Relation, Relaxation
 
 _UNITS = 8  # roundoffs of t beta
 _EPS = 1e-12  # beside the size of a gradient
@@ -36,7 +36,6 @@ _EPS = 1e-12  # beside the size of a gradient
 class Branches:
     """B parts of a region: boxes of all split entries, which of their ends are decisions, and rows to be bounded."""
 
-    region: Region  # (B, ...)
     lower: Tensor  # (B, N)
     upper: Tensor  # (B, N)
     held: Tensor  # (B, N): 1 where z >= lower was decided, -1 where z <= upper was, 0 for neither
@@ -65,6 +64,36 @@ class Lines:
 
 
 @dataclass(frozen=True, eq=False)
+class Undrawn(Known):
+    """Relations over given boxes, of which those of the `later` ops get their lines by `backward.with_pulls`.
+
+    A piecewise-linear op has finite ones over finite boxes. Others have first ones by `inner`: where they are too large
+    for floats it keeps them, and none are searched.
+    """
+
+    later: frozenset[Nonlinear] = frozenset()
+
+    def boxes(
+        self, op: Nonlinear, args: tuple[Any, ...], asked: tuple[Tensor, ...] | None = None
+    ) -> tuple[Bounds, ...]:
+        return self.answer(op, None)
+
+    def relax(self, op: Nonlinear, args: tuple[Relation, ...], boxes: tuple[Bounds, ...] | None) -> Relation:
+        known = self.answer(op, None)
+        if op not in self.later:
+            return super().relax(op, args, known)
+        return backward.relaxed(args, op.shape(*(e.shape for e in args)), _undrawn, None, Relaxation(op, known, (), ()))
+
+
+def _finite(boxes: tuple[Bounds, ...]) -> bool:
+    return all(bool(box.width.isfinite().all()) for box in boxes)
+
+
+def _undrawn(rows: Rows) -> tuple[tuple[Rows, ...], Constant]:
+    raise AssertionError("lines are drawn before rows are substituted")
+
+
+@dataclass(frozen=True, eq=False)
 class Climbed:
     """The best bounds found, less what rounding may have added, and what they tell."""
 
@@ -81,6 +110,9 @@ class Climb:
     def __init__(self, target: Target, layout: Layout) -> None:
         self.target, self.layout = target, layout
         self.errors = layout.flat(target.errors)
+        self.dtype = target.slack.dtype
+        self.later = frozenset(op for op in layout.ops if op.curvature.piecewise_linear and _finite(target.boxes[op]))
+        self._whole = target.region  # once for each of the branches that were bounded last
 
     def start(self, branches: Branches) -> Lines:
         """The slopes of CROWN, no multipliers, equal weights."""
@@ -94,8 +126,10 @@ class Climb:
     def element(self, branches: Branches) -> Relation:
         """The output's relation over the branches' boxes."""
         boxes = self.layout.boxes(branches.lower, branches.upper)
-        domain = Known(DeepPoly(), lambda op, _: boxes[op], own=False)
-        found: Relation = domain.propagate(self.target.graph, branches.region).output
+        if len(self._whole.centre) != len(branches.lower):
+            self._whole = self.target.region.select(torch.zeros(len(branches.lower), dtype=torch.long))
+        domain = Undrawn(DeepPoly(), lambda op, _: boxes[op], self.later)
+        found: Relation = domain.propagate(self.target.graph, self._whole).output
         return found
 
     def evaluated(
@@ -110,7 +144,7 @@ class Climb:
         )
         offset = (weights * (branches.d - branches.slack)).sum(1)
         paid = (lines.beta * self._price(branches)).sum(1)
-        return (branches.region.minimum(rows) + constant)[0] + offset - paid, rows
+        return (e.region.minimum(rows) + constant)[0] + offset - paid, rows
 
     def _pulls(
         self, e: Relation, branches: Branches, lines: Lines, seen: dict[Nonlinear, Tensor] | None
@@ -157,7 +191,7 @@ class Climb:
             best = torch.where(better, bound.detach(), best)
             kept = _chosen(better, lines, kept)
             with torch.no_grad():
-                met += [branches.region.argmin(rows.data.detach())[0]] if 2 * step >= steps - 1 else []
+                met += [e.region.argmin(rows.data.detach())[0]] if 2 * step >= steps - 1 else []
             if not step and seen:
                 scale = torch.stack([c.abs().mean() for c in seen.values()]).mean().detach()
             if last:
@@ -225,6 +259,8 @@ def _searched(op: Nonlinear, below: Slopes, above: Slopes, boxes: tuple[Bounds, 
     below = tuple(s.detach() for s in below) if op.curvature.concave else below
     above = tuple(s.detach() for s in above) if op.curvature.convex else above
     low, high = op.lines(below, above, boxes)
+    if not torch.is_grad_enabled():
+        return lambda rows: op.split(rows, low, high)
     lines = [
         Line(tuple(m.detach() + (s - s.detach()) for m, s in zip(line.slopes, given, strict=True)), line.intercept)
         for line, given in ((low, below), (high, above))

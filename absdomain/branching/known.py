@@ -18,14 +18,10 @@ Answer = Callable[[Nonlinear, tuple[Bounds, ...] | None], tuple[Bounds, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Known(Domain[Any]):
-    """inner, relaxing over `answer(op, boxes)`, which must hold the values; boxes are inner's own, if they are asked.
-
-    With `own` False inner is not asked for its boxes: those of a branch are known from the root's and its decisions.
-    """
+    """inner, relaxing over `answer(op, boxes)`, which must hold the values; boxes are inner's own."""
 
     inner: AnyDomain
     answer: Answer
-    own: bool = True
 
     @property
     def traits(self) -> Traits:
@@ -43,7 +39,7 @@ class Known(Domain[Any]):
     def boxes(
         self, op: Nonlinear, args: tuple[Any, ...], asked: tuple[Tensor, ...] | None = None
     ) -> tuple[Bounds, ...]:
-        return self.answer(op, self.inner.boxes(op, args, asked) if self.own else None)
+        return self.answer(op, self.inner.boxes(op, args, asked))
 
     def bounds(self, e: Any, where: Tensor | None = None, ends: Ends = Ends.BOTH) -> Bounds:
         return self.inner.bounds(e, where, ends)

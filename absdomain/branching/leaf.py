@@ -28,17 +28,17 @@ def solved(climb: Climb, branches: Branches, lines: Lines) -> tuple[Lines, Tenso
     bound is evaluated with them anew.
     """
     bare = replace(lines, beta=torch.zeros_like(lines.beta))
-    e = climb.element(branches)
+    e, region = climb.element(branches), climb.target.region
     _, row = climb.evaluated(e, branches, bare)
     if not bool(branches.held.any()):
-        return bare, branches.region.argmin(row.data.detach())[0], True
+        return bare, region.argmin(row.data.detach())[0], True
     A, offsets, entries = _decided(climb, branches, e)
     signs = branches.held[0, entries].numpy()
     ends = branches.ends[0, entries].numpy()
     cost = row.data[0, 0].flatten().detach().numpy()
     scale = max(1e-6, float(np.abs(cost).max(initial=0.0)))
-    program = _Program(branches.region, signs[:, None] * A, signs * (ends - offsets))
-    point, inside = branches.region.centre, False
+    program = _Program(region, signs[:, None] * A, signs * (ends - offsets))
+    point, inside = region.centre, False
     for penalty in _PENALTIES:
         found = program.solve(cost, penalty * scale)
         if found is None:
@@ -47,10 +47,10 @@ def solved(climb: Climb, branches: Branches, lines: Lines) -> tuple[Lines, Tenso
         beta = torch.zeros_like(lines.beta)
         beta[0, entries] = torch.from_numpy(np.maximum(multipliers, 0.0))
         bare = replace(bare, beta=beta)
-        point, inside = torch.from_numpy(x).view_as(branches.region.centre), tau <= 0
+        point, inside = torch.from_numpy(x).view_as(region.centre), tau <= 0
         if inside or bool(climb.evaluated(e, branches, bare)[0] > 0):
             break
-    return bare, branches.region.project(point), inside
+    return bare, region.project(point), inside
 
 
 class _Program:
@@ -92,7 +92,7 @@ def _decided(climb: Climb, branches: Branches, e: backward.Relation) -> tuple[Ar
             index = held[start : start + size].nonzero().squeeze(1)
             if len(index):
                 arg = nodes[op].args[number]
-                found, constant = backward.to_input(arg, Rows.units(index, arg.shape, branches.region.centre))
+                found, constant = backward.to_input(arg, Rows.units(index, arg.shape, climb.target.region.centre))
                 rows.append(found.data[:, 0].flatten(1).numpy())
                 offsets.append(constant.expand(len(index), 1)[:, 0].numpy())
                 places.append(start + index)

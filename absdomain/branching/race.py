@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
-from absdomain.branching.open_parts import OpenParts
+from absdomain.branching.open_parts import OpenParts, Queue
 from absdomain.branching.outcome import Cause, Limits, Reason
 
 P = TypeVar("P", bound=OpenParts)
@@ -22,14 +22,14 @@ _TURN = 0.5  # seconds of the first turn; each round doubles it
 class Search(ABC, Generic[P]):
     """Open parts of a question: each step bounds and parts the worst of them. Without a part, all is proved."""
 
-    open: P
+    open: Queue[P]
     branches: int  # that were bounded
     stuck: Reason | None = None  # why it cannot go on
 
     @property
     def bound(self) -> float:
         """The least lower bound of what is open; inf: nothing is."""
-        return float(self.open.bound.min()) if len(self) else inf
+        return self.open.least
 
     def __len__(self) -> int:
         return len(self.open)

@@ -12,7 +12,7 @@ from torch import Tensor
 from absdomain.branching.climb import Branches, Climb, Climbed, Lines
 from absdomain.branching.decisions import Layout
 from absdomain.branching.leaf import solved
-from absdomain.branching.open_parts import OpenParts
+from absdomain.branching.open_parts import OpenParts, Queue
 from absdomain.branching.outcome import Cause, Reason
 from absdomain.branching.race import Search
 from absdomain.branching.record import UNRECORDED, Record
@@ -52,6 +52,10 @@ class Open(OpenParts):
         """The branches at these places, or where a mask holds."""
         return Open(*(t[index] for t in self.fields()))
 
+    def to(self, dtype: torch.dtype) -> Open:
+        """The same branches, near to those of another precision: for choices, and no proof."""
+        return Open(self.group, *(t.to(dtype) for t in self.fields()[1:]))
+
     def with_more(self, *others: Open) -> Open:
         """These and the others."""
         return Open(*(torch.cat(parts) for parts in zip(self.fields(), *(o.fields() for o in others), strict=True)))
@@ -78,7 +82,7 @@ class SignSearch(Search[Open]):
         places = [(target.groups == g).nonzero().flatten() for g in range(target.count)]
         full = torch.stack([torch.cat([p, p[-1:].expand(most - len(p))]) for p in places])  # (G, R), the last repeated
         self.C, self.d, self.slack = C[full], d[full], slack[full]
-        self.open = self.root()
+        self.open = Queue(self.root())
 
     def root(self) -> Open:
         """The whole, once for each group that its bounds have not proved."""
@@ -94,17 +98,16 @@ class SignSearch(Search[Open]):
         return replace(whole, below=lines.below, above=lines.above)
 
     def _branches(self, some: Open) -> Branches:
-        index = torch.zeros(len(some), dtype=torch.long)
         rows = (self.C[some.group], self.d[some.group], self.slack[some.group])
-        return Branches(self.target.region.select(index), some.lower, some.upper, some.held, *rows)
+        return Branches(some.lower, some.upper, some.held, *rows)
 
     def step(self) -> Tensor | None:
         """The worst branches are bounded and parted; a counterexample, if their bounds show one."""
-        some, rest = self.open.taken(self.batch)
+        some = self.open.take(self.batch)
         found = self.bounded(some, self.steps)
         self.branches += len(some)
         self._paced(some.bound, found.bound)
-        self.open, point = rest, self.found(found.points)
+        point = self.found(found.points)
         left = ~_proved(found.bound)
         kept = self._kept(some, found)
         self.record.closed(self.target, kept.select(~left))
@@ -119,9 +122,9 @@ class SignSearch(Search[Open]):
             return point
         left = torch.ones_like(tight).masked_scatter(tight, ~proved)
         some, costs, gaps, matters = some.select(left), costs[left], gaps[left], matters[left]
-        self.open = rest
         if len(some):
-            self.open = rest.with_more(*self.children(some, costs, gaps, matters))
+            for side in self.children(some, costs, gaps, matters):
+                self.open.add(side)
         if len(self.open) * len(self.layout) > _HELD:
             self.stuck = Reason(Cause.MEMORY, f"{len(self.open)} branches are open; give a tighter domain")
         return point
@@ -197,12 +200,11 @@ class SignSearch(Search[Open]):
         The score of Linderoth and Savelsbergh 1999; a proof is worth no more than a bound of 0.
         """
         branch = torch.arange(len(some)).repeat_interleave(candidates.shape[1])
-        found = []
+        near, where, found = some.to(self.quick.dtype), where.to(self.quick.dtype), []
         for index, entry in zip(branch.split(self.batch), candidates.flatten().split(self.batch), strict=True):
-            below, above = self.sides(some.select(index), entry, where[index])
-            sides = self._glance(below.with_more(above)).view(2, -1).clamp(max=0)
-            found.append(torch.lerp(sides.amin(0), sides.amax(0), _BETTER))
-        return torch.cat(found).view_as(candidates)
+            sides = [self._glance(side).clamp(max=0) for side in self.sides(near.select(index), entry, where[index])]
+            found.append(torch.lerp(torch.minimum(*sides), torch.maximum(*sides), _BETTER))
+        return torch.cat(found).view_as(candidates).to(some.bound)
 
     def _glance(self, some: Open) -> Tensor:
         """Bounds without an ascent, (M,)."""

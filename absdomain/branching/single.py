@@ -26,6 +26,7 @@ class Single:
         self.exact = exact
         asked = in_single(exact.target)
         self.climb = Climb(asked, Layout.of(asked.boxes))
+        self.dtype = self.climb.dtype
 
     def ascended(self, branches: Branches, lines: Lines, steps: int, rate: float) -> Climbed:
         """As `Climb.ascended`."""
@@ -40,9 +41,8 @@ class Single:
 
     def _branches(self, some: Branches) -> Branches:
         like = torch.zeros((), dtype=torch.float32)
-        region = self.climb.target.region.select(torch.zeros(len(some.lower), dtype=torch.long))
         numbers = (some.lower, some.upper, some.held, some.C, some.d, some.slack)
-        return Branches(region, *(t.to(like) for t in numbers))
+        return Branches(*(t.to(like) for t in numbers))
 
 
 def in_single(asked: Target) -> Target:

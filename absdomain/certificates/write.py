@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from absdomain import linear
 from absdomain.branching.decisions import Layout
+from absdomain.branching.open_parts import Queue
 from absdomain.branching.signs import Open, SignSearch
 from absdomain.branching.target import Target
 from absdomain.certificates import matching
@@ -253,7 +254,7 @@ class _Signs:
         search = SignSearch(target, _BATCH, lambda _: None, record)
         groups = {j: g for g, j in enumerate(self.rows.conjunction)}
         for fail in failures:
-            search.open = self._opened(search, fail, groups[fail.job.conjunction], lower, upper)
+            search.open = Queue(self._opened(search, fail, groups[fail.job.conjunction], lower, upper))
             start = len(record.of(target))
             while len(search) and not search.stuck:
                 search.step()

@@ -70,10 +70,9 @@ def _around(target: Target, layout: Layout, values: Tensor, rng: Random, decided
         side = 1.0 if values[place] >= where[place] else -1.0
         held[0, place] = side
         (lower if side > 0 else upper)[0, place] = where[place]
-    index = torch.zeros(1, dtype=torch.long)
     rows = (target.groups == 0).nonzero().flatten()
     C, d = target.spec.C[0, rows].unsqueeze(0), target.spec.d[0, rows].unsqueeze(0)
-    return Branches(target.region.select(index), lower, upper, held, C, d, target.slack[rows].unsqueeze(0))
+    return Branches(lower, upper, held, C, d, target.slack[rows].unsqueeze(0))
 
 
 def _any(lines: Lines, generator: torch.Generator) -> Lines:

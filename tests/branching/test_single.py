@@ -36,7 +36,7 @@ def test_bounds_are_those_of_float64_with_the_lines_that_were_found(seed: int) -
     with torch.no_grad():
         asked = target(Question(graph, freeze(graph), region, spec), parse("box & deeppoly"))
     search = signs.SignSearch(asked, 8, lambda points: None)
-    climb, one = Climb(asked, Layout.of(asked.boxes)), search.open
+    climb, one = Climb(asked, Layout.of(asked.boxes)), search.root()
     branches, lines = search._branches(one), Lines(one.below, one.above, one.beta, one.mu)
     before = climb.glanced(branches, lines)
     found = Single(climb).ascended(branches, lines, 20, 0.15)
