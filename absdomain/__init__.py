@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from absdomain.branching.outcome import Outcome
     from absdomain.branching.radius import Radii, Radius, radius
     from absdomain.branching.verify import Answer, verify
-    from absdomain.certification import Explanation, certify, explain
+    from absdomain.certification import Estimate, Explanation, certify, estimate, explain
     from absdomain.errors import InvalidFile, MissingExtra, PropertyError, UnsupportedOp
     from absdomain.lowering import onnx_to_graph, to_graph
     from absdomain.properties import Property, queries, specify, unsafe, variables
@@ -44,7 +44,8 @@ _LAZY = {
     "variables": "properties", "Answer": "branching", "Outcome": "branching", "Radii": "branching",
     "Radius": "branching", "decide": "branching", "radius": "branching", "verify": "branching",
     "executed": "rounding", "quiet": "runtime.progress", "Fit": "trainers", "fit": "trainers",
-    "Explanation": "certification", "explain": "certification",
+    "Explanation": "certification", "explain": "certification", "Estimate": "certification",
+    "estimate": "certification",
 }  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
@@ -57,6 +58,7 @@ __all__ = [
     "Clipped",
     "Domain",
     "Ends",
+    "Estimate",
     "Explanation",
     "Fit",
     "Graph",
@@ -86,6 +88,7 @@ __all__ = [
     "certify",
     "decide",
     "domains",
+    "estimate",
     "executed",
     "explain",
     "fit",

@@ -33,6 +33,7 @@ CALLS: dict[str, tuple[Callable[..., object], tuple[object, ...]]] = {
     "certify": (lambda *a: list(absdomain.certify(*a[:3], eps=a[3], domains=a[4])), (NET, X, Y, 0.1, ["box"])),
     "certify_radii": (lambda *a: absdomain.certify(NET, X, Y, eps=[a[0]], norm=a[1], preprocessing=a[2]), (0.1, 2, {})),
     "explain": (lambda *a: absdomain.explain(*a[:3], eps=a[3], domain=a[4]), (GRAPH, X, Y, 0.1, "box")),
+    "estimate": (lambda *a: absdomain.estimate(*a, limit=1.0), (GRAPH, BALL, "box", SPEC)),
     "fit": (lambda *a: absdomain.fit(a[0], (X, a[1]), a[2], eps=a[3], epochs=1), (NET, Y, "natural", 0.1)),
     "radius": (lambda *a: absdomain.radius(NET, *a[:2], largest=a[2]), (X, Y, 0.1)),
     "Clipped": (absdomain.Clipped, (absdomain.L2(X, 0.1), torch.zeros(()), torch.ones(()))),

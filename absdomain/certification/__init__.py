@@ -11,6 +11,7 @@ from absdomain.runtime.names import former
 
 if TYPE_CHECKING:
     from absdomain.certification.certification import CASCADE, certify
+    from absdomain.certification.estimating import Estimate, estimate
     from absdomain.certification.explaining import explain
     from absdomain.certification.explanation import Explanation
     from absdomain.certification.result import Certification, load
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 # loaded at first use: they bring the front end for modules, which others do without
 _LAZY = {
     "CASCADE": "certification", "certify": "certification", "explain": "explaining", "Explanation": "explanation",
-    "Certification": "result", "load": "result",
+    "Certification": "result", "load": "result", "Estimate": "estimating", "estimate": "estimating",
 }  # fmt: skip
 
 __all__ = [
     "CASCADE",
     "Certification",
+    "Estimate",
     "Explanation",
     "Reason",
     "Refused",
@@ -32,6 +34,7 @@ __all__ = [
     "Summary",
     "Verdict",
     "certify",
+    "estimate",
     "explain",
     "load",
     "summarise",

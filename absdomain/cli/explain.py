@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +72,9 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Tell what each domain's bounds would take, and do no more.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     batch: option.Batch = 100,
     data_dir: option.DataDir = None,
@@ -87,6 +91,8 @@ def explain(
     `absdomain explain net.onnx --data mnist --eps 8/255 --index 7`
 
     `absdomain explain net.onnx --property property.vnnlib`
+
+    `absdomain explain RUN --estimate --domain zonotope --domain "box & deeppoly"`
     """
     from absdomain.domain import parse
     from absdomain.report import plots_explain, tables
@@ -99,14 +105,21 @@ def explain(
             pictures.allow(picture)
     domains = {text: parse(text) for text in domain or DOMAINS}
     if unsafe is None:
-        found = opened(model, weights, data, which, network, data_dir)
-        asked = of_images(found, index, subset, eps, clip, batch)
+        given = opened(model, weights, data, which, network, data_dir)
+        asked = of_images(given, index, subset, eps, clip, batch)
     elif (weights, network, data, index, eps, clip) != (None,) * 6:
         raise ValueError(
             "--property says its own boxes: leave --weights, --network, --data, --index, --eps, --clip out"
         )
     else:
         asked = of_property(model, unsafe, batch)
+    if estimate:
+        found = asked.estimated(domains)
+        if as_json:
+            typer.echo(json.dumps({**asked.told, "estimates": [asdict(one) for one in found]}))
+        else:
+            tables.show(tables.estimates_table(found, asked.samples, asked.title))
+        return
     told = {}
     with progress("explain", len(domains)) as show:
         for text, one in domains.items():

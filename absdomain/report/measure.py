@@ -17,6 +17,7 @@ from absdomain.lowering import to_graph
 from absdomain.region import Region
 from absdomain.runtime.modes import copied
 from absdomain.runtime.units import HERE, Mapper
+from absdomain.values import moved
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,11 @@ class LayerWidths:
 def lowered(model: nn.Module, example: Tensor) -> Graph:
     """A copy of the model as a graph in double precision, its layers as they are."""
     return to_graph(copied(model).double().eval().requires_grad_(False), example.double())
+
+
+def double(model: nn.Module | Graph, example: Tensor) -> Graph:
+    """The model as a graph in double precision: a graph itself, or a module lowered."""
+    return moved(freeze(model), example.double()) if isinstance(model, Graph) else lowered(model, example)
 
 
 def frozen(model: nn.Module, example: Tensor) -> Graph:

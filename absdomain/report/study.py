@@ -24,11 +24,12 @@ from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Linf
 from absdomain.report import image_certificates, measure, plots
+from absdomain.report.announcing import announce
 from absdomain.report.landscape import landscape
 from absdomain.runtime import pictures
 from absdomain.runtime.folders import Kind, Output
 from absdomain.runtime.processes import ALONE, World
-from absdomain.runtime.progress import progress, say
+from absdomain.runtime.progress import progress, say, speaks
 from absdomain.runtime.units import HERE, Mapper
 from absdomain.spec import margins
 from absdomain.trainers import options
@@ -178,12 +179,8 @@ def judged(
 ) -> list[Verdict]:
     """The verdicts on these images in order, with progress on stderr; those in the folder are not made again."""
     world.once(lambda: CERTIFICATION.allow(folder, *WRITTEN))
-    solved = [text for text, domain in check.parsed().items() if domain.traits.solved]
-    if solved:
-        say(
-            f"{', '.join(solved)}: a solver is asked for every margin of up to {len(labels)} images, which may take "
-            "minutes each; what is done is kept, and after Ctrl-C the same command goes on"
-        )
+    if speaks():
+        announce(subject.network, check.parsed(), images, labels, check.eps, check.region)
     verdicts = certify(
         subject.network,
         images,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from absdomain.branching import Radius
-    from absdomain.certification import Explanation, Summary
+    from absdomain.certification import Estimate, Explanation, Summary
     from absdomain.report.measure import LayerWidths
 
 
@@ -80,6 +80,20 @@ def layers_table(layers: Mapping[str, Sequence[LayerWidths]], title: str) -> Tab
     for rows in zip(*layers.values(), strict=True):
         cells = [cell for row in rows for cell in (f"{row.mean:.4g}", _percent(row.unstable))]
         table.add_row(rows[0].name, rows[0].op, "x".join(map(str, rows[0].shape)), *cells)
+    return table
+
+
+def estimates_table(found: Sequence[Estimate], samples: int, title: str) -> Table:
+    """What each domain's bounds would take, of an image and of all of them; or why they do not fit."""
+    from rich.table import Table
+
+    table = Table("domain", title=title, title_justify="left", caption_justify="left")
+    for column in ("an image", f"{samples:,} images", "memory"):
+        table.add_column(column, justify="right")
+    for one in found:
+        table.add_row(one.domain, *one.cells(samples))
+    refused = [f"{one.domain} does not fit: {one.refused}" for one in found if one.refused]
+    table.caption = "; ".join(["estimates, from a trial on a part of the work", *refused])
     return table
 
 

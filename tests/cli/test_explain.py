@@ -45,6 +45,17 @@ def test_json_of_one_image(file: Path) -> None:
     assert box["images"] == 1
 
 
+def test_estimates_come_before_the_work(file: Path) -> None:
+    asked = ("--subset", "4", "--domain", "box", "--domain", "crown", "--estimate")
+    told = call("explain", file, *ASK, *asked).stdout
+    for text in ("an image", "4 images", "memory", "box", "crown", "MiB", "estimates, from a trial on a part of the work"):
+        assert text in told
+    assert "looseness" not in told
+    found = json.loads(call("explain", file, *ASK, *asked, "--json").stdout)["estimates"]
+    assert [one["domain"] for one in found] == ["box", "crown"]
+    assert all(one["seconds"] > 0 and one["bytes"] > 0 for one in found)
+
+
 def test_what_is_missing_is_asked_for(file: Path) -> None:
     assert "Give --eps" in call("explain", file, *ASK[:-2], code=1).stderr
     assert "test images 0..359" in call("explain", file, *ASK, "--index", "9999", code=1).stderr
