@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from absdomain.branching.decide import decide
     from absdomain.branching.outcome import Outcome
     from absdomain.branching.radius import Radii, Radius, radius
-    from absdomain.branching.verify import Answer, verify
+    from absdomain.branching.verify import Answer
+    from absdomain.certificates.verifying import verify
     from absdomain.certification import Estimate, Explanation, certify, estimate, explain
     from absdomain.errors import InvalidFile, MissingExtra, PropertyError, UnsupportedOp
     from absdomain.lowering import onnx_to_graph, to_graph
@@ -42,7 +43,7 @@ _LAZY = {
     "InvalidFile": "errors", "MissingExtra": "errors", "PropertyError": "errors", "UnsupportedOp": "errors",
     "Property": "properties", "queries": "properties", "specify": "properties", "unsafe": "properties",
     "variables": "properties", "Answer": "branching", "Outcome": "branching", "Radii": "branching",
-    "Radius": "branching", "decide": "branching", "radius": "branching", "verify": "branching",
+    "Radius": "branching", "decide": "branching", "radius": "branching", "verify": "certificates.verifying",
     "executed": "rounding", "quiet": "runtime.progress", "Fit": "trainers", "fit": "trainers",
     "Explanation": "certification", "explain": "certification", "Estimate": "certification",
     "estimate": "certification",

@@ -77,7 +77,7 @@ OPTIONS: dict[str, tuple[Callable[..., object], str]] = {
     ),
     "verify": (
         lambda **o: absdomain.verify(GRAPH, PROPERTY, **{"domain": "box", "timeout": 0.1, **o}),
-        "domain batch executed",
+        "domain batch executed certificate",
     ),
     "decide": (
         lambda **o: absdomain.decide(GRAPH, BALL, SPEC, **{"domain": "box", "limits": SHORT, **o}),

@@ -51,6 +51,7 @@ class Answer:
     bound: float = -inf  # the least lower bound of what is still open; inf where nothing is
     reason: str = ""
     counterexample: Mapping[str, Tensor] = field(default_factory=dict)  # inputs and outputs by their declared names
+    uncertified: str = ""  # why there is no certificate, though one was asked for
 
     def __repr__(self) -> str:
         why = f": {self.reason}" if self.reason else ""

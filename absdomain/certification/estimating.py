@@ -19,11 +19,12 @@ from absdomain.spec import Spec
 
 _MANY = 32  # samples of a trial of bounds that are quick
 _QUICK = 2.0  # seconds that all of them take
+_AGAIN = 5.0  # seconds: a first trial that takes fewer is repeated, for what is slow the first time alone
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the bounds of one sample take: within a factor of 3 on most networks (docs/verification.md)."""
+    """What the bounds of one sample take: within a factor of 3 where it was measured (docs/explaining.md)."""
 
     domain: str
     seconds: float  # of wall time; at least, where the trial was stopped
@@ -91,7 +92,7 @@ def _of(
         ledger, stopped = _tried(graph, region, chosen, spec, 1, limit)
         samples = min(_MANY, len(region.centre), max(1, int(_QUICK / ledger.taken)))
         many = ledger
-        if not stopped and samples > 1:
+        if not stopped and ledger.taken < _AGAIN:
             many, _ = _tried(graph, region, chosen, spec, samples, inf)
         peak = nan if stopped or not memory else peak_bytes(lambda: _tried(graph, region, chosen, spec, 1, inf))
     except TooLarge as error:

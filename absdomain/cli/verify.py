@@ -161,6 +161,7 @@ def _single(
     asked: Asked, way: Way, result: Path | None, certificate: Path | None, *, as_json: bool, told: bool, newer: bool
 ) -> int:  # fmt: skip
     """Prints the answer to one question, and writes it; the exit code."""
+    from absdomain.certificates.verifying import is_certificate
     from absdomain.domain import parse
     from absdomain.report.answering import answered, asked_within
     from absdomain.runtime.writing import replace as written
@@ -173,12 +174,12 @@ def _single(
     if certificate is not None and way.executed is not None:
         raise ValueError("verify: certificates are of real arithmetic: give --certificate without --executed")
     if certificate is not None:
-        vacant(certificate, _is_certificate)
+        vacant(certificate, is_certificate)
     found = asked_within(asked, way) if way.limited and not told else answered(asked, way, raises=told)
     if result is not None:
         written(result, f"{found.competition}\n".encode(), _is_result)
     if certificate is not None and found.certificate:
-        written(certificate, found.certificate, _is_certificate)
+        written(certificate, found.certificate, is_certificate)
     _print(found, as_json=as_json, newer=newer)
     return EXITS[found.verdict]
 
@@ -199,17 +200,6 @@ def _print(found: Answered, *, as_json: bool, newer: bool) -> None:
 def _is_result(content: bytes) -> bool:
     """Whether this can only be a result of ours: a verdict, and perhaps a point."""
     return _RESULT.fullmatch(content) is not None
-
-
-def _is_certificate(content: bytes) -> bool:
-    """Whether this can only be a certificate of ours."""
-    from absdomain_check.errors import Refused
-    from absdomain_check.form import opened
-
-    try:
-        return bool(opened(content))
-    except Refused:
-        return False
 
 
 def _fail(message: str, *, as_json: bool) -> NoReturn:

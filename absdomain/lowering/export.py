@@ -19,6 +19,7 @@ from torch.utils._sympy.numbers import int_oo
 from absdomain.errors import UnsupportedOp
 from absdomain.lowering.branches import alike
 from absdomain.lowering.questions import asked, decided, in_operation
+from absdomain.lowering.told import Told
 
 config: Any = torch.fx.experimental._config  # whose `patch` has no type
 _TORCH = Path(torch.__file__).parent
@@ -106,7 +107,7 @@ def export(module: nn.Module, args: Sequence[Tensor], named: Mapping[str, Tensor
 
         def traced(**told: bool) -> Exported:
             """In-place operations become functional; the others stay as they are."""
-            with asked(**told) as questions:
+            with asked(**told) as questions, Told():
                 program = torch.export.export(module, tuple(args), dict(named), dynamic_shapes=sizes)
             return Exported(program.run_decompositions({}), questions)
 

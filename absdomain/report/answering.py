@@ -132,6 +132,7 @@ def _answer(asked: Asked, way: Way, ticker: Ticker, began: float) -> Answered:
 
     from absdomain.branching import verify
     from absdomain.branching.watching import watching
+    from absdomain.certificates.verifying import certified
     from absdomain.vnnlib import read_property
 
     if way.threads is not None:
@@ -144,7 +145,7 @@ def _answer(asked: Asked, way: Way, ticker: Ticker, began: float) -> Answered:
     found = verify(
         asked.network, given, domain=way.domain, timeout=left, watch=watch, executed=executed, records=records
     )  # fmt: skip
-    certificate, uncertified = _certificate(writer, found, given) if writer else (b"", "")
+    certificate, uncertified = certified(writer, found, given) if writer else (b"", "")
     numbers = {name: tensor.flatten().tolist() for name, tensor in found.counterexample.items()}
     texts = (found.text(), _standard(found, given)) if numbers else None
     reason = _late(way) if found.verdict == TIMEOUT else found.reason  # of the limit as it was given
@@ -162,21 +163,6 @@ def _writer(asked: Asked, way: Way) -> Writer | None:
     if isinstance(asked.network, Mapping):
         raise ValueError("verify: certificates are of one network: give NET and PROPERTY")
     return Writer(asked.network.read_bytes(), asked.unsafe.read_bytes(), way.timeout)
-
-
-def _certificate(writer: Writer, found: Answer, given: Property) -> tuple[bytes, str]:
-    """(the certificate, "") of a verdict; (b"", why there is none)."""
-    from absdomain.errors import NoCertificate
-
-    try:
-        if found.verdict == UNSAT:
-            return writer.unsat(), ""
-        if found.verdict == SAT:
-            names = [tensor.name for network in given.networks for tensor in network.inputs]
-            return writer.sat([v for name in names for v in found.counterexample[name].flatten().tolist()]), ""
-    except NoCertificate as reason:
-        return b"", str(reason)
-    return b"", f"the verdict is {found.verdict}"
 
 
 def _late(way: Way) -> str:

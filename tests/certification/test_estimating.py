@@ -21,12 +21,12 @@ from absdomain.runtime import memory
 
 torch.manual_seed(0)
 CNN = nn.Sequential(
-    nn.Conv2d(1, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 3)
+    nn.Conv2d(1, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(),
+    nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 3),
 ).double()  # fmt: skip
 X, Y = torch.rand(1, 1, 13, 13, dtype=torch.float64), torch.tensor([1])
 GRAPH = absdomain.freeze(to_graph(CNN, X))
 REGION, SPEC = Linf(X, 0.1), margins(Y, 3)
-OPEN = "about .* and .* MiB an image"
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, counts: Counter[str]) -> None:
@@ -34,7 +34,9 @@ def counted(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, counts: Coun
     before: Callable[..., Bounds] = getattr(where, name)
 
     def counting(*args: Any, **options: Any) -> Bounds:
-        mask = next((a for a in (*args, *options.values()) if isinstance(a, torch.Tensor) and a.dtype == torch.bool), None)
+        mask = next(
+            (a for a in (*args, *options.values()) if isinstance(a, torch.Tensor) and a.dtype == torch.bool), None
+        )
         found = before(*args, **options)
         counts[str(where)] += found.lower.numel() if mask is None else int(mask.sum())
         return found
@@ -78,7 +80,9 @@ def test_what_is_guessed_is_as_wide_as_what_was_asked() -> None:
 
 
 def test_a_meet_asks_its_later_part_for_fewer() -> None:
-    counts = {text: estimate(GRAPH, Linf(X, 0.01), text, SPEC)[0].rows for text in ("box", "deeppoly", "box & deeppoly")}
+    counts = {
+        text: estimate(GRAPH, Linf(X, 0.01), text, SPEC)[0].rows for text in ("box", "deeppoly", "box & deeppoly")
+    }
     assert counts["box"] == counts["deeppoly"] < counts["box & deeppoly"] < 2 * counts["box"]
 
 
@@ -112,7 +116,8 @@ def test_the_texts() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "text"), [
-    (0.0032, "3.2 ms"), (0.05, "50 ms"), (0.25, "0.25 s"), (40.0, "40 s"), (720.0, "12 min"), (36000.0, "10 h"), (4e6, "1,111 h"),
+    (0.0032, "3.2 ms"), (0.05, "50 ms"), (0.25, "0.25 s"), (40.0, "40 s"), (720.0, "12 min"), (36000.0, "10 h"),
+    (4e6, "1,111 h"),
 ])  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

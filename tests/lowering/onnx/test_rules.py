@@ -171,6 +171,8 @@ REDUCTIONS = [
     Case("LayerNormalization", [(1, 3, 4), normal(3, 4)], {"axis": 1, "epsilon": 0.1}, name="two axes"),
     Case("InstanceNormalization", [(1, 3, 4, 2), normal(3), normal(3)]),
     Case("GroupNormalization", [(1, 4, 3), normal(4), normal(4)], {"num_groups": 2}, 21),
+    *(Case("LpNormalization", [(1, 3, 4, 2)], {"p": p, **axis}, name=f"{p} {axis}")
+      for p in (1, 2) for axis in ({}, {"axis": 1}, {"axis": -2})),
     *(Case("TopK", [(1, 5), ints(3)], {"largest": largest}, 11, unread=1, name=str(largest)) for largest in (0, 1)),
     Case("TopK", [(3, 2)], {"k": 2, "axis": 0}, 9, unread=1),
     Case("Shrink", [(1, 5)], {"bias": 0.4, "lambd": 0.4}, name="soft"), Case("Shrink", [(1, 5)], {"bias": 0.2}),
@@ -301,3 +303,19 @@ def test_every_rule_is_tried() -> None:
     tried |= {"ArgMax", "ArgMin"}
     own = {name for name, rule in RULES.items() if rule.__module__.startswith("absdomain.")}
     assert own <= tried, f"no case for {sorted(own - tried)}"
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_a_norm_of_zero_is_not_divided_by(p: int, tmp_path: Path) -> None:
+    """x / |x| jumps at 0: over a box that holds 0 nothing is bounded, and over others all is."""
+    node = helper.make_node("LpNormalization", ["x0"], ["y0"], p=p)
+    graph = onnx_to_graph(saved(model([node], {"x0": (1, 3)}, {}, ["y0"]), tmp_path))
+    around, beside = Interval(-torch.ones(1, 3), torch.ones(1, 3)), Interval(torch.ones(1, 3), 2 * torch.ones(1, 3))
+    for domain in (domains.Box(), domains.DeepPoly(), domains.Zonotope()):
+        trace = domain.propagate(graph, around)
+        assert bool((trace.lower == -torch.inf).all() and (trace.upper == torch.inf).all())
+        trace = domain.propagate(graph, beside)
+        assert bool(trace.lower.isfinite().all() and trace.upper.isfinite().all())
+        for x in beside.sample(50)[:, 0].unsqueeze(1):
+            value = torch.nn.functional.normalize(x, p, -1)
+            assert bool((trace.lower <= value + 1e-6).all() and (value <= trace.upper + 1e-6).all())

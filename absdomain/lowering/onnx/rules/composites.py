@@ -7,7 +7,8 @@ from math import prod
 import numpy
 
 from absdomain import ops
-from absdomain.kinds import Shape
+from absdomain.kinds import Op, Shape
+from absdomain.lowering.activations import affine
 from absdomain.lowering.onnx.rules.arithmetic import product, summed
 from absdomain.lowering.onnx.table import Activation, Call, Value, lowers
 from absdomain.lowering.rewritings import standardised
@@ -73,6 +74,24 @@ def _mean_variance(call: Call, x: Value) -> Activation:
     if any(x.shape[axis] > 1 for axis in axes):
         call.unsupported("divides by the deviation plus 1e-9", "use LayerNormalization or InstanceNormalization")
     return x
+
+
+@lowers("LpNormalization")
+def _lp_norm(call: Call, x: Value) -> Activation:
+    """x / |x|_p along one axis, p 1 or 2, and 0 at 0, where it jumps: |x| + 1 - sign |x| is 1 there, |x| elsewhere.
+
+    Over boxes that hold 0 the quotient has no bounds.
+    """
+    x = call.active(x)
+    axis, order = call.attribute("axis", -1) % len(x.shape), call.attribute("p", 2)
+    if x.shape[axis] == 1:
+        call.unsupported("is over an axis of one entry", "it is the sign; use Sign")
+    each: Op = ops.Abs() if order == 1 else ops.Square()
+    inverse: Op = ops.Reciprocal() if order == 1 else ops.Pow(-0.5)
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    total = call.known(call.raw(ops.Sum((call.axis(x, axis),), True), call.apply(each, x).name), shape)
+    beside = affine(call, call.apply(ops.Sign(), total), -1.0, 1.0)
+    return product(call, x, call.apply(inverse, summed(call, total, beside, shape)), x.shape)
 
 
 def _standard(call: Call, x: Activation, axes: tuple[int, ...]) -> Activation:
