@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from absdomain.errors import TooLarge
 from absdomain.runtime.timing import interleaved, once, peak_memory
 from benchmarks.cases import BATCHES, NETWORKS, Case, cases
 from benchmarks.output import Row, ready, write
@@ -35,7 +36,12 @@ def _measure(name: str, batch: int, seconds: float) -> list[Row]:
     often = [case for case in listed if not case.once]
     times = interleaved([work for case in often for work in (case.plain, case.work)], seconds=seconds)
     rows = [_row(name, batch, case, *times[2 * i : 2 * i + 2]) for i, case in enumerate(often)]
-    rows += [_row(name, batch, case, times[0], once(case.work)) for case in listed if case.once]
+    for case in listed:
+        try:
+            rows += [_row(name, batch, case, times[0], once(case.work))] if case.once else []
+        except TooLarge as error:
+            Console(stderr=True).print(f"{case.name}, batch {batch}: left out, {error}")
+            left_out.append(case.name)
     return rows + [{"network": name, "batch": batch, "case": case} for case in left_out]
 
 
