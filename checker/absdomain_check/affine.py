@@ -116,6 +116,26 @@ class Conv(Affine):
 
 
 @dataclass(frozen=True, eq=False)
+class Transposed(Affine):
+    """The transpose of a convolution, with its weight: what `of` does to rows, this does to values."""
+
+    of: Conv | None = None
+
+    def __post_init__(self) -> None:
+        assert self.of is not None
+        object.__setattr__(self, "terms", self.of.fan)
+        object.__setattr__(self, "fan", self.of.terms)
+
+    def forward(self, w: Any, xs: list[Array], mm: Product) -> Array:
+        assert self.of is not None
+        return self.of.transpose(w, xs[0], mm)[0]
+
+    def transpose(self, w: Any, c: Array, mm: Product) -> list[Array]:
+        assert self.of is not None
+        return [self.of.forward(w, [c], mm)]
+
+
+@dataclass(frozen=True, eq=False)
 class Pick(Affine):
     """y_j = x_index[j], or 0 where the index is -1."""
 

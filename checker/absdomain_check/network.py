@@ -131,6 +131,14 @@ class Builder:
         size = prod(x.shape)
         return self.op([x], Scale((size,), size, a, b, spread, more), x.shape)
 
+    def divided(self, x: Value, by: Array) -> Value:
+        """x / by, whose quotient 1 / by is within 2 u of its float."""
+        if not (np.abs(by) > 2.0**-500).all() or not (np.abs(by) < 2.0**500).all():
+            raise Unreadable("a division by 0, or by a number beyond 2^500")
+        inverse = 1 / by
+        exact = np.abs(np.frexp(by)[0]) == 0.5
+        return self.scale(x, inverse, None, np.where(exact, 0.0, 2.0**-52 * np.abs(inverse)))
+
     def total(self, values: list[Value], signs: tuple[int, ...]) -> Value:
         """A signed sum of values, broadcast to one shape."""
         shape = broadcast([v.shape for v in values])

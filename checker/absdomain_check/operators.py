@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from absdomain_check.affine import Array, Conv
+from absdomain_check.affine import Array
 from absdomain_check.errors import Unreadable
 from absdomain_check.layout import LAYOUTS, Attributes
-from absdomain_check.network import RELU, TANH, Builder, Value, flat, places, real, sized
-
-U = 2.0**-53
+from absdomain_check.network import RELU, TANH, Builder, Value, places, real
+from absdomain_check.windows import WINDOWS
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -51,16 +49,7 @@ def _mul(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
 def _div(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
     x, y = v
     wide = build.pick(x, np.broadcast_to(places(x), np.broadcast_shapes(x.shape, y.shape)))
-    return _divided(build, wide, real(y.known()))
-
-
-def _divided(build: Builder, x: Value, by: Array) -> Value:
-    """x / by, whose quotient 1 / by is within 2 u of its float."""
-    if not (np.abs(by) > 2.0**-500).all() or not (np.abs(by) < 2.0**500).all():
-        raise Unreadable("a division by 0, or by a number beyond 2^500")
-    inverse = 1 / by
-    exact = np.abs(np.frexp(by)[0]) == 0.5
-    return build.scale(x, inverse, None, np.where(exact, 0.0, 2 * U * np.abs(inverse)))
+    return build.divided(wide, real(y.known()))
 
 
 def _matmul(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
@@ -92,106 +81,6 @@ def _gemm(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
     bias = real(v[2].known()) if len(v) > 2 and v[2].known().size else None
     beta = a.get("beta", 1.0)
     return build.dense(x, w, bias if bias is None or beta == 1 else _product(bias, np.array(beta)))
-
-
-def _windows(a: Attributes, sizes: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[list[int], ...]:
-    """(strides, dilations, pads before, pads after, output sizes); without ceil_mode."""
-    n = len(sizes)
-    strides, dilations = (list(a.get(name, [1] * n)) for name in ("strides", "dilations"))
-    auto = a.get("auto_pad", "NOTSET")
-    if a.get("ceil_mode", 0) or min(strides + dilations + list(kernel)) < 1 or len(kernel) != n:
-        raise Unreadable("windows with ceil_mode, or of a wrong shape")
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        need = [max(0, (-(-x // s) - 1) * s + e - x) for x, s, e in zip(sizes, strides, spans, strict=True)]
-        before = [(p + (auto == "SAME_LOWER")) // 2 for p in need]
-        after = [p - q for p, q in zip(need, before, strict=True)]
-    else:
-        pads = list(a.get("pads", [0] * (2 * n))) if auto == "NOTSET" else [0] * (2 * n)
-        before, after = pads[:n], pads[n:]
-    if min(before + after) < 0 or max(before + after) > 1 << 16:
-        raise Unreadable(f"windows are padded by {before}, {after}")
-    rows = zip(sizes, before, after, spans, strides, strict=True)
-    return strides, dilations, before, after, [(x + p + q - e) // s + 1 for x, p, q, e, s in rows]
-
-
-def _conv(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
-    x, w = v[0], real(v[1].known())
-    lines = w.ndim == 3  # over one axis: a plane of height 1
-    if x.shape[0] != 1 or w.ndim not in (3, 4) or len(x.shape) != w.ndim:
-        raise Unreadable(f"a convolution of {x.shape} by {w.shape}; one image, over one or two axes, is read")
-    if tuple(a.get("kernel_shape", w.shape[2:])) != w.shape[2:]:
-        raise Unreadable(f"a convolution by {w.shape} with windows of {a['kernel_shape']}")
-    bias = real(v[2].known()) if len(v) > 2 and v[2].known().size else None
-    return _convolved(build, x, w, bias, a, lines, a.get("group", 1))
-
-
-def _convolved(
-    build: Builder, x: Value, w: Array, bias: Array | None, a: Attributes, lines: bool, groups: int
-) -> Value:
-    strides, dilations, before, after, sizes = _windows(a, x.shape[2:], w.shape[2:])
-    if lines:
-        strides, dilations, sizes = [1, *strides], [1, *dilations], [1, *sizes]
-        before, after, w = [0, *before], [0, *after], w[:, :, None]
-    if len(sizes) != 2:
-        raise Unreadable(f"a convolution over {len(sizes)} axes")
-    image = (x.shape[1], *([1, x.shape[2]] if lines else x.shape[2:]))
-    if groups < 1 or x.shape[1] != groups * w.shape[1] or len(w) % groups or min(sizes) < 1:
-        raise Unreadable(f"a convolution of {x.shape} by {w.shape} in {groups} groups")
-    out = (len(w), *sizes)
-    sized((image[0], image[1] + before[0] + after[0], image[2] + before[1] + after[1]))
-    b = None if bias is None else flat(bias.reshape(-1, 1, 1), out)
-    layout: dict[str, Any] = {
-        "image": image, "out": out, "strides": tuple(strides), "pads": (*before, *after),
-        "dilations": tuple(dilations), "groups": groups,
-    }  # fmt: skip
-    op = Conv((prod(x.shape),), sized(out), w, b, **layout)
-    return build.op([x], op, (1, len(w), *(sizes[1:] if lines else sizes)))
-
-
-def _average_pool(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
-    """Sums over windows, divided by how many entries each reads."""
-    x, kernel = v[0], tuple(a["kernel_shape"])
-    ones = np.ones((x.shape[1], 1, *kernel))
-    sums = _convolved(build, x, ones, None, a, len(kernel) == 1, x.shape[1])
-    if a.get("count_include_pad", 0):
-        return _divided(build, sums, np.array(float(prod(kernel))))
-    plain = Builder()
-    one = Value((1, 1, *x.shape[2:]), plain.net.add((), prod(x.shape[2:])))
-    counted = _convolved(plain, one, ones[:1], None, a, len(kernel) == 1, 1)
-    counts = plain.net.evaluate(np.ones((1, prod(one.shape))))[-1]
-    return _divided(build, sums, counts.reshape(1, 1, *counted.shape[2:]))
-
-
-def _max_pool(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
-    """The maximum of each window, in rounds of pairs; a place in the padding counts as another one of its window."""
-    x, kernel = v[0], tuple(a["kernel_shape"])
-    strides, dilations, before, _, sizes = _windows(a, x.shape[2:], kernel)
-    axes = []
-    for k, s, d, p, size, n in zip(kernel, strides, dilations, before, sizes, x.shape[2:], strict=True):
-        at = np.arange(size)[:, None] * s + np.arange(k) * d - p
-        inside = (at >= 0) & (at < n)
-        if not inside.any(1).all():
-            raise Unreadable("a window of padding alone")
-        axes.append(np.where(inside, at, np.take_along_axis(at, inside.argmax(1)[:, None], 1)))
-    sized((*x.shape, *kernel))
-    grid = places(x)
-    found = [
-        grid[np.ix_(*map(np.arange, x.shape[:2]), *(at[:, j] for at, j in zip(axes, place, strict=True)))]
-        for place in product(*map(range, kernel))
-    ]
-    return _greatest(build, x, np.stack(found))
-
-
-def _greatest(build: Builder, x: Value, index: Array) -> Value:
-    """max over the first axis of x[index]: max(a, b) = b + relu(a - b), half against half."""
-    current = build.pick(x, index)
-    while (count := current.shape[0]) > 1:
-        half, at = count // 2, places(current)
-        a, b = build.pick(current, at[:half]), build.pick(current, at[half : 2 * half])
-        top = build.total([b, build.curve(build.total([a, b], (1, -1)), RELU)], (1, 1))
-        current = build.join([top, build.pick(current, at[2 * half :])], 0) if count % 2 else top
-    return Value(current.shape[1:], current.node)
 
 
 def _greater(sign: int) -> Callable[..., Value]:
@@ -278,7 +167,7 @@ def _reduce(mean: bool) -> Callable[..., Value]:
         last = build.pick(x, places(x).transpose(*rest, *axes).reshape(*(x.shape[i] for i in rest), count))
         found = build.dense(last, np.ones((count, 1)))
         shape = tuple(kept) if keeps else tuple(x.shape[i] for i in rest)
-        return _divided(build, Value(shape, found.node), np.array(float(count))) if mean else Value(shape, found.node)
+        return build.divided(Value(shape, found.node), np.array(float(count))) if mean else Value(shape, found.node)
 
     return rule
 
@@ -297,8 +186,7 @@ NO_MATTER = {  # attributes that change nothing of the value
 }  # fmt: skip
 RULES: dict[str, Callable[..., Any]] = {
     "Add": _add(1), "Sub": _add(-1), "Mul": _mul, "Div": _div, "Neg": _neg, "MatMul": _matmul, "Gemm": _gemm,
-    "Conv": _conv, "AveragePool": _average_pool, "MaxPool": _max_pool, "GlobalAveragePool": _global_average,
-    "BatchNormalization": _batch_norm, "ReduceMean": _reduce(True), "ReduceSum": _reduce(False),
-    "Relu": _relu, "LeakyRelu": _leaky, "Abs": _abs, "Clip": _clip, "Max": _greater(1), "Min": _greater(-1),
-    "Tanh": _tanh, "Sigmoid": _sigmoid, **LAYOUTS,
+    "BatchNormalization": _batch_norm, "GlobalAveragePool": _global_average, "ReduceMean": _reduce(True),
+    "ReduceSum": _reduce(False), "Relu": _relu, "LeakyRelu": _leaky, "Abs": _abs, "Clip": _clip, "Max": _greater(1),
+    "Min": _greater(-1), "Tanh": _tanh, "Sigmoid": _sigmoid, **WINDOWS, **LAYOUTS,
 }  # fmt: skip

@@ -61,6 +61,43 @@ def test_a_clip_whose_infinite_ends_do_not_matter_is_the_identity() -> None:
     assert net.evaluate(np.array([[3.0]]))[-1].tolist() == [[3.0]]
 
 
+SPREAD = {  # attributes of a transposed convolution of 4 channels of 3 x 2
+    "plain": {},
+    "strides": {"strides": [2, 3], "output_padding": [1, 2], "kernel_shape": [3, 2]},
+    "pads": {"strides": [2, 2], "pads": [1, 0, 2, 1]},
+    "dilations": {"dilations": [2, 3], "pads": [1, 1, 1, 1]},
+    "groups": {"group": 2, "strides": [2, 1]},
+}
+
+
+@pytest.mark.parametrize("case", SPREAD)
+def test_a_transposed_convolution_is_what_onnxruntime_computes(case: str) -> None:
+    rng, group = np.random.default_rng(0), SPREAD[case].get("group", 1)
+    weights = {"w": rng.standard_normal((4, 3, 3, 2)).astype(np.float32)}
+    weights["b"] = rng.standard_normal(3 * group).astype(np.float32)
+    data = model([named("ConvTranspose", "x w b", **SPREAD[case])], weights, [1, 4, 3, 2])
+    x = rng.standard_normal((1, 4, 3, 2)).astype(np.float32)
+    (theirs,) = pytest.importorskip("onnxruntime").InferenceSession(data).run(None, {"x": x})
+    (own,) = read_network(data).evaluate(x.reshape(1, -1).astype(np.float64))[-1]
+    assert own.shape == theirs.reshape(-1).shape
+    np.testing.assert_allclose(own, theirs.reshape(-1), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"auto_pad": "SAME_UPPER"}, {"output_shape": [4, 4]}, {"strides": [0, 1]}, {"pads": [9, 0, 9, 0]}, {"group": 3},
+        {"output_padding": [1, 0]}, {"pads": [-1, 0, 0, 0]}, {"pads": [0, 0]}, {"kernel_shape": [2, 2]}, {"unheard": 1},
+        {"strides": [1, 1, 1]}, {"dilations": [0, 1]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_transposed_convolution_that_is_not_known_is_refused(wrong: dict[str, Any]) -> None:
+    data = model([named("ConvTranspose", "x w", **wrong)], {"w": np.ones((4, 3, 3, 2), np.float32)}, [1, 4, 3, 2])
+    with pytest.raises(Unreadable):
+        read_network(data)
+
+
 UNKNOWN = {  # an attribute or an input that changes the value
     "shape of a part": ([named("Shape", "x", "s", start=1), named("Reshape", "x s")], {}),
     "windows of another size": ([named("Conv", "x w", kernel_shape=[2, 2])], {"w": np.ones((1, 1, 1, 1), np.float32)}),

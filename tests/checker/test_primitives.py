@@ -14,7 +14,7 @@ import pytest
 from flint import arb, ctx
 
 from absdomain_check import ball, checking, curves, exact, form
-from absdomain_check.affine import Affine, Conv, Dense, Join, Pick, Scale, Total
+from absdomain_check.affine import Affine, Conv, Dense, Join, Pick, Scale, Total, Transposed
 from absdomain_check.ball import Ball
 from absdomain_check.bounds import Bounds, Rows, outward
 from absdomain_check.errors import Refused
@@ -46,6 +46,8 @@ def operations(rng: Random, kind: str) -> Iterator[Affine]:
     layout: dict[str, Any] = {"image": (2, 3, 3), "out": (2, 2, 2), "strides": (2, 1), "pads": (1, 0, 0, 0)}
     layout |= {"dilations": (1, 1), "groups": rng.choice((1, 2))}
     yield Conv((18,), 8, drawn(rng, kind, 2, 2 // layout["groups"], 2, 2), drawn(rng, kind, 8), **layout)
+    of = Conv((4,), 16, np.ones((4, 1, 3, 3)), None, image=(1, 2, 2), out=(4, 2, 2), pads=(1, 1, 1, 1))
+    yield Transposed((16,), 4, drawn(rng, kind, 4, 1, 3, 3), drawn(rng, kind, 4), of=of)
     yield Pick((3,), 6, index=np.array([2, -1, 0, 2, 2, 1]), bias=drawn(rng, kind, 6))
     spread = np.abs(drawn(rng, kind, 4))
     yield Scale((4,), 4, drawn(rng, kind, 4), drawn(rng, kind, 4), spread, spread * 2.0**-7)
@@ -264,6 +266,16 @@ def check_digits(count: int) -> None:
             assert all(side * Fraction(a) >= side * x for a, x in zip(end[0], fractions(tiny), strict=True))
 
 
+def check_counts() -> None:
+    """`terms` and `fan` are at least how many entries a row and a column of A have."""
+    for number in range(4):
+        for op in operations(Random(6000 + number), "plain"):
+            ones = op if op.weight is None else replace(op, weight=np.ones_like(op.weight))
+            for A in matrix(ones.magnitude()):
+                assert not op.terms or (A.sum(1) <= op.terms).all()
+                assert not op.fan or (A.sum(0) <= op.fan).all()
+
+
 def check_lengths() -> None:
     """Sums that may not be exact are refused."""
     digits = [(np.full((1, 2), 2.0**17), 0)]
@@ -306,6 +318,10 @@ def test_bounds_hold_exactly(name: str, battery: Callable[[int], None], count: i
 
 def test_roundings() -> None:
     check_roundings()
+
+
+def test_terms_and_fans_count_what_is_added() -> None:
+    check_counts()
 
 
 def test_sums_that_are_too_long_are_refused() -> None:
@@ -409,6 +425,11 @@ MUTANTS: tuple[tuple[str, Any, str, Any, Callable[[], None]], ...] = (
     ("a scale of 1", Scale, "transpose", lambda self, w, c, mm: [c], check_orders),
     ("a conv without weights", Conv, "transpose",
      lambda self, w, c, mm: original_conv(self, w * 0, c, mm), check_orders),
+    ("a transposed convolution with its weights reversed", Transposed, "transpose",
+     lambda self, w, c, mm: [self.of.forward(w[:, :, ::-1], [c], mm)], check_orders),
+    ("sums of a transposed convolution as those of the convolution", Transposed, "__post_init__",
+     lambda self: object.__setattr__(self, "terms", self.of.terms) or object.__setattr__(self, "fan", self.of.fan),
+     lambda: check_counts()),
     ("a dense layer reversed", Dense, "transpose",
      lambda self, w, c, mm: [mm(c.reshape(-1, w.shape[1]), w[::-1].T).reshape(len(c), -1)], check_orders),
     ("a cut that is too deep", Ball, "coefficients",
