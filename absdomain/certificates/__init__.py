@@ -12,6 +12,21 @@ where the checker's own bound does not prove one, or a domain's proof is none of
 by branching on, until it does. What cannot be written is said (`NoCertificate`).
 """
 
-from absdomain.certificates.write import Proof, Writer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from absdomain.certificates.write import Proof, Writer
+
+# loaded at first use: the checker brings the readers of files, which `verify` without a certificate does without
+_LAZY = {"Proof": "write", "Writer": "write"}
 
 __all__ = ["Proof", "Writer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"absdomain.certificates.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'absdomain.certificates' has no attribute {name!r}")

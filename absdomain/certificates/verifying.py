@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from absdomain.branching.outcome import Verdict, Watch
 from absdomain.branching.verify import Answer, Given, Records
 from absdomain.branching.verify import verify as answered
-from absdomain.certificates.write import Writer
 from absdomain.domain import AnyDomain
 from absdomain.errors import NoCertificate, check_type
 from absdomain.properties import Property
 from absdomain.runtime import writing
 from absdomain.vnnlib import read_property
-from absdomain_check.errors import Refused
-from absdomain_check.form import opened
+
+if TYPE_CHECKING:
+    from absdomain.certificates.write import Writer
 
 
 def verify(
@@ -75,6 +76,8 @@ def prepared(
             f"verify: a certificate is of the bytes of two files, and these are {type(network).__name__} and "
             f"{type(asked).__name__}; give one ONNX file and a VNN-LIB file (Property.text writes one)"
         )
+    from absdomain.certificates.write import Writer  # with the checker, which an answer alone does without
+
     path = Path(str(certificate))
     writing.vacant(path, is_certificate)
     return path, Writer(Path(network).read_bytes(), Path(asked).read_bytes(), seconds)
@@ -95,6 +98,9 @@ def certified(writer: Writer, found: Answer, given: Property) -> tuple[bytes, st
 
 def is_certificate(content: bytes) -> bool:
     """Whether this can only be a certificate of ours."""
+    from absdomain_check.errors import Refused
+    from absdomain_check.form import opened
+
     try:
         return bool(opened(content))
     except Refused:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import torch.fx.experimental._config
 from torch import Tensor, fx, nn
-from torch.utils._sympy.numbers import int_oo
 
 from absdomain.errors import UnsupportedOp
 from absdomain.lowering.branches import alike
@@ -23,6 +22,7 @@ from absdomain.lowering.told import Told
 
 config: Any = torch.fx.experimental._config  # whose `patch` has no type
 _TORCH = Path(torch.__file__).parent
+_LISTED = r"The tensor attributes? (self\.[\w.]*_flat_weights\[\d+\](, )?)+ (was|were) assigned during export"
 _SAMPLES = 3  # of the example: neither 1, along which tensors are broadcast, nor a usual size of another axis
 
 
@@ -78,6 +78,8 @@ class Exported:
 
         torch.export notes every comparison with that size that the module, or an operation in it, has made.
         """
+        from torch.utils._sympy.numbers import int_oo
+
         if isinstance(self.batch, int):
             condition = "for one number of samples"
         else:
@@ -154,6 +156,8 @@ def tracing() -> Iterator[None]:
     """
     with warnings.catch_warnings(), config.patch(backed_size_oblivious=True):
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+        # of a recurrent layer's list of its own parameters, which torch lays out anew at each call
+        warnings.filterwarnings("ignore", _LISTED, UserWarning)
         yield
 
 

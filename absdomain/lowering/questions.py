@@ -16,7 +16,6 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch.fx.experimental import sym_node, symbolic_shapes
 
 _TORCH = Path(torch.__file__).parent
 _CALLS = str(_TORCH / "_export" / "non_strict_utils.py")  # calls what a module calls of torch
@@ -42,6 +41,7 @@ def asked(*, alone: bool = False) -> Iterator[list[Any]]:
     alone: it is told what holds for one sample, where all other batches have one answer.
     """
     from sympy import Not
+    from torch.fx.experimental import symbolic_shapes  # with sympy: what is not traced does without
 
     found: list[Any] = []
     environment: Any = symbolic_shapes.ShapeEnv
@@ -80,6 +80,8 @@ def decided(question: Any, least: int) -> bool:
 
 def _of_operation(frame: FrameType | None) -> bool:
     """Whether the code that compares is an operation's; a question about a tensor's layout is its caller's."""
+    from torch.fx.experimental import sym_node, symbolic_shapes
+
     while frame is not None and frame.f_code.co_filename in (__file__, sym_node.__file__):
         frame = frame.f_back
     others = symbolic_shapes.uninteresting_files() - set(map(str, _OPERATIONS))  # through which Python code asks

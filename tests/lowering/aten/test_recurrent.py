@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -102,3 +103,21 @@ def test_what_remains_random_is_refused() -> None:
 
     with pytest.raises(UnsupportedOp, match="random in evaluation mode"):
         to_graph(Written(forward, net=nn.GRU(3, 2, num_layers=2)), torch.randn(2, 2, 3))
+
+
+def test_torch_s_warning_of_its_own_list_is_not_passed_on() -> None:
+    """What a module assigns itself while it is called is still told."""
+
+    def assigning(self: Any, x: Tensor) -> Tensor:
+        self.seen = x + 1
+        return last(self, x)
+
+    def last(self: Any, x: Tensor) -> Tensor:
+        value: Tensor = self.net(x)[0][:, -1]
+        return value
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        to_graph(Written(last, net=nn.GRU(3, 2, batch_first=True)), torch.randn(2, 2, 3))
+    with pytest.warns(UserWarning, match=r"self\.seen"):
+        to_graph(Written(assigning, net=nn.GRU(3, 2, batch_first=True)), torch.randn(2, 2, 3))
