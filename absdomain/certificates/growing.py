@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 
 from absdomain.errors import NoCertificate
 from absdomain_check import checking
+from absdomain_check.affine import Array
+from absdomain_check.ball import Ball, Box
 from absdomain_check.bounds import Bounds, Boxes, Cutter
 from absdomain_check.checking import Job, Part, Walk
 from absdomain_check.form import CUT, Tree
+from absdomain_check.network import Network
 from absdomain_check.property import Case
 
 _FLOOR = 0.3  # of the largest coefficient: no axis is starved
@@ -32,6 +36,24 @@ class Growth:
 
     until: float  # time.monotonic
     leaves: int = 200_000
+
+
+class Remembered(Bounds):
+    """Bounds in the numbers of `ball` that keep the last boxes of one box: a tree is grown several times below it."""
+
+    def __init__(self, net: Network) -> None:
+        super().__init__(net, Ball())
+        self._asked: object = None
+        self._last: Boxes = []
+
+    def boxes(self, box: Box, plan: Collection[int] = (), slopes: Mapping[int, Array] | None = None) -> Boxes:
+        if len(box[0]) > 1:
+            return super().boxes(box, plan, slopes)
+        taken = tuple((i, some.tobytes()) for i, some in sorted((slopes or {}).items()))
+        asked = (box[0].tobytes(), box[1].tobytes(), frozenset(plan), taken)
+        if asked != self._asked:
+            self._last, self._asked = super().boxes(box, plan, slopes), asked
+        return self._last
 
 
 class Grower(Walk):

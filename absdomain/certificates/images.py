@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from absdomain.certificates.growing import Remembered
 from absdomain.certificates.ladder import Ladder
 from absdomain.certificates.network import onnx_of
 from absdomain.certificates.recording import Proofs
@@ -33,7 +34,6 @@ from absdomain.graph import Graph
 from absdomain.lowering import to_graph
 from absdomain.runtime.folders import Kind
 from absdomain.runtime.modes import copied
-from absdomain_check.ball import Ball
 from absdomain_check.bounds import Bounds
 from absdomain_check.data import Images as Bytes
 from absdomain_check.errors import Unreadable
@@ -89,7 +89,7 @@ def write(
     pixels, labels = (t[:count].numpy().astype(np.uint8) for t in (images.pixels, images.labels))
     balls = Balls(Bytes(images.name, pixels, labels, images.white), radii, clip, net.nodes[-1].size)
     with np.errstate(all="ignore"):
-        bounds = Bounds(net, Ball())
+        bounds = Remembered(net)
         verified = [i for i, verdict in enumerate(verdicts) if verdict.status is Status.VERIFIED]
         said = dict[int, dict[str, Any]]()
         for i, body in Ladder(graph, bounds, balls, seconds, proofs or Proofs()).climb(verified, watch).items():

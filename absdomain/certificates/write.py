@@ -20,13 +20,12 @@ from absdomain.branching.open_parts import Queue
 from absdomain.branching.signs import Open, SignSearch
 from absdomain.branching.target import Target
 from absdomain.certificates import matching
-from absdomain.certificates.growing import Failure, Grower, Growth
+from absdomain.certificates.growing import Failure, Grower, Growth, Remembered
 from absdomain.certificates.recording import Leaf, Recorder
 from absdomain.certificates.trees import bytes_of_multipliers, bytes_of_slopes, bytes_of_weights, tree_of
 from absdomain.errors import NoCertificate
 from absdomain.properties import Query
 from absdomain.spec import Spec
-from absdomain_check.ball import Ball
 from absdomain_check.bounds import Bounds, Boxes
 from absdomain_check.checking import checked
 from absdomain_check.errors import Refused, Unreadable
@@ -80,7 +79,7 @@ class Writer:
 
     def _read(self) -> tuple[Bounds, Asked]:
         try:
-            return Bounds(read_network(self.network), Ball()), read_property(self.prop)
+            return Remembered(read_network(self.network)), read_property(self.prop)
         except Unreadable as error:
             raise NoCertificate(f"the checker does not read this: {error}") from None
 

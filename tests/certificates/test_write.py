@@ -6,15 +6,20 @@ import hashlib
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 
 from absdomain.branching import verify
 from absdomain.certificates import Writer
+from absdomain.certificates.growing import Remembered
 from absdomain.errors import NoCertificate
 from absdomain_check import Refused, Unreadable, check
+from absdomain_check.ball import Ball
+from absdomain_check.bounds import Bounds
 from absdomain_check.form import canonical, digest, packed, unpacked
+from absdomain_check.network import read_network
 from tests.checker.networks import around, box, dense, images, shuffled
 
 SHAPES = {
@@ -190,3 +195,23 @@ def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         content["network"], content["property"] = (hashlib.sha256(one).hexdigest() for one in wrong)
         with pytest.raises(Unreadable):
             check(canonical({**content, "digest": digest(content)}), *wrong)
+
+
+def test_boxes_are_made_once_for_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And anew for another box, plan or slope."""
+    net = read_network(dense(3, [2, 6, 6, 2]))
+    bounds, plain = Remembered(net), Bounds(net, Ball())
+    curves, whole = bounds.curves, (np.full((1, 2), -1.0), np.full((1, 2), 1.0))
+    flat = {curves[0]: np.zeros((1, 6))}
+    questions: list[tuple[Any, ...]] = [
+        (whole,), (whole, curves), ((whole[0], whole[1] / 2), curves), (whole, curves, flat),
+        (whole, curves, {curves[0]: np.ones((1, 6))}), (tuple(np.repeat(end, 2, 0) for end in whole), curves),
+    ]  # fmt: skip
+    for asked in questions:
+        for found, first in zip(bounds.boxes(*asked), plain.boxes(*asked), strict=True):
+            assert (found[0] == first[0]).all() and (found[1] == first[1]).all()
+    last = bounds.boxes(*questions[1])
+    monkeypatch.delattr(Bounds, "boxes")
+    assert bounds.boxes(*questions[1]) is last
+    with pytest.raises(AttributeError):
+        bounds.boxes(*questions[2])
