@@ -28,7 +28,7 @@ class Estimate:
 
     domain: str
     seconds: float  # of wall time; at least, where the trial was stopped
-    bytes: float  # of tensors at the peak, beside the weights; NaN where that is not known, as on a GPU
+    bytes: float  # of tensors at the peak, beside the weights; NaN where that was not looked at
     rows: int  # entries of activations of which the domain's parts are asked for bounds
     stopped: bool = False  # the trial took its limit before it came to the output
     refused: str = ""  # why the work does not fit into memory, and what would
@@ -104,7 +104,7 @@ def _tried(
     graph: Graph, region: Region, domain: AnyDomain, spec: Spec | None, samples: int, limit: float
 ) -> tuple[Ledger, bool]:
     """A trial on the first samples, and whether it was stopped."""
-    ledger = Ledger(limit)
+    ledger = Ledger(limit, device=region.centre.device)
     index = torch.arange(samples, device=region.centre.device)
     asked = None if spec is None else spec.select(index)
     trial = changed(domain, lambda leaf: Trial(leaf, ledger))

@@ -35,16 +35,24 @@ class Ledger:
     rows: int = 0  # entries of which bounds are asked, of the whole, those of all samples added up
     taken: float = 0.0  # by the trial
     sizes: list[int] = field(default_factory=list)  # how many places were tried at each question
+    device: torch.device = torch.device("cpu")  # a constant
 
     def timed(self, work: Callable[[], T]) -> tuple[T, float]:
         """What the work gives, and how long it took. Errors: Stopped, after it."""
+        self._wait()
         began = time.perf_counter()
         found = work()
+        self._wait()
         took = time.perf_counter() - began
         self.taken += took
         if self.taken > self.limit:
             raise Stopped
         return found, took
+
+    def _wait(self) -> None:
+        """A GPU is given its work, and does it later."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 class Tried(NamedTuple):
