@@ -21,6 +21,7 @@ OPSETS = range(7, 27)  # before, broadcasting was asked for by an attribute
 _FILE = 1 << 31  # bytes
 _REALS = (1, 10, 11)  # of the input: what is read as real arithmetic is not done by whole numbers
 _TYPES = {1: "<f4", 2: "u1", 3: "i1", 5: "<i2", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8"}
+_BROKEN = (Unreadable, ArithmeticError, ValueError, IndexError, KeyError, TypeError, AssertionError)
 RELU, TANH = "relu", "tanh"
 
 
@@ -81,6 +82,9 @@ class Network:
             raise Unreadable(f"a tensor of {size} entries; 1 to {LARGEST} are read")
         if not all(0 <= a < len(self.nodes) for a in args):  # -1 would be the last one
             raise Unreadable("an operation on constants alone")
+        own = tuple(self.nodes[a].size for a in args)
+        if args and own != (affine.sizes if affine is not None else (size,)):  # arrays of other sizes may broadcast
+            raise Unreadable(f"an operation that makes {size} entries is given values of {own}")
         self.nodes.append(Node(args, size, affine, curve))
         return len(self.nodes) - 1
 
@@ -264,7 +268,7 @@ def read_network(data: bytes) -> Network:
                 raise Unreadable("an attribute is given twice")
             if unread := given.keys() - given.asked - NO_MATTER.get(node.op_type, set()):
                 raise Unreadable(f"what {', '.join(sorted(unread))} changes is not known to the checker")
-        except (Unreadable, ValueError, IndexError, KeyError, TypeError, AssertionError) as error:
+        except _BROKEN as error:
             raise Unreadable(f"{node.op_type} {node.name!r}: {error}") from None
         values = found if isinstance(found, list) else [found]
         if env.keys() & set(node.output) - {""}:

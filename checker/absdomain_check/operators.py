@@ -19,7 +19,8 @@ from absdomain_check.windows import WINDOWS
 def _product(a: Array, b: Array) -> Array:
     """a b, entry by entry, where no product is rounded. Errors: Unreadable elsewhere."""
     x, y = np.broadcast_arrays(real(a), real(b))
-    found = x * y
+    with np.errstate(over="ignore"):
+        found = x * y
     if any(Fraction(p) * Fraction(q) != Fraction(r) for p, q, r in zip(x.flat, y.flat, found.flat, strict=True)):
         raise Unreadable("a product of constants that is no float64")
     return found
@@ -56,14 +57,14 @@ def _matmul(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
     x, y = v
     if y.array is not None:
         w = real(y.array)
-        if len(x.shape) == 1 and w.ndim >= 1:
+        if w.ndim not in (1, 2):
+            raise Unreadable("a product with a batch of matrices")
+        if len(x.shape) == 1:
             found = build.dense(Value((1, *x.shape), x.node), w.reshape(len(w), -1))
             return Value(found.shape[1:] if w.ndim == 2 else (), found.node)
         if w.ndim == 1:
             found = build.dense(x, w[:, None])
             return Value(found.shape[:-1], found.node)
-        if w.ndim != 2:
-            raise Unreadable("a product with a batch of matrices")
         return build.dense(x, w)
     w = real(x.known())
     if w.ndim != 2 or len(y.shape) < 2:

@@ -101,9 +101,18 @@ def _conv_transpose(build: Builder, v: list[Value], a: Attributes, opset: int) -
     return build.op([x], Transposed((prod(out),), sized(image), w, bias, of=of), (1, *image))
 
 
+def _pooled(x: Value, a: Attributes, kernel: tuple[int, ...]) -> None:
+    """Errors: Unreadable for windows that are not read as everyone reads them."""
+    if len(x.shape) != len(kernel) + 2 or x.shape[0] != 1:
+        raise Unreadable(f"a pool of {x.shape} by {kernel}; one image is read")
+    if a.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER") and set(a.get("dilations", [1])) != {1}:
+        raise Unreadable("a pool with auto_pad and dilations, which programs pad differently")
+
+
 def _average_pool(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
     """Sums over windows, divided by how many entries each reads."""
     x, kernel = v[0], tuple(a["kernel_shape"])
+    _pooled(x, a, kernel)
     ones = np.ones((x.shape[1], 1, *kernel))
     sums = _convolved(build, x, ones, None, a, len(kernel) == 1, x.shape[1])
     if a.get("count_include_pad", 0):
@@ -118,6 +127,7 @@ def _average_pool(build: Builder, v: list[Value], a: Attributes, opset: int) -> 
 def _max_pool(build: Builder, v: list[Value], a: Attributes, opset: int) -> Value:
     """The maximum of each window, in rounds of pairs; a place in the padding counts as another one of its window."""
     x, kernel = v[0], tuple(a["kernel_shape"])
+    _pooled(x, a, kernel)
     strides, dilations, before, _, sizes = _windows(a, x.shape[2:], kernel)
     axes = []
     for k, s, d, p, size, n in zip(kernel, strides, dilations, before, sizes, x.shape[2:], strict=True):

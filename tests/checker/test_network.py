@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from absdomain_check import Unreadable
-from absdomain_check.network import read_network
+from absdomain_check.affine import Scale, Total
+from absdomain_check.network import RELU, Builder, Value, read_network
 from tests.checker.networks import model
 
 FIVE, PAIR = np.float32([5]), np.float32([[1, 2]])
@@ -107,6 +108,49 @@ UNKNOWN = {  # an attribute or an input that changes the value
         {"pads": np.int64([0, 0, 1, 0, 0, 0, 0, 0]), "none": np.float32(0), "axes": np.int64([2, 3, 0, 1])},
     ),
 }
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 1), (2, 3, 3), (1, 3, 1, 1), ()])
+def test_a_vector_times_a_batch_of_matrices_is_refused(shape: tuple[int, ...]) -> None:
+    """It was contracted over the batch, and its many entries were taken for one."""
+    weights = {"w": np.ones(shape, np.float32)}
+    nodes = [named("MatMul", "x w", "a"), named("Relu", "a", "r"), named("ReduceSum", "r")]
+    with pytest.raises(Unreadable, match="batch"):
+        read_network(model(nodes, weights, [shape[0] if shape else 3]))
+
+
+def test_an_operation_on_values_of_another_size_is_refused() -> None:
+    """Numpy would broadcast one entry to many."""
+    build = Builder()
+    build.net.add((), 3)
+    for wrong in (Scale((1,), 1), Total((3, 1), 3, signs=(1, 1))):
+        with pytest.raises(Unreadable, match="entries"):
+            build.net.add((0,) * len(wrong.sizes), wrong.size, wrong)
+    with pytest.raises(Unreadable, match="entries"):
+        build.curve(Value((), 0), RELU)
+
+
+@pytest.mark.parametrize("pool", ["MaxPool", "AveragePool"])
+def test_pools_that_programs_read_differently_or_of_many_images_are_refused(pool: str) -> None:
+    dilated = {"kernel_shape": [2, 2], "auto_pad": "SAME_UPPER", "dilations": [2, 1]}
+    for attributes, images in ((dilated, 1), ({"kernel_shape": [2, 2]}, 2)):
+        with pytest.raises(Unreadable, match=r"auto_pad|one image"):
+            read_network(model([named(pool, "x", **attributes)], {}, [images, 1, 3, 3]))
+    read_network(model([named(pool, "x", **{**dilated, "dilations": [1, 1]})], {}, [1, 1, 3, 3]))
+
+
+@pytest.mark.parametrize(
+    ("node", "weights"),
+    [
+        (named("LeakyRelu", "x", alpha=np.inf), {}),
+        (named("Gemm", "x w", alpha=1e30), {"w": np.full((1, 1), 1e300)}),
+    ],
+    ids=["infinite", "beyond float64"],
+)
+def test_products_beyond_the_floats_are_unreadable(node: onnx.NodeProto, weights: dict[str, Any]) -> None:
+    """They ended in an error of Python's own."""
+    with pytest.raises(Unreadable):
+        read_network(model([node], weights, [1, 1]))
 
 
 @pytest.mark.parametrize("case", UNKNOWN)
