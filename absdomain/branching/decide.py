@@ -40,7 +40,7 @@ _ROWS = 500_000_000  # coefficients of all activations' rows over the widest one
 _AXES = 24  # entries of the input that vary: beyond so many, halves of it are not worth their time
 _BATCH = 512
 _FIRST = 2.0  # seconds of search before the boxes of activations are bounded more tightly
-_PER_SECOND = 500_000  # slopes that such an ascent finds in a second, roughly
+_PER_SECOND = 250_000  # slopes that such an ascent finds in a second, roughly
 _LIGHT, _HEAVY = (30, 24), (200, 64)  # steps and restarts of the attack: before the search, and where it has not ended
 Replay = Callable[[Tensor], Tensor | None]  # a point (*shape) -> one next to it that does break the property, or None
 
@@ -165,7 +165,7 @@ def _sharper(question: Question, domain: AnyDomain, asked: Target, limits: Limit
     work = len(layout) * int(layout.unsettled(*layout.ends(asked.boxes)).sum())
     if work > _PER_SECOND * min(limits.seconds - limits.spent, 600.0) / 4:
         return None
-    return target(question, domain & DeepPoly(search=Ascent(steps=10, intermediate=True)), asked.caution)
+    return target(question, domain & DeepPoly(search=Ascent(steps=20, intermediate=True)), asked.caution)
 
 
 def _searches(
