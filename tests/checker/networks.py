@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-
 _STARTS = 20  # of descents: from one alone the least value of a ball was missed
 
 
