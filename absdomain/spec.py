@@ -12,9 +12,10 @@ from absdomain.errors import check_type
 from absdomain.graph import Graph
 from absdomain.graph.rewrite import unshifted
 from absdomain.ops import Dense, Reshape
+from absdomain.values import outlined
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Spec:
     """{ z : C z + d > 0 } row by row, or with `groups` { z : each group has a row with C z + d > 0 }.
 
@@ -40,6 +41,9 @@ class Spec:
             raise ValueError(f"Spec: groups is (K,) = ({self.C.shape[1]},), got {tuple(self.groups.shape)}")
         if self.groups is not None and self.groups.is_floating_point():
             raise ValueError(f"Spec: groups are whole numbers, got {self.groups.dtype}; give one of torch.int64")
+
+    def __repr__(self) -> str:
+        return outlined(self)
 
     def of(self, graph: Graph) -> Graph:
         """x -> C graph(x) + d, (B, K), fused into the last operation where that is possible (Gowal et al.: elision).

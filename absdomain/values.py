@@ -53,6 +53,20 @@ def moved(value: V, like: Tensor) -> V:
     return mapped(value, lambda t: t.to(like) if t.is_floating_point() else t.to(like.device))
 
 
+def outlined(value: Any) -> str:
+    """A dataclass in one line: its fields by name, a tensor of several numbers by its shape."""
+    told = [f"{f.name}={_outline(getattr(value, f.name))}" for f in fields(value) if f.repr]
+    return f"{type(value).__name__}({', '.join(told)})"
+
+
+def _outline(part: Any) -> str:
+    if isinstance(part, Tensor):
+        return f"{part.item():g}" if part.dim() == 0 else f"<{', '.join(map(str, part.shape))}>"
+    if isinstance(part, float):
+        return f"{part:g}"
+    return repr(part)
+
+
 def assembled(kind: type[V], **parts: Any) -> V:
     """A value of this dataclass with these fields, without its constructor's checks: what is computed may be NaN."""
     made = object.__new__(kind)

@@ -33,7 +33,14 @@ def called(text: str) -> Constructor:
         return _Own(text, _imported(text))
     name, bracket, _ = text.partition("(")
     constructor: Any = find("networks", name.strip())
-    return partial(constructor, **_options(text)) if bracket else constructor
+    if not bracket:
+        return constructor
+    options, takes = _options(text), [*inspect.signature(constructor).parameters][2:]
+    for option in options:
+        if option not in takes or option == "normalise":
+            listed = ", ".join(name for name in takes if name != "normalise") or "none"
+            raise NetworkError(f"--network {text!r}: {name} has no option {option!r}; its options: {listed}")
+    return partial(constructor, **options)
 
 
 def _options(text: str) -> dict[str, Any]:

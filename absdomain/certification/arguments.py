@@ -41,7 +41,7 @@ def chosen_domains(domains: Given | Sequence[Given] | None, default: Sequence[st
 
     Errors: TypeError for a class or anything else; ExpressionError for a text that is none.
     """
-    given = default if domains is None else [domains] if isinstance(domains, str | Domain) else domains
+    given = default if domains is None else [domains] if isinstance(domains, str | type | Domain) else domains
     check_type("certify, domains", given, Sequence, 'give text or domains, as in domains=["box", "box & deeppoly"]')
     found = []
     for one in given:

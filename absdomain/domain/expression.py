@@ -122,10 +122,14 @@ class _Reader:
                 return self._made(node, SEARCHES[name.lower()], [], {})
             case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords) if name.lower() in SEARCHES:
                 return self._made(node, SEARCHES[name.lower()], [], self._options(keywords))
+            case ast.Name(id=name) if (key := _key(name)) not in _domains():
+                listed = f"no slopes ({', '.join(RULES)}), no search ({', '.join(SEARCHES)}) and no domain"
+                close = difflib.get_close_matches(key, [*RULES, *SEARCHES, *_domains()])
+                raise self._error(node, f"{name!r} is {listed}" + (f"; did you mean {close[0]}?" if close else ""))
         return self.domain(node)
 
     def _construct(self, node: ast.expr, name: str, args: list[AnyDomain], options: dict[str, Any]) -> AnyDomain:
-        key = name.lower().replace("_", "-")
+        key = _key(name)
         if key in ALIASES and not args and not options:
             return parse(ALIASES[key])
         try:
@@ -144,7 +148,17 @@ class _Reader:
         return ExpressionError(f"{self.text!r}, column {node.col_offset + 1}: {message}")
 
 
+def _key(name: str) -> str:
+    """The name by which a domain is registered."""
+    return name.lower().replace("_", "-")
+
+
+def _domains() -> list[str]:
+    """All names of domains."""
+    return [*registry.names("domains"), *ALIASES, *COMBINATORS]
+
+
 def _suggest(name: str) -> str:
-    known = [*registry.names("domains"), *ALIASES, *COMBINATORS]
+    known = _domains()
     close = difflib.get_close_matches(name, known)
     return f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(known)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.fx.experimental._config
@@ -144,8 +146,8 @@ def _place(error: Exception) -> str:
 
 
 def _inside(file: Path) -> bool:
-    """Whether a file is torch's, or ours."""
-    return _TORCH in file.parents or file == Path(__file__)
+    """Whether a file is torch's, or one of this room, through which torch calls the module's code."""
+    return _TORCH in file.parents or Path(__file__).parent in file.parents
 
 
 @contextmanager
@@ -154,11 +156,26 @@ def tracing() -> Iterator[None]:
 
     Without it torch.export takes B >= 2 for granted, and answers comparisons with 0 and 1 without a note of them.
     """
-    with warnings.catch_warnings(), config.patch(backed_size_oblivious=True):
+    with warnings.catch_warnings(), config.patch(backed_size_oblivious=True), _undumped():
         warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
         # of a recurrent layer's list of its own parameters, which torch lays out anew at each call
         warnings.filterwarnings("ignore", _LISTED, UserWarning)
         yield
+
+
+@contextmanager
+def _undumped() -> Iterator[None]:
+    """Without the graph that torch.export prints of what it cannot trace; its reason and the place are passed on."""
+    from torch.export import _trace  # with sympy: what is not traced does without
+
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with mock.patch.object(_trace, "print", create=True):
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _of_strides(guard: Any) -> bool:

@@ -14,7 +14,7 @@ from absdomain.graph.digraph import add
 from absdomain.kinds import Op, Shape
 from absdomain.lowering.blockers import Structural
 from absdomain.lowering.export import Exported
-from absdomain.lowering.samples import Samples
+from absdomain.lowering.samples import Samples, counted
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,9 @@ class Call:
         where, shape = self.samples[number], tuple(self._output(number).shape)
         if where is None:
             raise self.structural(f"moves or mixes the batch axis: {shape}", "keep one axis for the batch alone")
+        if not all(counted(size, self.builder.exported.batch) for size in shape):
+            remedy = "make the places of a mask, or counts, numbers before forward, as in register_buffer"
+            raise self.structural("has a size that depends on numbers", remedy)
         return where.inner(shape)
 
     def _output(self, number: int) -> Any:

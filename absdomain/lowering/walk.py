@@ -206,10 +206,11 @@ class _Lowering:
     def _stand_in(self, node: fx.Node) -> Value:
         """An activation of the call's shape, of whose value nothing is known."""
         samples = self.following.known.get(node, ())
-        if len(samples) != 1 or samples[0] is None:
+        value: Any = node.meta.get("val")
+        if len(samples) != 1 or samples[0] is None or not all(counted(s, self.exported.batch) for s in value.shape):
             return Unknown()
         name = self.builder.fresh(node.name)
-        self.builder.digraph.add_node(name, shape=samples[0].inner(node.meta["val"].shape))
+        self.builder.digraph.add_node(name, shape=samples[0].inner(value.shape))
         return Activation(name)
 
     def _call(self, node: fx.Node, values: dict[fx.Node, Value]) -> Value:

@@ -20,7 +20,7 @@ from absdomain.values import assembled
 _BLOCK = 2**21  # coefficients held at once while an op's matrix is written out
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ball(Region):
     """{ centre + radius d : |d|_p <= 1 }; radius a number or a tensor that broadcasts to centre (an ellipsoid)."""
 
@@ -118,7 +118,7 @@ class Ball(Region):
         return drawn(torch.randn, n, self.centre, generator)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class L2(Ball):
     """{ centre + radius d : |d|_2 <= 1 }, centre (B, *shape)."""
 
@@ -143,7 +143,7 @@ class L2(Ball):
         return d / cls.norm(d).clamp(min=1.0).unsqueeze(-1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class L1(Ball):
     """{ centre + radius d : |d|_1 <= 1 }, centre (B, *shape)."""
 

@@ -14,7 +14,7 @@ from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
 from absdomain.region.constraints import Constraints
-from absdomain.values import assembled, mapped
+from absdomain.values import assembled, mapped, outlined
 
 Draws = torch.Generator | Sequence[torch.Generator] | None  # one for all samples, one for each, or torch's own
 EACH = {"row": "sample"}  # metadata of a region's field: a number per sample, (B,), or one for all
@@ -35,6 +35,10 @@ class Region(ABC):
         @property
         def centre(self) -> Tensor:
             """A point inside, (B, *shape)."""
+
+    @final
+    def __repr__(self) -> str:
+        return outlined(self)
 
     @property
     def whole(self) -> Region:

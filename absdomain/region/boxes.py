@@ -45,7 +45,7 @@ class BoxRegion(Region):
         return assembled(Interval, lower=ends.lower, upper=ends.upper) if op.diagonal else ends
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Interval(BoxRegion):
     """{ x : lower <= x <= upper }, both (B, *shape). An empty interval or a NaN is an error, never a proof."""
 
@@ -68,7 +68,7 @@ class Interval(BoxRegion):
         return Bounds(self.lower, self.upper)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Linf(BoxRegion):
     """{ x : |x - centre| <= radius, clip[0] <= x <= clip[1] }; radius a number or a tensor that broadcasts to centre.
 

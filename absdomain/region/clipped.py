@@ -21,7 +21,7 @@ from absdomain.values import assembled
 _BLOCK = 2**19  # coefficients held at once while an op's matrix is written out; they are sorted
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Clipped(Region):
     """{ x in ball : lower <= x <= upper } around a centre that lies in the range; both ends broadcast to it.
 

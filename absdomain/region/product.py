@@ -20,7 +20,7 @@ from absdomain.values import assembled
 _BLOCK = 2**21  # coefficients held at once while an op's matrix is written out
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CartesianProduct(Region):
     """{ (x_1, ..., x_m) : x_i in part i }, the entries of the parts one after another, flat: (B, n).
 

@@ -85,6 +85,8 @@ def test_every_alias_is_its_expression(alias: str, text: str) -> None:
     ("__import__('os').system('true')", "column 1"),
     ("box if box else box", "expected a domain"),
     ("(lambda: box)()", "expected a domain"),
+    ("deeppoly(slopes=adaptve)", r"column 17: 'adaptve' is no slopes \(zero, one, parallel, adaptive\).*mean adaptive"),
+    ("deeppoly.guided(by=boxx)", "column 20: no domain is called 'boxx'"),
     ("exact(timeout=nan)", "column 15: nan has no meaning here; give a finite number"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_told_with_its_place(text: str, message: str) -> None:

@@ -117,6 +117,7 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
         (1, 4, 4),
         "at 'p' uses output 1",
     ),
+    "a mask of places": (lambda s, x: x[:, torch.arange(4) > 1].relu(), (4,), "index.*size that depends on numbers"),
     "a weight without rows": (Written(lambda s, x: x @ s.w, w=parameter(4)), (4,), "1 axes"),
     "a weight per sample": (Written(lambda s, x: x @ s.w, w=parameter(1, 4, 3)), (5, 4), "3 axes"),
 }  # fmt: skip
@@ -189,3 +190,11 @@ def test_a_wrong_rule_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     lowers("aten.frac.default")(rule(Permute((0, 2, 1))))
     with pytest.raises(UnsupportedOp, match=r"frac.*correct the rule"):
         to_graph(Written(lambda s, x: x.frac()), torch.randn(2, 3, 4))
+
+
+def test_a_branch_on_the_input_has_its_place_and_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    said = refused(Written(lambda s, x: x.relu() if x.sum() > 0 else x), 4)
+    assert re.search(
+        r"torch\.export cannot export Written: Could not guard.*\[test_lowering_refused\.py:\d+: ", said
+    ), said
+    assert capfd.readouterr() == ("", "")

@@ -56,6 +56,7 @@ def test_one_of_the_user(mine: str) -> None:
         ("mynets_called:NoSuch", "no attribute 'NoSuch'"),
         ("no_such_module_here:Net", "No module named"),
         ("mynets_called:NUMBER", "is a int"),
+        ("mlp(widths=(50, 50))", "mlp has no option .widths.; its options: hidden"),
         ("mlp(50, 50)", "options by name"),
         ("mlp(hidden=(50", "options by name"),
         ("mlp(hidden=print())", "options by name"),

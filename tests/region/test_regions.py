@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from absdomain import L1, L2, Guarantee, Interval, Linf, Region, Rows
+from absdomain import L1, L2, Clipped, Guarantee, Interval, Linf, Region, Rows, margins
 from absdomain.laws import LawBroken, check_region, drawing, strategies
 from absdomain.laws.examples import REGIONS, RegionMaker
 from absdomain.ops import Conv, Dense, Permute, Reshape, Scale
@@ -149,3 +149,11 @@ def test_a_hull_of_a_convolution_is_exact_at_padded_borders() -> None:
     radius = region.image(Conv(kernel, None, (1, 1), (1, 1))).box().radius
     torch.testing.assert_close(radius[0, 0, 1, 1], kernel.norm())
     torch.testing.assert_close(radius[0, 0, 0, 0], kernel[0, 0, 1:, 1:].norm())
+
+
+def test_regions_and_specifications_are_one_line() -> None:
+    assert repr(Linf(CENTRE, 0.1, clip=(-1, 2))) == "Linf(centre=<2, 3>, radius=0.1, clip=(-1, 2))"
+    assert repr(Clipped(L2(CENTRE, torch.tensor(8.0)), CENTRE, CENTRE)) == (
+        "Clipped(ball=L2(centre=<2, 3>, radius=8), lower=<2, 3>, upper=<2, 3>)"
+    )
+    assert repr(margins(torch.tensor([0, 1]), 3)) == "Spec(C=<2, 2, 3>, d=<1, 2>, groups=None)"

@@ -86,7 +86,8 @@ def _scatter_reduce(
 ) -> Activation:
     if reduce != "sum" or not include_self:
         call.unsupported(f"reduces by {reduce!r}", "use scatter_add")
-    return _added(call, x, axis, index, source)
+    where, _ = _ADDED["aten.scatter_add.default"]
+    return _put(call, x, source, _places(call, where, (axis, index)), over=False)
 
 
 def _places(call: Call, where: Places, rest: Any, named: Any = None) -> Tensor:

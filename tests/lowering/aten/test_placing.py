@@ -65,6 +65,11 @@ MOVES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
         lambda: Written(lambda s, x: torch.addmm(s.b, x, s.w, beta=2, alpha=3) + torch.addmm(x, x, s.v),
                         b=parameter(4), w=parameter(4, 4), v=parameter(4, 4)), (4,),
     ),
+    "scattered by a sum": (
+        lambda: Written(
+            lambda s, x: x.scatter_reduce(1, s.at.expand(x.shape[0], 3), x[:, 1:], "sum"), at=at(2, 0, 2)
+        ), (4,),
+    ),
     "reduced, scattered": (plain(lambda x: x.diff(dim=2).fliplr()), PLANE),
     **{
         f"padded by {mode} along {n}": (plain(lambda x, mode=mode, n=n: F.pad(x, (1, 2, 1, 1, 1, 0)[: 2 * n], mode)),
