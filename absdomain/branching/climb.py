@@ -138,18 +138,17 @@ class Climb:
         """The bound less its allowance, (B,), and the rows over the input; `seen` gets the rows at relaxed nodes."""
         weights = lines.mu.softmax(1)
         row = (weights.unsqueeze(1) @ branches.C).squeeze(1)
-        pulls = self._pulls(e, branches, lines, seen)
         rows, constant = backward.to_input(
-            backward.with_pulls(e, pulls), Rows.of(row.view(1, len(row), *self.target.graph.output.shape))
+            self.drawn(e, branches, lines, seen), Rows.of(row.view(1, len(row), *self.target.graph.output.shape))
         )
         offset = (weights * (branches.d - branches.slack)).sum(1)
         paid = (lines.beta * self._price(branches)).sum(1)
         return (e.region.minimum(rows) + constant)[0] + offset - paid, rows
 
-    def _pulls(
-        self, e: Relation, branches: Branches, lines: Lines, seen: dict[Nonlinear, Tensor] | None
-    ) -> Mapping[Relation, Pull]:
-        """Those of the relaxed nodes, less the multipliers times what the branch knows of their arguments."""
+    def drawn(
+        self, e: Relation, branches: Branches, lines: Lines, seen: dict[Nonlinear, Tensor] | None = None
+    ) -> Relation:
+        """e with these lines, less the multipliers times what the branch knows of the arguments of relaxed nodes."""
         below, above = self.layout.parted(lines.below), self.layout.parted(lines.above)
         signed = self.layout.parted(lines.beta * branches.held)
         ends = self.layout.parted(branches.ends)
@@ -158,7 +157,7 @@ class Climb:
             assert node.relaxation is not None
             op, boxes = node.relaxation.op, node.relaxation.boxes
             pulls[node] = _held(op, _searched(op, below[op], above[op], boxes), signed[op], ends[op], seen)
-        return pulls
+        return backward.with_pulls(e, pulls)
 
     def _price(self, branches: Branches) -> Tensor:
         """What rounding may add for each unit of a multiplier, (B, N)."""

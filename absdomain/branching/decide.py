@@ -186,27 +186,29 @@ class _Tried:
     def __init__(self, asked: Target, region: Region, confirm: Replay) -> None:
         self.asked, self.region, self.confirm = asked, region, confirm
         self.slack, self.tied = float(asked.slack.max()), False
+        best, slacks = (asked.best(t.unsqueeze(0))[0] for t in (asked.bounds - asked.slack, asked.slack))
+        self.near = _TIE * float(slacks[~(best > 0)].min())  # rows may differ in scale: by the finest that is open
 
     def __call__(self, points: Tensor) -> Tensor | None:
         with torch.no_grad():
             points = self.region.select(torch.zeros(len(points), dtype=torch.long)).project(points)
-            worst = self.asked.worst(self.asked.rows(points))
+            rows = self.asked.rows(points)
+            worst, known = self.asked.worst(rows), self.asked.worst(rows - self.asked.slack)
             for place in worst.argsort().tolist()[:_CONFIRMED]:
                 if not bool(worst[place] <= self.slack):
                     return None
                 found = self.confirm(points[place])
                 if found is not None:
                     return found
-                self.tied = True
+                self.tied |= bool(known[place] <= 0)
         return None
 
     def tie(self, bound: float) -> Reason | None:
         """Why it is in vain to search on: a point is unsafe but for rounding, and no point is so by much more."""
-        if not self.tied or bound < -_TIE * self.slack:
+        if not self.tied or bound < -self.near:
             return None
-        near = _TIE * self.slack
-        told = f"the least value is a tie, within {near:.1g} of 0, which rounding hides; ask with another threshold"
-        return Reason(Cause.PRECISION, told)
+        told = f"the least value is a tie, within {self.near:.1g} of 0, which rounding hides"
+        return Reason(Cause.PRECISION, f"{told}; ask with another threshold")
 
 
 _CONFIRMED = 16  # points of a batch that are replayed at most

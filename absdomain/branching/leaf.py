@@ -32,7 +32,7 @@ def solved(climb: Climb, branches: Branches, lines: Lines) -> tuple[Lines, Tenso
     _, row = climb.evaluated(e, branches, bare)
     if not bool(branches.held.any()):
         return bare, region.argmin(row.data.detach())[0], True
-    A, offsets, entries = _decided(climb, branches, e)
+    A, offsets, entries = _decided(climb, branches, climb.drawn(e, branches, climb.start(branches)))
     signs = branches.held[0, entries].numpy()
     ends = branches.ends[0, entries].numpy()
     cost = row.data[0, 0].flatten().detach().numpy()

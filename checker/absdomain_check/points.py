@@ -10,6 +10,8 @@ from absdomain_check.bounds import Bounds
 from absdomain_check.errors import Refused
 from absdomain_check.property import Case, Property, Row
 
+_BEYOND = 1 << 200  # no float32, and a float64 still
+
 
 def noted(given: object, bounds: Bounds, asked: Property) -> str:
     """What is to be noted of a point that is unsafe. Errors: Refused."""
@@ -41,9 +43,15 @@ def _inside(x: list[Fraction], case: Case) -> str | None:
     open_ends = any((i, side) in case.strict and v == box[side] for i, (v, box) in ends for side in (0, 1))
     if all(low <= v <= high for _, (v, (low, high)) in ends) and not open_ends:
         return ""
-    if all(Fraction(float(np.float32(low))) <= v <= Fraction(float(np.float32(high))) for _, (v, (low, high)) in ends):
+    if all(_single(low) <= v <= _single(high) for _, (v, (low, high)) in ends):
         return "ends of inputs as they are in float32"
     return None
+
+
+def _single(end: Fraction) -> Fraction:
+    """An end of a box as float32 programs read it; beyond their numbers as it is."""
+    found = np.float32(end) if abs(end) < _BEYOND else np.float32(np.inf)
+    return Fraction(float(found)) if np.isfinite(found) else end
 
 
 def _at_most(row: Row, x: list[Fraction], low: list[Fraction], high: list[Fraction]) -> bool:

@@ -236,6 +236,19 @@ def test_a_tie_ends_the_search_and_says_so() -> None:
     assert "tie" in found.reason and found.branches < 500
 
 
+@pytest.mark.parametrize("seed", [1, 11])
+def test_a_row_that_is_large_makes_no_tie_of_another(seed: int) -> None:
+    """The least value is 1e-6, far above what rounding may add to its row, and far below that of 1e9 times the row.
+
+    The second network needs a linear program, whose rows pass layers with decisions.
+    """
+    layers, graph = network(Random(seed), [2, 4, 4, 1])
+    least = least_by_patterns(layers, -np.ones(2), np.ones(2))
+    spec = Spec(torch.tensor([[[1.0], [1e9]]]).double(), torch.tensor([[1e-6 - least, 1e9 * (10 - least)]]).double())
+    (found,) = decide(graph, Interval(-torch.ones(1, 2), torch.ones(1, 2)), spec, limits=Limits(seconds=60))
+    assert found.verdict is Verdict.UNSAT and found.branches > 1, found
+
+
 def test_a_counterexample_elsewhere_is_found_beside_a_tie() -> None:
     """Of two rows one has a tie, the other is negative in a corner: 0.05 - relu(x + y - 1.9)."""
     region = Interval(-torch.ones(1, 2), torch.ones(1, 2))

@@ -18,7 +18,7 @@ from absdomain.errors import NoCertificate
 from absdomain_check import Refused, Unreadable, check
 from absdomain_check.ball import Ball
 from absdomain_check.bounds import Bounds
-from absdomain_check.form import canonical, digest, packed, unpacked
+from absdomain_check.form import FORMAT, canonical, digest, packed, unpacked
 from absdomain_check.network import read_network
 from tests.checker.networks import around, box, dense, images, shuffled
 
@@ -92,6 +92,22 @@ def test_a_point_is_accepted_and_others_are_refused(tmp_path: Path) -> None:
     centre = [0.0, 0.0, 0.0]
     with pytest.raises(NoCertificate, match="counterexample"):
         Writer(net, box(np.full(3, -1.0), np.full(3, 1.0), 2, "(<= Y_0 -99)")).sat(centre)
+
+
+@pytest.mark.parametrize("end", ["1e300", "1e999"])
+def test_a_point_outside_of_a_box_beyond_float32_is_refused(end: str) -> None:
+    """It ended in an OverflowError."""
+    net = dense(1, [2, 3, 1])
+    prop = box(np.zeros(2), np.ones(2), 1, "(<= Y_0 9)").replace(b"X_0 1.000000000000", f"X_0 {end}".encode())
+    files = {name: hashlib.sha256(data).hexdigest() for name, data in (("network", net), ("property", prop))}
+    for point, inside in (([0.0, 2.0], False), ([2.0, 1.0], True), ([1e301, 1.0], False)):
+        content = {"format": FORMAT, "verdict": "sat", "point": [x.hex() for x in point], **files}
+        data = canonical({**content, "digest": digest(content)})
+        if inside:
+            assert check(data, net, prop).verdict == "sat"
+        else:
+            with pytest.raises(Refused, match="the point is"):
+                check(data, net, prop)
 
 
 def test_other_files_and_changed_bytes_are_refused(tmp_path: Path) -> None:
