@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isnan, nan
+from types import NoneType
 
 import torch
 
@@ -77,6 +78,10 @@ def estimate(
     """
     check_type("estimate, graph", graph, Graph, "lower a module first: absdomain.to_graph(module, example)")
     check_type("estimate, region", region, Region, "make one, such as absdomain.Linf(x, eps)")
+    check_type("estimate, spec", spec, (Spec, NoneType), "make one, such as absdomain.margins(labels, classes)")
+    check_type("estimate, domain", domain, (str, Domain, Sequence), "give its text, an instance, or a list of these")
+    if not len(region.centre):
+        raise ValueError("estimate: the region has no samples; give one of them")
     given = [domain] if isinstance(domain, str | Domain) else list(domain)
     for one in given:
         check_type("estimate, domain", one, (str, Domain), "give its text, or an instance, such as Box()")

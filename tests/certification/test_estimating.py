@@ -106,6 +106,18 @@ def test_what_does_not_fit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert large.cells(3)[0] == "does not fit"
 
 
+def test_wrong_arguments_are_told() -> None:
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        ((GRAPH, REGION, None), TypeError, "estimate, domain"),
+        ((GRAPH, REGION, [3]), TypeError, "estimate, domain"),
+        ((GRAPH, REGION, "box", 3), TypeError, "estimate, spec"),
+        ((GRAPH, Linf(X[:0], 0.1), "box"), ValueError, "no samples"),
+    ]
+    for given, kind, match in wrong:
+        with pytest.raises(kind, match=match):
+            estimate(*given)
+
+
 def test_the_texts() -> None:
     one = Estimate("crown-ibp", 0.72, 3 * 2**20, 10)
     assert str(one) == "crown-ibp: about 0.72 s and 3 MiB an image"
