@@ -436,6 +436,9 @@ def test_what_cannot_be_frozen_is_told(network: nn.Module) -> None:
     ):
         with pytest.raises(RecipeError, match=match):
             made(network, **given)
+    normed = nn.Sequential(nn.Flatten(), nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 4)).double()
+    with pytest.raises(RecipeError, match="batch norms"):
+        made(normed, freeze=(120.0,))
     recipe = read("advibp").recipe(data="digits", trainer="advibp(natural=3.0, freeze=(20,))")
     with pytest.raises(RecipeError, match="eps grows until"):
         read(recipe.trainer).build(network, torch.rand(1, 1, 2, 3), 4, recipe)

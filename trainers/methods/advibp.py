@@ -167,6 +167,8 @@ class AdvIBP(Certified):
         self.watched = self.trained if settings.moments is Watched.ALL else self.trained[:1]
         size, like = sum(p.numel() for p in self.watched), self.trained[0]
         self.moments = Moments(size, like, beta1=settings.beta1, beta2=settings.beta2, long_step=settings.long_step)
+        if settings.freeze and self.tracks:
+            raise refused("freeze", settings.freeze, "statistics of batch norms do not stay; take a network without")
         ends = cuts(self.graph) if settings.freeze else []
         if len(settings.freeze) > len(ends):
             raise refused("freeze", settings.freeze, f"give {len(ends)} times at most, one for each nonlinear layer")
