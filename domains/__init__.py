@@ -9,3 +9,7 @@ from absdomain.domains.symbolic_gap import SymbolicGap
 from absdomain.domains.zonotope import Zonotope
 
 __all__ = ["LP", "Box", "DeepPoly", "Dual", "Exact", "SymbolicGap", "Zonotope"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

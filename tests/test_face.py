@@ -4,6 +4,7 @@ import inspect
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -143,3 +144,11 @@ def test_what_users_look_for_is_listed() -> None:
     assert all(getattr(absdomain, name) is not None for name in listed)
     assert isinstance(absdomain.__version__, str)
     assert inspect.ismodule(absdomain.domains)
+
+
+@pytest.mark.parametrize(
+    "room", [absdomain.domains, absdomain.networks, absdomain.trainers], ids=lambda room: room.__name__
+)
+def test_a_room_lists_its_public_names_alone(room: ModuleType) -> None:
+    assert dir(room) == sorted(room.__all__)
+    assert all(hasattr(room, name) for name in dir(room))

@@ -67,3 +67,7 @@ def __getattr__(name: str) -> Any:
     """Names that schedules had before."""
     old = {"Linear": "absdomain.trainers.LinearRamp", "Smooth": "absdomain.trainers.SmoothRamp"}
     return former(__name__, old, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
