@@ -12,14 +12,21 @@ def mlp(
     shape: Shape = (1, 28, 28),
     classes: int = 10,
     *,
-    hidden: Sequence[int] = (100, 100),
+    hidden: Sequence[int] | None = None,
+    widths: Sequence[int] | None = None,
     normalise: Normalise | None = None,
 ) -> nn.Sequential:
     """FC - relu - ... - FC on the flattened image, with the given widths of the hidden layers.
 
-    The default is the 784-100-100-10 network MLP-B of Salman et al. 2019, A Convex Relaxation Barrier.
+    The default is the 784-100-100-10 network MLP-B of Salman et al. 2019, A Convex Relaxation Barrier. `widths` is
+    another name of `hidden`.
+
+    Errors: ValueError for both.
     """
-    return Chain(units=tuple(hidden))(shape, classes, normalise=normalise)
+    if hidden is not None and widths is not None:
+        raise ValueError(f"mlp: hidden={hidden} and widths={widths} are two names of the same; give one")
+    units = next((given for given in (hidden, widths) if given is not None), (100, 100))
+    return Chain(units=tuple(units))(shape, classes, normalise=normalise)
 
 
 mlp_2x100 = Chain(units=(100,) * 2)

@@ -37,6 +37,9 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_registered_one_with_options() -> None:
     net = called("mlp(hidden=(5, 6))")((1, 2, 2), 3)
+    assert str(called("mlp(widths=(5, 6))")((1, 2, 2), 3)) == str(net)
+    with pytest.raises(ValueError, match="two names of the same"):
+        called("mlp(widths=(5, 6), hidden=(5,))")((1, 2, 2), 3)
     assert [layer.out_features for layer in net.modules() if isinstance(layer, nn.Linear)] == [5, 6, 3]
     assert isinstance(called("mlp-2x100")((1, 2, 2), 3), nn.Module)
 
@@ -56,7 +59,7 @@ def test_one_of_the_user(mine: str) -> None:
         ("mynets_called:NoSuch", "no attribute 'NoSuch'"),
         ("no_such_module_here:Net", "No module named"),
         ("mynets_called:NUMBER", "is a int"),
-        ("mlp(widths=(50, 50))", "mlp has no option .widths.; its options: hidden"),
+        ("mlp(sizes=(50, 50))", "mlp has no option .sizes.; its options: hidden, widths"),
         ("mlp(50, 50)", "options by name"),
         ("mlp(hidden=(50", "options by name"),
         ("mlp(hidden=print())", "options by name"),
