@@ -47,6 +47,9 @@ MODULES = {
 }
 
 
+_SUBCLASS = vars(Domain)["__init_subclass__"].__func__  # as it is without old names
+
+
 class _Renamed(MetaPathFinder, Loader):
     """Finds the modules of the table, and loads the new one in the place of each."""
 
@@ -101,7 +104,7 @@ def _inner(op: Nonlinear, slopes: Slopes, *xs: Tensor) -> Tensor:
 
 def _declared(cls: type[Domain[Any]], /, **given: Any) -> None:
     """A domain that is written as they were: `relational` alone for `traits`, and `bounds` for both ends at once."""
-    super(Domain, cls).__init_subclass__(**given)
+    _SUBCLASS(cls, **given)
     own = vars(cls)
     if isinstance(own.get("relational"), bool):
         tell(f"{cls.__name__}.relational", "Traits.relational; give traits = Traits(relational=...)")

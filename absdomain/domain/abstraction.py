@@ -174,6 +174,10 @@ class Trace(Generic[E]):
         self._lower: Tensor | None = None
         self._upper: Tensor | None = None
 
+    def __repr__(self) -> str:
+        shape = len(self._centre), *self.graph.output.shape
+        return f"Trace({self.domain}, output {shape}, {self.guarantee.name.lower()})"
+
     @property
     def output(self) -> E:
         """The output's element."""

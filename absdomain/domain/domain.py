@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import reduce
 from typing import Any, ClassVar, final
 
@@ -26,6 +26,11 @@ class Domain(Abstraction[E]):
 
     _name: ClassVar[str] = ""  # in the text form, where it is not the class's name in small letters
 
+    def __init_subclass__(cls, **given: Any) -> None:
+        """The text form is a domain's repr, too: a dataclass would write one of its own, were there none here."""
+        super().__init_subclass__(**given)
+        cls.__repr__ = Domain.__repr__  # type: ignore[method-assign]
+
     @final
     def __and__(self, other: AnyDomain) -> Meet:
         """The reduced product: both, each relaxing over the boxes on which they agree."""
@@ -41,13 +46,19 @@ class Domain(Abstraction[E]):
         """The text form, which `absdomain.parse` reads back."""
         return self._text()
 
+    @final
+    def __repr__(self) -> str:
+        """The text form, as a notebook shows it."""
+        return self._text()
+
     def _carried(self, e: E, domain: AnyDomain) -> Any | None:
         """The element that e carries and that `domain` alone would have made as well; None: it carries none."""
         return e if self == domain else None
 
     def _text(self) -> str:
         """The name, and the options that differ from the defaults."""
-        given = [f for f in fields(self) if f.default is MISSING or getattr(self, f.name) != f.default]  # type: ignore[arg-type]
+        declared = fields(self) if is_dataclass(self) else ()
+        given = [f for f in declared if f.default is MISSING or getattr(self, f.name) != f.default]
         options = ", ".join(f"{f.name}={_literal(getattr(self, f.name))}" for f in given)
         return (self._name or type(self).__name__.lower()) + (f"({options})" if options else "")
 

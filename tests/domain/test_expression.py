@@ -1,9 +1,12 @@
 """The text form of domains: it reads back, knows the literature's names, and says what is wrong."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
+from torch import nn
 
-from absdomain import Guided, Meet, Mix, parse
+from absdomain import Guided, Linf, Meet, Mix, margins, parse, to_graph
 from absdomain.domain import Domain, ExpressionError
 from absdomain.domain.expression import ALIASES
 from absdomain.domains import Box, DeepPoly
@@ -116,3 +119,22 @@ def test_values_are_equal_by_content() -> None:
     assert Guided(DeepPoly(), Box()) == GUIDED
     assert hash(Guided(DeepPoly(), Box())) == hash(GUIDED)
     assert DeepPoly() != FAST_LIN
+
+
+@pytest.mark.parametrize("text", EXPRESSIONS)
+def test_its_repr_is_the_text_form(text: str) -> None:
+    assert repr(parse(text)) == str(parse(text))
+    assert parse(repr(parse(text))) == parse(text)
+
+
+def test_a_domain_of_others_and_a_trace_are_a_line_too() -> None:
+    @dataclass(frozen=True)
+    class Mine(Box):
+        share: float = 0.5
+
+    assert [repr(domain) for domain in (Mine(), Mine(0.25) & BOX)] == ["mine", "mine(share=0.25) & box"]
+    graph, x = to_graph(nn.Linear(2, 3), torch.zeros(1, 2)), torch.zeros(4, 2)
+    plain = (BOX & CROWN).propagate(graph, Linf(x, 0.1))
+    asked = BOX.propagate(graph, Linf(x, 0.1), margins(torch.zeros(4, dtype=torch.int64), 3))
+    assert repr(plain) == "Trace(box & deeppoly, output (4, 3), sound)"
+    assert repr(asked) == f"Trace(box, output {tuple(asked.lower.shape)}, sound)" == "Trace(box, output (4, 2), sound)"
