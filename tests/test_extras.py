@@ -43,6 +43,7 @@ for call, extra in (
     (lambda: absdomain.certify(net, "digits", eps=0.01), "data"),
     (lambda: absdomain.certify(net, "mnist", eps=0.01), "data"),
     (lambda: graph.draw("graph.png"), "plot"),
+    (lambda: graph.draw(), "plot"),
     (lambda: absdomain.onnx_to_graph("net.onnx"), "onnx"),
     (lambda: absdomain.certify(net, x, net(x).argmax(1), eps=0.01, cluster=2), "dask"),
     (lambda: absdomain.certify(net, x, net(x).argmax(1), eps=0.01).to_pandas(), "pandas"),

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from torch import Tensor
 from absdomain.errors import needing
 from absdomain.graph import Graph
 from absdomain.graph.drawing import draw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _HEADS = ("layer", "operation", "entries", "relaxed", "width", "looseness", "loosest")
 
@@ -87,14 +90,16 @@ class Explanation:
         """Of numbers (N,), one for each image, those of finite images."""
         return float(numbers[self.finite].mean())
 
-    def draw(self, path: str | Path) -> None:
-        """Writes a picture of the network, each nonlinear layer with its share of all layers' looseness, .svg or .png.
+    def draw(self, path: str | Path | None = None) -> Figure:
+        """A matplotlib Figure of the network, each nonlinear layer with its share of all layers' looseness.
+
+        With a path it is written, too; the suffix says as what, .svg or .png.
 
         Errors: ImportError without matplotlib; WriteError where the file cannot be written or is none of ours.
         """
         layers = self.layers
         total = sum(layer.looseness for layer in layers)
-        draw(self.graph.nx, Path(path), {layer.layer: layer.looseness / total for layer in layers if total > 0})
+        return draw(self.graph.nx, path, {layer.layer: layer.looseness / total for layer in layers if total > 0})
 
     def to_json(self) -> dict[str, Any]:
         """The means over the images, in JSON's types."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any
 
 import networkx
 
+from absdomain.errors import check_type
 from absdomain.graph.digraph import Node
 from absdomain.runtime.pictures import blank, drawn, encoded
 from absdomain.runtime.writing import replace
 from absdomain.values import leaves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _HEADS = ("node", "operation", "shape", "numbers", "reads")
 _INCHES = 1.6  # of a layer of the picture, and of a row
@@ -35,11 +40,21 @@ def _kind(op: object) -> str:
     return "input" if op is None else type(op).__name__
 
 
-def draw(digraph: networkx.DiGraph[str], path: Path, shares: Mapping[str, float] | None = None) -> None:
-    """Writes the digraph of operations as a picture, one column for each generation of its topological order.
+def draw(
+    digraph: networkx.DiGraph[str], path: str | Path | None = None, shares: Mapping[str, float] | None = None
+) -> Figure:
+    """The digraph of operations as a picture, one column for each generation of its topological order.
 
-    `shares` of some nodes, from 0 to 1, are written on them and colour them.
+    With a path it is written there. `shares` of some nodes, from 0 to 1, are written on them and colour them.
     """
+    check_type("draw", path, (str, Path, NoneType), "give the path of a file, such as network.svg, or none")
+    figure = _picture(digraph, shares)
+    if path is not None:
+        replace(Path(path), encoded(figure, Path(path).suffix[1:] or "png"), drawn)
+    return figure
+
+
+def _picture(digraph: networkx.DiGraph[str], shares: Mapping[str, float] | None) -> Figure:
     layers = list(networkx.topological_generations(digraph))
     placed: Any = networkx.DiGraph(digraph)
     for layer, names in enumerate(layers):
@@ -54,7 +69,7 @@ def draw(digraph: networkx.DiGraph[str], path: Path, shares: Mapping[str, float]
         node_color=colours, edgecolors="#444444", node_size=1800,
     )  # fmt: skip
     axes.set_axis_off()
-    replace(path, encoded(figure, path.suffix[1:] or "png"), drawn)
+    return figure
 
 
 def _colour(share: float | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import networkx
 from torch import Tensor
@@ -16,6 +17,9 @@ from absdomain.graph.drawing import draw, table
 from absdomain.graph.joining import fresh, from_one, into_one
 from absdomain.graph.ports import Ports
 from absdomain.kinds import Op
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,13 +219,14 @@ class Graph:
         others = (replace(node, args=tuple(moved[a] for a in node.args)) for node in rest)
         return Graph._made([replace(start, op=None, args=()), *others])
 
-    def draw(self, path: str | Path) -> None:
-        """Writes a picture of the operations, layer by layer from left to right; the suffix says as what, .svg or .png.
+    def draw(self, path: str | Path | None = None) -> Figure:
+        """A matplotlib Figure of the operations, layer by layer from left to right.
+
+        With a path it is written, too; the suffix says as what, .svg or .png.
 
         Errors: ImportError without matplotlib; WriteError where the file cannot be written or is none of ours.
         """
-        check_type("draw", path, (str, Path), "give the path of a file, such as network.svg")
-        draw(self.nx, Path(path))
+        return draw(self.nx, path)
 
     def __reduce__(self) -> tuple[Callable[..., Graph], tuple[tuple[Node, ...], Ports, Ports]]:
         return Graph._made, (self.nodes, self.given, self.gives)

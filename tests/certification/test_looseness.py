@@ -117,6 +117,7 @@ def test_what_it_says_for_people_and_programs(net: nn.Module, graph: Graph, tmp_
     assert sum(layer["loosest"] for layer in told["layers"]) == 7
     assert found.worst is not None
     assert found.worst in found._repr_html_() and found.worst in repr(found)
+    assert found.worst in "".join(text.get_text() for text in found.draw().axes[0].texts)
     found.draw(tmp_path / "graph.svg")
     assert "#dbe9f6" in (tmp_path / "graph.svg").read_text()
     (tmp_path / "theirs.svg").write_text("<svg/>")

@@ -22,5 +22,8 @@ def test_a_graph_prints_as_a_table_and_draws_itself(tmp_path: Path) -> None:
         assert (tmp_path / f"graph.{suffix}").stat().st_size > 1000
     assert "#dbe9f6" in (tmp_path / "graph.svg").read_text()  # the boxes; their text is made of curves
     (tmp_path / "theirs.svg").write_text("<svg/>")
+    kept = graph.draw()
+    assert [text.get_text().split("\n")[0] for text in kept.axes[0].texts] == ["input", "Dense", "ReLU", "Dense"]
+    kept.savefig(tmp_path / "kept.png")
     with pytest.raises(WriteError, match=r"theirs.svg: absdomain did not write this"):
         graph.draw(tmp_path / "theirs.svg")
