@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from numbers import Real
 
 
@@ -59,6 +60,16 @@ def check_type(place: str, value: object, kind: type | tuple[type, ...], remedy:
     wanted = " or ".join(one.__name__ for one in kinds)
     came = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
     raise TypeError(f"{place}: a {wanted} is needed, got {came}; {remedy}")
+
+
+def near(name: str, known: Iterable[str], every: str) -> str:
+    """What the reader of an error may have meant: the close ones of the names that are known, or else all of them.
+
+    `every` stands before all.
+    """
+    names = {one.lower(): one for one in known}
+    close = [names[match] for match in get_close_matches(name.lower(), names, n=3)]
+    return f"did you mean {' or '.join(close)}?" if close else f"{every} {', '.join(names.values())}"
 
 
 def check_range(place: str, clip: object) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from absdomain.data import Images
 from absdomain.data.given import Samples, labelled
 from absdomain.domain import AnyDomain, Domain, parse
-from absdomain.errors import check_type
+from absdomain.errors import check_type, near
 from absdomain.lowering.adapted import Preprocessing, adapted
 from absdomain.runtime.modes import check_module, evaluating
 from absdomain.runtime.processes import World
@@ -124,7 +124,7 @@ def _recipe(method: Method[Any], full: Images, network: nn.Module, options: dict
     """The method's recipe for these images, with the given fields."""
     known = {field.name for field in fields(Recipe)} - set(NOT_ASKED)
     for name in options.keys() - known:
-        raise RecipeError(f"fit: {name} is not an option; there are {', '.join(sorted(known))}")
+        raise RecipeError(f"fit: {name} is not an option; {near(name, sorted(known), 'there are')}")
     own = next((recipe for recipe in method.recipes if recipe.data == full.name), None)
     template = own or method.recipes[0]
     if own is None and template.eps > 0 and "eps" not in options:

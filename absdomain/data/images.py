@@ -23,7 +23,7 @@ from torch import Tensor
 from absdomain.data import own
 from absdomain.data.files import Blob, DataError, Shelf, shelf
 from absdomain.data.labelled import Images
-from absdomain.errors import needing
+from absdomain.errors import near, needing
 
 __all__ = ["DataError", "Images", "canonical", "counts", "load", "names", "statistics"]
 
@@ -72,8 +72,8 @@ def canonical(name: str) -> str:
     if _own(name):
         return name
     if name.lower() not in SOURCES:
-        yours = "or give an .npz file or a folder of images of yours"
-        raise DataError(f"unknown data set {name!r}; there are {', '.join(SOURCES)}; {yours}")
+        told = f"unknown data set {name!r}, and no .npz file or folder of images of yours"
+        raise DataError(f"{told}; {near(name, SOURCES, 'there are')}")
     return name.lower()
 
 

@@ -188,7 +188,7 @@ def test_others_weights_are_certified_and_bounded(weights: Path) -> None:
     ("args", "message"),
     [
         (["train"], "Give --data .* or a --preset"),
-        (["train", "--data", "minst"], "unknown data set 'minst'; there are digits"),
+        (["train", "--data", "minst"], "unknown data set 'minst', .*; did you mean mnist"),
         (["train", "--data", "digits", "--network", "crown-ibp-Z"], "did you mean crown-ibp-"),
         (["train", "--data", "digits", "--trainer", "magic"], "no trainer is registered as 'magic'"),
         (["train", "--data", "digits", "--lr", "-1"], "lr: -1.0 cannot be used"),

@@ -126,7 +126,11 @@ def test_a_bad_cifar_file_is_named(tmp_path: Path) -> None:
 
 
 def test_bad_requests() -> None:
-    with pytest.raises(DataError, match=r"unknown data set 'mnits'; there are digits, mnist"):
+    with pytest.raises(DataError, match=r"unknown data set 'digit', .*; did you mean digits\?$"):
+        load("digit", "test")
+    with pytest.raises(DataError, match=r"unknown data set 'qqqq', .*; there are digits, mnist, "):
+        load("qqqq", "test")
+    with pytest.raises(DataError, match=r"unknown data set 'mnits', .*; did you mean mnist"):
         load("mnits", "train")
     with pytest.raises(DataError, match="digits has no split 'valid'; it has train, test"):
         load("digits", "valid")

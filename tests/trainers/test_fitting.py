@@ -130,7 +130,7 @@ def test_outputs_in_a_named_tuple_and_normalised_inputs() -> None:
         ({"data": "minst"}, ValueError, "unknown data set"),
         ({"eps": 8}, ValueError, "/ 255"),
         ({"eps": None}, RecipeError, "give the radius"),
-        ({"epoch": 3}, RecipeError, "epoch is not an option"),
+        ({"epoch": 3}, RecipeError, r"epoch is not an option; did you mean epochs\?$"),
         ({"method": "no-such"}, LookupError, "no-such"),
         ({"model": nn.Flatten()}, ValueError, "no parameters"),
         ({"model": nn.Linear(3, 2)}, ValueError, "does not take images"),
