@@ -179,7 +179,9 @@ def check_of(subject: Subject, eps: float | None, clip: bool | None, domains: li
     for name, value in (("eps", eps), ("margin", more.get("margin"))):
         if value is not None and not math.isfinite(value):
             raise ValueError(f"--{name} {value}: give a finite number")
-    return Check(radius_of(subject.eps, eps), subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)
+    made = Check(radius_of(subject.eps, eps), subject.clip if clip is None else clip, tuple(domains or CASCADE), **more)
+    _ = made.parsed(), made.attack  # what cannot be read is told before any work
+    return made
 
 
 def radius_of(trained: float | None, given: float | None) -> float:

@@ -236,6 +236,12 @@ def test_options_of_the_wrong_type_are_refused(run: Path) -> None:
     assert "--eps" in result.stderr
 
 
+def test_what_cannot_be_read_is_told_before_the_work_is_announced(run: Path) -> None:
+    for option, value in (("--domain", "crwn"), ("--attack", "pdg(steps=2)")):
+        told = call("certify", run, option, value, code=1).stderr
+        assert value[:3] in told and "test images" not in told
+
+
 def test_debug_shows_the_traceback(run: Path) -> None:
     for args in (["--debug", "certify", run, "--domain", "boks"], ["certify", run, "--domain", "boks", "--debug"]):
         result = CliRunner().invoke(app, [str(arg) for arg in args])
