@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from absdomain.branching.radius import Radii, Radius, radius
     from absdomain.branching.verify import Answer
     from absdomain.certificates.verifying import verify
-    from absdomain.certification import Estimate, Explanation, certify, estimate, explain
+    from absdomain.certification import Estimate, Explanation, certify, estimate, explain, load
     from absdomain.errors import InvalidFile, MissingExtra, PropertyError, UnsupportedOp
     from absdomain.lowering import onnx_to_graph, to_graph
     from absdomain.properties import Property, queries, specify, unsafe, variables
@@ -46,7 +46,7 @@ _LAZY = {
     "Radius": "branching", "decide": "branching", "radius": "branching", "verify": "certificates.verifying",
     "executed": "rounding", "quiet": "runtime.progress", "Fit": "trainers", "fit": "trainers",
     "Explanation": "certification", "explain": "certification", "Estimate": "certification",
-    "estimate": "certification",
+    "estimate": "certification", "load": "certification",
 }  # fmt: skip
 _ROOMS = ("domains", "networks", "trainers", "laws")
 
@@ -96,6 +96,7 @@ __all__ = [
     "freeze",
     "halfspaces",
     "kinds",
+    "load",
     "margins",
     "networks",
     "onnx_to_graph",

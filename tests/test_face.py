@@ -14,7 +14,6 @@ from torch import nn
 import absdomain
 import absdomain_check
 from absdomain import domains
-from absdomain.certification import load
 
 # where an error may be raised; elsewhere nobody could say what was wrong
 ROOMS = (absdomain, absdomain.domains, absdomain.networks, absdomain.trainers, absdomain_check)
@@ -90,7 +89,7 @@ CALLS |= {f"{name}, {option}": (
 ) for name, (call, options) in OPTIONS.items() for option in options.split()}  # fmt: skip
 CALLS |= {
     "save": (FOUND.save, (None,)),
-    "load": (load, (None,)),
+    "load": (absdomain.load, (None,)),
     "adversarial": (FOUND.adversarial, (0,)),
     "check": (absdomain_check.check, (b"{}", b"", b"")),
     "variables": (absdomain.variables, (GRAPH,)),
@@ -152,3 +151,8 @@ def test_what_users_look_for_is_listed() -> None:
 def test_a_room_lists_its_public_names_alone(room: ModuleType) -> None:
     assert dir(room) == sorted(room.__all__)
     assert all(hasattr(room, name) for name in dir(room))
+
+
+def test_what_a_certification_saves_is_loaded_here(tmp_path: Path) -> None:
+    FOUND.save(tmp_path / "verdicts.jsonl")
+    assert [v.to_json() for v in absdomain.load(tmp_path / "verdicts.jsonl")] == [v.to_json() for v in FOUND.verdicts]
