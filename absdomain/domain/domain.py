@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import reduce
 from typing import Any, ClassVar, final
 
@@ -29,7 +29,7 @@ class Domain(Abstraction[E]):
     def __init_subclass__(cls, **given: Any) -> None:
         """The text form is a domain's repr, too: a dataclass would write one of its own, were there none here."""
         super().__init_subclass__(**given)
-        cls.__repr__ = Domain.__repr__  # type: ignore[method-assign]
+        cls.__repr__ = Domain.__repr__  # type: ignore[method-assign, misc]
 
     @final
     def __and__(self, other: AnyDomain) -> Meet:
@@ -57,7 +57,7 @@ class Domain(Abstraction[E]):
 
     def _text(self) -> str:
         """The name, and the options that differ from the defaults."""
-        declared = fields(self) if is_dataclass(self) else ()
+        declared = fields(self) if hasattr(type(self), "__dataclass_fields__") else ()  # type: ignore[arg-type]
         given = [f for f in declared if f.default is MISSING or getattr(self, f.name) != f.default]
         options = ", ".join(f"{f.name}={_literal(getattr(self, f.name))}" for f in given)
         return (self._name or type(self).__name__.lower()) + (f"({options})" if options else "")
