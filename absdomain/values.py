@@ -14,6 +14,7 @@ from functools import singledispatch
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,6 +76,12 @@ def assembled(kind: type[V], **parts: Any) -> V:
     if hasattr(made, "_derive"):
         made._derive()
     return made
+
+
+def tensored(value: Any) -> Any:
+    """An array of numbers as a tensor; anything else as it is."""
+    numbers = isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
+    return torch.from_numpy(np.array(value, value.dtype.newbyteorder("="), order="C")) if numbers else value
 
 
 def digest(*values: object) -> str:

@@ -59,7 +59,7 @@ class Fit:
 
 def fit(
     model: nn.Module,
-    data: Samples | tuple[Any, Any],
+    data: Samples,
     method: str | Method[Any] = "shi",
     *,
     eps: float | None = None,

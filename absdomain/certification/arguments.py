@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from absdomain.certification.asked import Asked, Holding, by_class, holding
 from absdomain.certification.verdict import Refused
+from absdomain.data.given import Array
 from absdomain.domain import AnyDomain, Domain, parse
 from absdomain.errors import check_range, check_type
 from absdomain.graph import Graph
 from absdomain.guarantee import Guarantee
 from absdomain.region import L1, L2, Clipped, Linf, Region
 from absdomain.region.balls import Ball
+from absdomain.values import tensored
 
 Given = AnyDomain | str  # a domain, or its text
 
@@ -105,8 +107,9 @@ def _classes(logits: Tensor, labels: Tensor) -> int:
     return classes
 
 
-def radii_of(eps: float | Tensor | Sequence[float] | None, file: object) -> Sequence[float | Tensor | None]:
+def radii_of(eps: float | Tensor | Array | Sequence[float] | None, file: object) -> Sequence[float | Tensor | None]:
     """The radii that are asked for one after the other; ValueError for several and a file, which has one question."""
+    eps = tensored(eps)
     if eps is None or isinstance(eps, float | int | Tensor):
         return [eps]
     check_type(
@@ -117,7 +120,7 @@ def radii_of(eps: float | Tensor | Sequence[float] | None, file: object) -> Sequ
     if not eps or file is not None:
         told = "a file has the verdicts of one eps" if eps else "eps is an empty list"
         raise ValueError(f"certify: {told}; certify one at a time")
-    return eps
+    return cast(Sequence[float], eps)
 
 
 BALLS: dict[float, Callable[..., Region]] = {inf: Linf, 2: L2, 1: L1}
@@ -125,7 +128,7 @@ BALLS: dict[float, Callable[..., Region]] = {inf: Linf, 2: L2, 1: L1}
 
 def region_of(
     images: Tensor,
-    eps: float | Tensor | None,
+    eps: float | Tensor | Array | None,
     clip: tuple[float, float] | None,
     region: Callable[[Tensor], Region] | None,
     norm: float = inf,
@@ -175,8 +178,9 @@ def ball(
     return Clipped(cast(Ball, BALLS[norm](images, radius)), *(images.new_tensor(end) for end in clip))
 
 
-def _radius(eps: float | Tensor, images: Tensor) -> float | Tensor:
+def _radius(eps: float | Tensor | Array, images: Tensor) -> float | Tensor:
     """A number for each image as a tensor that broadcasts to them."""
+    eps = tensored(eps)
     check_type("certify, eps", eps, (float, int, Tensor), "give a radius such as 8 / 255, or one for each image")
     if not isinstance(eps, Tensor) or eps.dim() == 0:
         return float(eps)

@@ -101,7 +101,7 @@ def certify(
     images: Samples,
     labels: Labels = None,
     *,
-    eps: float | Tensor | None = None,
+    eps: float | Tensor | Array | None = None,
     **options: Unpack[Options],
 ) -> Certification: ...
 
@@ -112,7 +112,7 @@ def certify(
     labels: Labels = None,
     *,
     spec: Holding | None = None,
-    eps: float | Tensor | Sequence[float] | None = None,
+    eps: float | Tensor | Array | Sequence[float] | None = None,
     norm: float = inf,
     clip: tuple[float, float] | None = (0.0, 1.0),
     region: Callable[[Tensor], Region] | None = None,
@@ -134,12 +134,13 @@ def certify(
 ) -> Certification | dict[float, Certification]:
     """For each image x_i: is z_y - z_j > 0 for every j != y on region(x_i)? The verdicts, image by image.
 
-    images (N, *shape) and labels (N,) int64: tensors or arrays, a data set or a loader of pairs, or the name of a
-    public data set, of which the test images are taken. The model maps (B, *shape) to logits (B, classes): a module, or
-    a graph, of `onnx_to_graph` too, whose images may be flat, or have axes of one entry more. It is copied and used in
-    evaluation mode: neither its mode nor its dtype nor its gradients change. Of a model that returns a
-    dict, a tuple or an object, `output` names the entry, by default "logits" or the only one. Where it takes normalised
-    images, preprocessing=dict(mean=, std=, axis=-3) puts (x - mean) / std in front, and the images stay as they are.
+    images (N, *shape) and labels (N,) int64: tensors or arrays, also as a pair (images, labels), a data set or a loader
+    of pairs, or the name of a public data set, of which the test images are taken. The model maps (B, *shape) to logits
+    (B, classes): a module, or a graph, of `onnx_to_graph` too, whose images may be flat, or have axes of one entry
+    more. It is copied and used in evaluation mode: neither its mode nor its dtype nor its gradients change. Of a model
+    that returns a dict, a tuple or an object, `output` names the entry, by default "logits" or the only one. Where it
+    takes normalised images, preprocessing=dict(mean=, std=, axis=-3) puts (x - mean) / std in front, and the images
+    stay as they are.
 
     In the place of labels, `spec` is what is to hold on the region, of outputs of any shape: a `Spec` of the flat
     outputs, for all images or for each; a formula of `variables(to_graph(model, images[:1]))`, or a list with one for
@@ -147,7 +148,7 @@ def certify(
     it is written, at the outputs of the given module.
 
     The region is { x : |x - x_i|_norm <= eps, clip[0] <= x <= clip[1] }, in the units of `images`, norm inf, 2 or 1;
-    eps is a number, a tensor with one for each image (N,), or a tensor that broadcasts to `images`. With a list of
+    eps is a number, a tensor or array with one for each image (N,), or one that broadcasts to `images`. With a list of
     numbers the result is a dict { eps -> Certification }, of a model that is lowered once. Or the region is whatever
     `region` makes of all images, such as `lambda x: L2(x, 0.5)`: it is asked once, in `dtype`, and samples are selected
     from it (`Region.select`).

@@ -33,7 +33,7 @@ def explain(
     labels: Tensor | Array | None = None,
     *,
     spec: Holding | None = None,
-    eps: float | Tensor | None = None,
+    eps: float | Tensor | Array | None = None,
     norm: float = inf,
     clip: tuple[float, float] | None = (0.0, 1.0),
     region: Callable[[Tensor], Region] | None = None,

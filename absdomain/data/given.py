@@ -15,7 +15,7 @@ from absdomain.data.images import load
 from absdomain.data.labelled import Floats, Images
 
 Array = NDArray[Any]
-Samples = Tensor | Array | Dataset[Any] | DataLoader[Any] | Images | str
+Samples = Tensor | Array | Dataset[Any] | DataLoader[Any] | Images | str | tuple[Any, Any]
 _Pair = tuple[Tensor, Tensor | None]
 
 
@@ -70,7 +70,15 @@ def _(given: str, labels: Any = None, *, caller: str = "certify", split: str = "
     return samples(load(given, split), labels, caller=caller, split=split)
 
 
-def labelled(given: Samples | tuple[Any, Any], caller: str) -> Images:
+@samples.register
+def _(given: tuple, labels: Any = None, *, caller: str = "certify", split: str = "test") -> _Pair:
+    if len(given) != 2:
+        raise TypeError(f"{caller}: a pair (images, labels) is needed, got a tuple of {len(given)}")
+    _own_labels(labels, caller, "the pair")
+    return samples(*given, caller=caller)
+
+
+def labelled(given: Samples, caller: str) -> Images:
     """Images with labels, to train on: of a name the training images, of a pair (images, labels) what it has.
 
     Labels are not compared with the number of classes, which is one more than the largest.
@@ -81,8 +89,7 @@ def labelled(given: Samples | tuple[Any, Any], caller: str) -> Images:
         return given
     if isinstance(given, str):
         return load(given, "train")
-    pair = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
-    images, labels = samples(*pair, caller=caller)
+    images, labels = samples(given, caller=caller)
     if labels is None:
         raise ValueError(f"{caller}: labels are missing; give (images, labels), or a data set or loader of pairs")
     if not images.is_floating_point():

@@ -10,10 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from absdomain.errors import check_type
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
-from absdomain.region.base import Draws, Region, drawn, inhabited, uniform
+from absdomain.region.base import Draws, Region, check_ball, drawn, inhabited, uniform
 from absdomain.region.constraints import Constraints, Ellipsoid
 from absdomain.values import assembled
 
@@ -22,7 +21,7 @@ _BLOCK = 2**21  # coefficients held at once while an op's matrix is written out
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ball(Region):
-    """{ centre + radius d : |d|_p <= 1 }; radius a number or a tensor that broadcasts to centre (an ellipsoid)."""
+    """{ centre + radius d : |d|_p <= 1 }; radius a number, tensor or array that broadcasts to centre (an ellipsoid)."""
 
     centre: Tensor  # (B, *shape)
     radius: Tensor | float
@@ -30,8 +29,7 @@ class Ball(Region):
     order: ClassVar[int]  # p
 
     def __post_init__(self) -> None:
-        check_type(type(self).__name__, self.centre, Tensor, "give points as a batch (B, *shape)")
-        check_type(type(self).__name__, self.radius, (float, int, Tensor), "give a radius, such as 8 / 255")
+        check_ball(self)
         inhabited(self)
 
     @staticmethod

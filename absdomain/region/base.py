@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 import torch
 from torch import Tensor
 
+from absdomain.errors import check_type
 from absdomain.guarantee import Guarantee
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
 from absdomain.region.constraints import Constraints
-from absdomain.values import assembled, mapped, outlined
+from absdomain.values import assembled, mapped, outlined, tensored
 
 Draws = torch.Generator | Sequence[torch.Generator] | None  # one for all samples, one for each, or torch's own
 EACH = {"row": "sample"}  # metadata of a region's field: a number per sample, (B,), or one for all
+
+
+def check_ball(region: Any) -> None:
+    """TypeError unless centre and radius are what a ball has; a radius that is an array becomes a tensor."""
+    name, radius = type(region).__name__, tensored(region.radius)
+    check_type(name, region.centre, Tensor, "give points as a batch (B, *shape)")
+    check_type(name, radius, (float, int, Tensor), "give a radius, such as 8 / 255")
+    if radius is not region.radius:
+        object.__setattr__(region, "radius", radius.to(region.centre))
 
 
 class Region(ABC):

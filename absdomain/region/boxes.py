@@ -10,7 +10,7 @@ from torch import Tensor
 from absdomain.errors import check_range, check_type
 from absdomain.kinds import Affine
 from absdomain.linear import Bounds, Rows
-from absdomain.region.base import Draws, Region, inhabited, uniform
+from absdomain.region.base import Draws, Region, check_ball, inhabited, uniform
 from absdomain.region.constraints import Constraints
 from absdomain.values import assembled
 
@@ -70,8 +70,9 @@ class Interval(BoxRegion):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Linf(BoxRegion):
-    """{ x : |x - centre| <= radius, clip[0] <= x <= clip[1] }; radius a number or a tensor that broadcasts to centre.
+    """{ x : |x - centre| <= radius, clip[0] <= x <= clip[1] }.
 
+    The radius is a number, or a tensor or array that broadcasts to centre.
     Clip in pixel space and normalise inside the network. A ball that the clip leaves empty is an error.
     """
 
@@ -81,8 +82,7 @@ class Linf(BoxRegion):
     _box: Bounds = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_type(type(self).__name__, self.centre, Tensor, "give points as a batch (B, *shape)")
-        check_type(type(self).__name__, self.radius, (float, int, Tensor), "give a radius, such as 8 / 255")
+        check_ball(self)
         check_range(type(self).__name__, self.clip)
         self._derive()
         inhabited(self)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -176,3 +177,28 @@ def test_radius_takes_what_certify_takes() -> None:
     assert [(r.proved, r.falsified) for r in found] == wanted
     with pytest.raises(ValueError, match="give the module"):
         radius(absdomain.to_graph(NET, X), X, Y, output="logits")
+
+
+@pytest.mark.parametrize("each", [lambda x: x, lambda x: x[::-1], lambda x: x.astype(">f8")], ids=["", "turned", "big"])
+def test_radii_may_be_an_array(each: Any) -> None:
+    eps = each(np.linspace(0.01, 0.06, 6))
+    radii = torch.tensor(eps.tolist(), dtype=torch.float64)
+    assert told(certify(NET, X, Y, eps=eps)) == told(certify(NET, X, Y, eps=radii))
+    assert torch.equal(absdomain.explain(NET, X, Y, eps=eps).bound, absdomain.explain(NET, X, Y, eps=radii).bound)
+    wide = eps.reshape(6, 1, 1, 1)
+    for kind in (absdomain.Linf, absdomain.L2, absdomain.L1):
+        around, same = kind(X, wide), kind(X, radii.reshape(6, 1, 1, 1).float())
+        assert around.box().lower.dtype is torch.float32 and torch.equal(around.box().lower, same.box().lower)
+    with pytest.raises(TypeError, match="radius"):
+        absdomain.Linf(X, np.array(["0.1"]))  # type: ignore[arg-type]
+
+
+def test_images_and_labels_may_be_a_pair_as_fit_takes_it() -> None:
+    expected = told(certify(NET, X, Y, eps=0.02))
+    assert told(certify(NET, (X, Y), eps=0.02)) == told(certify(NET, (X.numpy(), Y.numpy()), eps=0.02)) == expected
+    assert len(absdomain.radius(NET, (X, Y), largest=0.1)) == 6
+    assert absdomain.explain(NET, (X, Y), eps=0.02).bound.shape == (6,)
+    with pytest.raises(ValueError, match="the pair has labels of its own"):
+        certify(NET, (X, Y), Y, eps=0.02)
+    with pytest.raises(TypeError, match=r"a pair \(images, labels\) is needed, got a tuple of 3"):
+        certify(NET, (X, X, X), Y, eps=0.02)
