@@ -18,14 +18,27 @@ _TRACED: dict[type, str] = {
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in evaluation mode, and each of its parts in its own mode again afterwards."""
+    """The module in evaluation mode, and each of its parts in its own mode again afterwards.
+
+    Errors: TypeError for a module of an exported program, which has one mode for good.
+    """
     modes = {part: part.training for part in module.modules()}
-    module.eval()
     try:
+        _evaluate(module)
         yield
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+def _evaluate(module: nn.Module) -> None:
+    try:
+        module.eval()
+    except NotImplementedError as error:  # as ExportedProgram.module() says, whose operations are of one mode
+        raise TypeError(
+            f"a {type(module).__name__} that has no evaluation mode, or a part that has none ({error}): an exported "
+            "program cannot be traced again; give the nn.Module that it was made from"
+        ) from error
 
 
 def check_module(given: object, who: str) -> None:

@@ -71,6 +71,19 @@ def scripted() -> Any:
         return torch.jit.script(nn.Sequential(nn.Linear(4, 3), nn.ReLU()))
 
 
+def exported() -> nn.Module:
+    return torch.export.export(nn.Linear(4, 3), (torch.rand(2, 4),)).module()
+
+
+@pytest.mark.parametrize("make", [exported, lambda: nn.Sequential(nn.ReLU(), exported())], ids=["whole", "a part"])
+def test_an_exported_program_is_told_what_to_give_and_modes_stay(make: Callable[[], nn.Module]) -> None:
+    module = make()
+    modes = [part.training for part in module.modules()]
+    with pytest.raises(TypeError, match=r"(GraphModule|Sequential) .*no evaluation mode.*give the nn\.Module"):
+        to_graph(module, torch.rand(2, 4))
+    assert [part.training for part in module.modules()] == modes
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [(lambda: torch.relu, "calls it"), (lambda: nn.Linear(4, 3).forward, "calls it"), (scripted, "was made from")],
