@@ -23,6 +23,26 @@ class Structural(UnsupportedOp):
     """What a call does with samples, sizes or chance, rather than with numbers, is refused."""
 
 
+class Unruled(UnsupportedOp):
+    """A call that the table has no rule for; what is missing depends on what it does with numbers."""
+
+    def told(self, kind: str) -> str:
+        """The message for a call of this kind."""
+        return f"{self} {_MISSING[kind]}"
+
+
+_MISSING = {
+    "affine": "has no rule, and is affine in its input: register one (absdomain.lowering.lowers) that applies an op of "
+    "absdomain.ops, or your own (absdomain.kinds.Affine); nothing is to be relaxed",
+    "nonlinear": "is neither Affine nor Nonlinear; give it a band (absdomain.kinds.Nonlinear) and register it "
+    "(absdomain.lowering.lowers)",
+    "complex": "has complex numbers, and a graph has real ones; write a transform as products with its constant real "
+    "matrices (x @ C and x @ S)",
+    "structural": "has no rule, and is no function of real numbers alone; write it by operations that have one, or "
+    "register a rule (absdomain.lowering.lowers)",
+}
+
+
 @dataclass(frozen=True)
 class Unknown:
     """The value of a call that has been refused, where no activation can stand for it: what reads it is not asked."""
@@ -33,14 +53,15 @@ class Blocker:
     """A call that has been refused."""
 
     node: fx.Node
-    message: str
+    refusal: UnsupportedOp
     structural: bool
 
     def told(self, moving: Callable[[fx.Node], bool], values: Mapping[fx.Node, Any]) -> str:
         """The message, its kind and the line of the module that makes the call."""
         kind = "structural" if self.structural else _kind(self.node, moving, values)
         about = ", ".join(filter(None, (kind, _line(self.node))))
-        return f"{self.message} [{about}]"
+        message = self.refusal.told(kind) if isinstance(self.refusal, Unruled) else str(self.refusal)
+        return f"{message} [{about}]"
 
 
 def refuse(blockers: Sequence[Blocker], moving: Callable[[fx.Node], bool], values: Mapping[fx.Node, Any]) -> None:
@@ -61,8 +82,11 @@ def _line(node: fx.Node) -> str:
 
 
 def _kind(node: fx.Node, moving: Callable[[fx.Node], bool], values: Mapping[fx.Node, Any]) -> str:
-    """Affine or nonlinear in the arguments that depend on the input, or else structural: no function of numbers."""
+    """Affine or nonlinear in the arguments that depend on the input, complex, or else structural: no numbers."""
     read = [n for n in node.all_input_nodes if moving(n)]
+    given = (n.meta.get("val") for n in (*read, node))
+    if any(isinstance(v, Tensor) and v.is_complex() for v in given):
+        return "complex"
     floating = (
         isinstance(v, Tensor) and v.is_floating_point() for v in (*(values.get(n) for n in read), values.get(node))
     )
@@ -81,7 +105,7 @@ def _kind(node: fx.Node, moving: Callable[[fx.Node], bool], values: Mapping[fx.N
 
     try:
         middle = at(0.0)
-        bent = [(at(h) + at(-h) - 2 * middle).abs().max() > _FEW * (at(h).abs().max() + 1) for h in _STEPS]
+        straight = [(at(h) + at(-h) - 2 * middle).abs().max() <= _FEW * (at(h).abs().max() + 1) for h in _STEPS]
     except (RuntimeError, TypeError, ValueError):  # an operation that does not take such arguments
         return "structural"
-    return "nonlinear" if any(bent) else "affine"
+    return "affine" if all(straight) else "nonlinear"  # which NaN is, of a function that has no value there

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from absdomain.errors import UnsupportedOp
 from absdomain.graph.digraph import add
 from absdomain.kinds import Op, Shape
-from absdomain.lowering.blockers import Structural
+from absdomain.lowering.blockers import Structural, Unruled
 from absdomain.lowering.export import Exported
 from absdomain.lowering.samples import Samples, counted
 
@@ -145,6 +145,13 @@ class Call:
         dtype, first = self._output(number).dtype, self.builder.exported.dtype
         if dtype != first:
             self.unsupported(f"casts to {dtype}", f"keep one dtype in the module: that of its input is {first}")
+
+    def rule(self) -> Rule:
+        """The overload's rule; UnsupportedOp where the table has none."""
+        found = RULES.get(self.target)
+        if found is None:
+            raise Unruled(f"{self.target} at {self.place!r}")
+        return found
 
     def apply(self, op: Op, *xs: Activation) -> Activation:
         """Adds a node for op(xs)."""

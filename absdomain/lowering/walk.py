@@ -200,7 +200,7 @@ class _Lowering:
             return self._call(node, values)
         except UnsupportedOp as refusal:
             mixes = self.following.known.get(node, ())[:1] == (None,)
-            self.blockers.append(Blocker(node, str(refusal), mixes or isinstance(refusal, Structural)))
+            self.blockers.append(Blocker(node, refusal, mixes or isinstance(refusal, Structural)))
             return self._stand_in(node)
 
     def _stand_in(self, node: fx.Node) -> Value:
@@ -231,13 +231,7 @@ class _Lowering:
             return self._constant(call, values)
         if call.target not in MASKED and any(isinstance(v, Activation) and v.name in self.builder.masked for v in read):
             call.unsupported("reads numbers that are minus infinity", "leave them to the softmax before anything else")
-        rule = RULES.get(call.target)
-        if rule is None:
-            call.unsupported(
-                "is neither Affine nor Nonlinear",
-                "give it a band (absdomain.kinds.Nonlinear) and register it (absdomain.lowering.lowers)",
-            )
-        value = self._ruled(call, rule, values.__getitem__)
+        value = self._ruled(call, call.rule(), values.__getitem__)
         for place, result in enumerate(value if isinstance(value, list) else [value]):
             if isinstance(result, Activation):
                 call.check(result, place)

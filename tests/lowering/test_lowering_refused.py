@@ -15,8 +15,8 @@ from absdomain import UnsupportedOp, to_graph
 from absdomain.kinds import Op
 from absdomain.lowering import Activation, Call, lowers
 from absdomain.lowering.table import RULES
-from absdomain.ops import Permute, ReLU
-from tests.written import Written, parameter
+from absdomain.ops import Dense, Permute, ReLU, Reshape
+from tests.written import Written, parameter, same
 
 Forward = Callable[[Any, Tensor], Any]
 
@@ -34,6 +34,31 @@ def test_the_message_has_op_place_and_remedy() -> None:
         "give it a band (absdomain.kinds.Nonlinear) and register it (absdomain.lowering.lowers) "
         "[nonlinear, written.py:26]"
     )
+
+
+ANTIALIASED = Written(lambda s, x: F.interpolate(x, size=(3, 2), mode="bilinear", antialias=True))
+
+
+def test_an_affine_operation_without_a_rule_is_told_of_a_rule_and_takes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refused(ANTIALIASED, 1, 4, 4)
+    assert re.search(r"_aa\.default at .* has no rule, and is affine.*lowers.*kinds\.Affine.*\[affine, ", said), said
+    assert "band" not in said
+
+    def rule(call: Call, x: Activation, *args: Any) -> Activation:
+        units = torch.eye(16, dtype=torch.float64).view(16, 1, 4, 4)
+        columns = ANTIALIASED(units).flatten(1)
+        flat = call.apply(Reshape((16,)), x)
+        return call.apply(Reshape((1, 3, 2)), call.apply(Dense(columns.t().contiguous()), flat))
+
+    monkeypatch.setitem(RULES, "aten._upsample_bilinear2d_aa.default", rule)
+    same(ANTIALIASED, 1, 4, 4)
+
+
+def test_complex_numbers_and_what_is_no_function_of_numbers_are_told_their_own_remedies() -> None:
+    said = refused(Written(lambda s, x: torch.fft.fft(x).real), 4)
+    assert re.search(r"_fft_r2c.*complex numbers.*constant real matrices.*\[complex, ", said), said
+    said = refused(Written(lambda s, x: x.gather(1, x.argsort(1))), 4)
+    assert "band" not in said, said
 
 
 def test_the_place_of_a_function_is_that_of_its_module() -> None:
