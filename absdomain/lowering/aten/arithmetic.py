@@ -145,6 +145,12 @@ def _exponential(call: Call, base: float, x: Value) -> Activation:
 def _to_a_power(call: Call, x: Value, y: Value) -> Activation:
     """exp(y log x), for x > 0."""
     if isinstance(x, Activation):
+        fractions = isinstance(y, Live) and bool((y.read() != y.read().round()).all())
+        if not fractions and floor(call.builder.digraph, x.name, positive=True) is None:
+            call.unsupported(
+                "has a base that may be 0 or negative, of which y log x has no value",
+                "make the base positive, as x.clamp(min=1e-3) or x.exp() + 1e-3, or write a whole power as x ** 2",
+            )
         return call.apply(ops.Exp(), times(call, y, logarithm(call, x)))
     if bool((_present(constant(call, x)) <= 0).any()):
         call.unsupported("has a base that is not positive", "take positive ones")

@@ -25,6 +25,7 @@ FUNCTIONS: dict[str, Callable[[], nn.Module]] = {
     "logit": mixed(lambda x: x.sigmoid().clamp(0.1, 0.9).logit() + x.logit(0.1)),
     "two numbers": mixed(lambda x: x.hypot(x.flip(1)) + torch.logaddexp(x, x.flip(1))),
     "powers": mixed(lambda x: (x.sigmoid() + 0.5) ** x + 2**x - (x * x + 1).pow(torch.full((), 1.5, dtype=x.dtype))),
+    "powers of a base that is kept positive": mixed(lambda x: x.clamp(min=0.1) ** x + (x.exp() + 1e-3) ** x.flip(1)),
     "logarithms": mixed(lambda x: (x.exp() + 1).log2() + (x * x).log1p() + (x.abs() + 2).log10()),
     "parts of numbers": mixed(lambda x: x.trunc() + 2 * x.frac() - x.fmod(0.7) + x.remainder(-0.4) + x.sgn()),
     "quotients": mixed(lambda x: x // 0.5 + x.div(0.3, rounding_mode="trunc") + (3 * x).round(decimals=1)),
@@ -52,6 +53,8 @@ def test_functions_are_enclosed(name: str) -> None:
 @pytest.mark.parametrize(("forward", "message"), [
     (lambda s, x: (x == 0.5).to(x) + x, "holds at single points"), (lambda s, x: (-2) ** x, "has the base -2"),
     (lambda s, x: (x > 0).sum(1, keepdim=True) + x, "adds up truth values"), (lambda s, x: x.logit(0.7), "has eps 0.7"),
+    (lambda s, x: x.sigmoid() ** x, r"base that may be 0 or negative.*make the base positive.*\[nonlinear, "),
+    (lambda s, x: x ** torch.tensor([2.0, 3.0, 0.5, 1.0]), r"base that may be 0 or negative.*whole power as x \*\* 2"),
     (lambda s, x: x.fmod(x.flip(1)), "no division by a number|fmod"),
 ])  # fmt: skip
 def test_what_is_no_function_with_a_band_is_refused(forward: Callable[..., Tensor], message: str) -> None:
