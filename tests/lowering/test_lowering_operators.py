@@ -64,6 +64,10 @@ AFFINE: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "chosen by numbers": (plain(lambda x: x[:, [1, 0, 1]] + x[:, :1, [0, 2, 3, 3]]), PLANE),
     "a whole index": (plain(lambda x: x[:, torch.tensor([[0, 1], [1, 0]]), torch.tensor([0, 3])]), PLANE),
     "a matrix on the left": (lambda: W(lambda s, x: s.w @ x, w=parameter(3, 4)), PLANE),
+    "a vector on the right": (lambda: W(lambda s, x: x @ s.w, w=parameter(3)), PLANE),
+    "a vector on the right of a vector": (lambda: W(lambda s, x: x @ s.w, w=parameter(4)), (4,)),
+    "a vector on the right of steps": (lambda: W(lambda s, x: (x.transpose(0, 1) @ s.w).mT, w=parameter(3)), (4, 3)),
+    "a vector on the left": (lambda: W(lambda s, x: s.w @ x, w=parameter(4)), PLANE),
     "a sum with a matrix": (lambda: W(lambda s, x: torch.einsum("bchw,dw->bdch", x, s.w), w=parameter(2, 3)), PLANE),
     "where by a constant": (lambda: W(lambda s, x: torch.where(s.c > 0, x, 2 * x), c=nn.Buffer(torch.randn(3))), PLANE),
     "masked by a constant": (

@@ -143,8 +143,7 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
         "at 'p' uses output 1",
     ),
     "a mask of places": (lambda s, x: x[:, torch.arange(4) > 1].relu(), (4,), "index.*size that depends on numbers"),
-    "a weight without rows": (Written(lambda s, x: x @ s.w, w=parameter(4)), (4,), "1 axes"),
-    "a weight per sample": (Written(lambda s, x: x @ s.w, w=parameter(1, 4, 3)), (5, 4), "3 axes"),
+    "a vector for weights": (Written(lambda s, x: F.linear(x, s.w), w=parameter(4)), (4,), "1 axes"),
 }  # fmt: skip
 
 

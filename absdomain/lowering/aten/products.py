@@ -23,12 +23,15 @@ def _matmul(call: Call, x: Value, y: Value) -> Activation:
     if isinstance(x, Activation) and isinstance(y, Activation):
         return matmul(call, x, y)
     if isinstance(x, Activation):
-        return linear(call, x, expression(call, lambda w: w.mT if w.dim() > 1 else w, y))
+        if not call.shape_of(x):
+            call.unsupported("is a product over the batch", "keep axis 0 for the batch")
+        weight = expression(call, lambda w: w.mT if w.dim() > 1 else w[None], y)
+        return shaped(call, linear(call, x, weight), call.shape)
     lead = x.read().shape[:-2] if isinstance(x, Live) else None
-    if lead is None or x.read().dim() < 2 or prod(lead) != 1 or len(call.shape_of(y)) < max(2, x.read().dim() - 1):
+    if lead is None or prod(lead) != 1 or len(call.shape_of(y)) < max(2, x.read().dim() - 1):
         call.unsupported("has a constant on its left that is not a matrix", "write x @ W.mT for W @ x.mT")
-    weight = expression(call, lambda w: w.view(w.shape[-2:]), x)
-    return call.apply(ops.Along(weight, -2), y)
+    weight = expression(call, lambda w: w.reshape(-1, w.shape[-1]), x)
+    return shaped(call, call.apply(ops.Along(weight, -2), y), call.shape)
 
 
 @lowers("aten.baddbmm.default")
