@@ -69,6 +69,10 @@ AFFINE: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "a vector on the right of steps": (lambda: W(lambda s, x: (x.transpose(0, 1) @ s.w).mT, w=parameter(3)), (4, 3)),
     "a vector on the left": (lambda: W(lambda s, x: s.w @ x, w=parameter(4)), PLANE),
     "a sum with a matrix": (lambda: W(lambda s, x: torch.einsum("bchw,dw->bdch", x, s.w), w=parameter(2, 3)), PLANE),
+    "constants made by the batch's size": (
+        plain(lambda x: x * x.new_full((x.shape[0], 1, 1, 1), 2.0) + torch.full((x.shape[0], 1, 4, 1), 3.0)
+              - x.new_ones(x.shape[0], 2, 1, 3) * x.new_zeros(x.shape)), PLANE,
+    ),
     "where by a constant": (lambda: W(lambda s, x: torch.where(s.c > 0, x, 2 * x), c=nn.Buffer(torch.randn(3))), PLANE),
     "masked by a constant": (
         lambda: W(lambda s, x: x.masked_fill(s.c > 0, 0.5), c=nn.Buffer(torch.randn(1, 1, 4, 3))), PLANE,

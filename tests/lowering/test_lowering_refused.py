@@ -144,6 +144,9 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
     ),
     "a mask of places": (lambda s, x: x[:, torch.arange(4) > 1].relu(), (4,), "index.*size that depends on numbers"),
     "a vector for weights": (Written(lambda s, x: F.linear(x, s.w), w=parameter(4)), (4,), "1 axes"),
+    "a constant by len": (lambda s, x: x * x.new_ones(len(x), 1, 1), (2, 3), r"along the batch.*x\.shape\[0\]"),
+    "a whole constant by len": (lambda s, x: x * x.new_zeros(len(x), 2, 3), (2, 3), r"along the batch.*x\.shape\[0\]"),
+    "a weight per sample": (Written(lambda s, x: x @ s.w, w=parameter(1, 4, 3)), (5, 4), "3 axes"),
 }  # fmt: skip
 
 

@@ -39,7 +39,8 @@ def constant(call: Call, value: Value) -> Any:
     shape = tuple(present.shape)
     rank = len(call.shape) + 1
     if len(shape) == rank and shape[0] != 1:
-        call.unsupported(f"has a constant of shape {shape} along the batch", "give it a batch axis of size 1")
+        remedy = "give it a batch axis of size 1, or make it by x.shape[0] where it is made by len(x)"
+        call.unsupported(f"has a constant of shape {shape} along the batch", remedy)
     return Live(lambda: value.read()[0]) if len(shape) == rank else value
 
 
