@@ -19,7 +19,12 @@ Bound = Mapping[str, Any]  # the arguments of a call by the names of its schema
 NUMBERED = ("dim", "dims", "dim0", "dim1", "axis", "axes")
 SIZES = frozenset({"size", "sizes", "shape", "repeats"})  # arguments that may depend on the batch's size
 
-CREATED = {
+UNWRITTEN = {  # memory that holds whatever was there
+    "aten.empty.memory_format", "aten.empty_like.default", "aten.empty_permuted.default", "aten.empty_strided.default",
+    "aten.new_empty.default", "aten.new_empty_strided.default",
+}  # fmt: skip
+_WRITES = {"aten.copy.default", "aten.fill.Scalar", "aten.fill.Tensor", "aten.zero.default"}  # over all of the first
+CREATED = UNWRITTEN | {
     *(f"aten.{name}.default" for name in ("zeros", "ones", "full")),
     *(f"aten.{kind}.default" for name in ("zeros", "ones", "full") for kind in (f"new_{name}", f"{name}_like")),
 }  # fmt: skip
@@ -41,7 +46,7 @@ _BY_NUMBER = {
     "aten.split.Tensor", "aten.split_with_sizes.default", "aten.unbind.int", "aten.flip.default", "aten.roll.default",
     "aten.index_select.default",
 }  # fmt: skip
-_ENTRYWISE = {  # and what torch does not call pointwise
+_ENTRYWISE = _WRITES | {  # and what torch does not call pointwise
     "aten.dropout.default", "aten.contiguous.default", "aten.detach.default", "aten.alias.default",
     "aten._to_copy.default", "aten.to.dtype", "aten.to.dtype_layout", "aten.lift_fresh_copy.default",
     "aten.where.self", "aten.where.Scalar", "aten.where.ScalarSelf", "aten.where.ScalarOther",
@@ -92,6 +97,14 @@ def bound(node: fx.Node) -> dict[str, Any]:
 def entrywise(node: fx.Node) -> bool:
     """Whether an operation gives each entry of its value from the same entries of its arguments, broadcast."""
     return torch.Tag.pointwise in getattr(node.target, "tags", ()) or str(node.target) in _ENTRYWISE
+
+
+def unwritten(node: fx.Node) -> bool:
+    """Whether a call reads memory that nothing has written."""
+    read: list[fx.Node] = []
+    first = 1 if str(node.target) in _WRITES else 0
+    fx.node.map_arg((node.args[first:], node.kwargs), read.append)
+    return str(node.target) not in CREATED and any(str(n.target) in UNWRITTEN for n in read)
 
 
 def whole(given: Bound) -> bool:

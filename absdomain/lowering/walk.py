@@ -23,7 +23,7 @@ from absdomain.lowering.each import on_each, rows
 from absdomain.lowering.evaluated import Evaluated
 from absdomain.lowering.example import Arguments, Example
 from absdomain.lowering.export import Exported, export
-from absdomain.lowering.following import CREATED, SIZES, Following, Mixed, Unfollowed, bound
+from absdomain.lowering.following import CREATED, SIZES, Following, Mixed, Unfollowed, bound, unwritten
 from absdomain.lowering.samples import counted, depends, single
 from absdomain.lowering.table import MASKED, RULES, Activation, BatchSize, Builder, Call, Mask, Rule, Value
 from absdomain.lowering.translation import in_order
@@ -219,6 +219,8 @@ class _Lowering:
             number = single(size, self.exported.batch)
             return BatchSize(number) if depends(size, self.exported.batch) else number
         call, given = self._placed(node), bound(node)
+        if unwritten(node):
+            raise call.structural("reads memory that nothing has written", "begin with zeros, as torch.zeros_like(x)")
         if numbers.concerned(node, values):
             return self._numbered(call, values)
         sized = [name for name, arg in given.items() if any(isinstance(v, BatchSize) for v in _read_by(arg, values))]

@@ -144,6 +144,14 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
     ),
     "a mask of places": (lambda s, x: x[:, torch.arange(4) > 1].relu(), (4,), "index.*size that depends on numbers"),
     "a vector for weights": (Written(lambda s, x: F.linear(x, s.w), w=parameter(4)), (4,), "1 axes"),
+    "memory that is not written": (lambda s, x: x + torch.empty_like(x), (4,), "nothing has written.*zeros_like"),
+    "memory that is written in part": (
+        lambda s, x: torch.empty_like(x).slice_scatter(x[:, :2], 1, 0, 2), (4,), "nothing has written.*zeros_like",
+    ),
+    "memory of no batch": (lambda s, x: x + torch.empty(4), (4,), "nothing has written.*zeros_like"),
+    "memory that is written to itself": (
+        lambda s, x: (lambda y: x + y.copy_(y))(torch.empty_like(x)), (4,), "nothing has written.*zeros_like",
+    ),
     "a constant by len": (lambda s, x: x * x.new_ones(len(x), 1, 1), (2, 3), r"along the batch.*x\.shape\[0\]"),
     "a whole constant by len": (lambda s, x: x * x.new_zeros(len(x), 2, 3), (2, 3), r"along the batch.*x\.shape\[0\]"),
     "a weight per sample": (Written(lambda s, x: x @ s.w, w=parameter(1, 4, 3)), (5, 4), "3 axes"),

@@ -111,6 +111,7 @@ def _put(call: Call, x: Value, source: Value, places: Tensor, *, over: bool) -> 
     if over:
         kept[places.flatten()] = 0.0
     kept = kept.view(call.shape)
+    x = x if bool(kept.any()) else None  # of which nothing is left, be it NaN
     moving = [v for v in (_kept(call, x, kept), _sent(call, source, places)) if isinstance(v, Activation)]
     level = _level(call, x, source, kept, places, over)
     if not moving:
@@ -125,7 +126,7 @@ def _one_number(source: Value) -> bool:
 
 
 def _kept(call: Call, x: Value, kept: Tensor) -> Value:
-    if not isinstance(x, Activation) or not bool(kept.any()):
+    if not isinstance(x, Activation):
         return None
     return x if bool(kept.all()) else call.apply(ops.Scale(kept, None), x)
 
@@ -152,14 +153,14 @@ def _laid(x: Tensor, shape: Shape) -> Tensor:
 
 def _level(call: Call, x: Value, source: Value, kept: Tensor, places: Tensor, over: bool) -> Any:
     """The part that is constant."""
-    fixed = [v for v in (x, source) if not isinstance(v, Activation)]
+    fixed = [v for v in (x, source) if not isinstance(v, Activation | None)]
     if not fixed or (not isinstance(source, Activation) and isinstance(x, Activation) and source == 0):
         return None
     like = call.node.meta["val"]
 
     def read() -> Tensor:
         total = torch.zeros(call.shape, dtype=like.dtype, device=like.device)
-        if not isinstance(x, Activation):
+        if not isinstance(x, Activation | None):
             total = total + _one_sample(x, call.shape) * kept.to(total)
         if not isinstance(source, Activation):
             flat = _one_sample(source, tuple(places.shape)).to(total).flatten()

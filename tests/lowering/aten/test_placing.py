@@ -48,6 +48,14 @@ MOVES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "filled by index": (lambda: Written(lambda s, x: x.index_fill(2, s.i, 2.0), i=at(3, 0, 3)), PLANE),
     "added by index": (lambda: Written(lambda s, x: x.index_add(2, s.i, x[:, :, :3], alpha=2), i=at(1, 0, 1)), PLANE),
     "taken from another": (assigned(lambda y: y.copy_(2 * y.flip(1))), PLANE),
+    "written into memory": (
+        plain(lambda x: torch.empty_like(x).copy_(x) + torch.empty(x.shape[0], 2, 4, 3, dtype=x.dtype).copy_(2 * x)
+              + x.new_empty(x.shape).copy_(x.flip(1))), PLANE,
+    ),
+    "numbers in memory": (
+        plain(lambda x: 2 * x + torch.empty(3).fill_(2.0) * torch.empty_like(x).fill_(3.0)
+              - torch.empty_like(x).zero_() + x.new_empty(3).copy_(torch.tensor([1.0, 2.0, 3.0]))), PLANE,
+    ),
     "columns of windows": (lambda: nn.Unfold((2, 2), dilation=(2, 1), padding=1, stride=(1, 2)), PLANE),
     "windows of columns": (lambda: nn.Fold((4, 5), (2, 2), stride=(1, 2), padding=(0, 1)), (4, 9)),
     "folds of a line": (plain(lambda x: x.unfold(2, 2, 1)), PLANE),
