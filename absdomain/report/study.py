@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from absdomain.graph import Graph, freeze
 from absdomain.guarantee import Guarantee
 from absdomain.lowering import UnsupportedOp
 from absdomain.region import Linf
-from absdomain.report import image_certificates, measure, plots
+from absdomain.report import finished, image_certificates, measure, plots
 from absdomain.report.announcing import announce
 from absdomain.report.landscape import landscape
 from absdomain.runtime import pictures
@@ -39,7 +39,8 @@ RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of the curve, in units of eps
 DRAWN = 8  # images whose bounds are drawn by layer
 ATTACKS: dict[str, type[Pgd | AdamAttack]] = {"pgd": Pgd, "adam": AdamAttack}
 CERTIFICATION = Kind("certification", earlier=lambda folder: is_journal(folder / VERDICTS))
-WRITTEN = ("config.json", "results.json", "curve.json", "radii.json", "layers.json", "errors.png", "widths.png")
+WRITTEN = ("config.json", "results.json", "curve.json", "radii.json", "layers.json", "errors.png", "widths.png",
+           finished.MARK)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +138,14 @@ def study(
     if certificates:
         image_certificates.allow(check.executed, subject.data)
     world = World.here()
+    folder = check.folder(subject) if out is None else out
+    question = finished.question(subject.name, subject.file, subject.data, data_dir, asdict(check))
+    done = finished.results(folder, question) if world.alone and not certificates else None
+    if done is not None:
+        say(f"certify: {subject.name} on {subject.data}, eps {check.eps:g}, is done, in {folder}")
+        return Outcome(Summary(**{f.name: done[f.name] for f in fields(Summary)}), folder, done)
     test = world.ahead(lambda: load(subject.data, "test", data_dir=data_dir))
     images, labels = test[: check.subset]
-    folder = check.folder(subject) if out is None else out
     model, began = subject.network.to(device), time.monotonic()
     say(
         f"certify: {subject.name} on {len(labels)} test images of {subject.data}, eps {check.eps:g}"
@@ -159,6 +165,7 @@ def study(
     graph = measure.lowered(model, images[:1].to(device))
     _draw_widths(check, graph, images.to(device), output, title)
     _draw_missed(subject, check, model, images.to(device), seen, output)
+    finished.mark(output, question)
     told = ""
     if certificates:
         network, file = subject.network, subject.file

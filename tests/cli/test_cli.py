@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -123,6 +125,7 @@ def test_certify_prints_json_alone_and_writes_a_whole_folder(run: Path, tmp_path
         "layers.json",
         "errors.png",
         "widths.png",
+        "finished.json",
     }
     assert {path.name for path in (tmp_path / "c").iterdir()} == expected
     assert json.loads((tmp_path / "c" / "results.json").read_text()) == results
@@ -144,6 +147,36 @@ def test_certify_resumes_and_each_question_has_its_folder(run: Path) -> None:
     refused = call("certify", run, *FAST, "--eps", "0.04", "--out", first["folder"], code=1)
     assert "another configuration" in refused.stderr
     assert "region" in refused.stderr
+
+
+def test_a_certification_that_is_done_answers_from_its_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["certify", run, *FAST, "--domain", "box", "--domain", "fast-lin"]
+    first, told = call(*asked), json.loads(call(*asked, "--json").stdout)
+    folder = Path(told["folder"])
+    with monkeypatch.context() as alone:
+        for name in ("load", "certify", "judged"):
+            alone.setattr(study, name, lambda *_, **__: pytest.fail("it was certified again"))
+        again = call(*asked)
+        assert again.stdout == first.stdout and "is done" in again.stderr
+        assert json.loads(call(*asked, "--json").stdout) == told
+        call(*asked, "--report")
+    assert (folder / "report.html").is_file()
+    changes = {"verdicts.jsonl": b"", "widths.png": None, "finished.json": None}
+    for name, content in changes.items():  # whatever is not as it was is made again
+        (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+        assert "is done" not in call(*asked).stderr, name
+        assert "is done" in call(*asked).stderr and (folder / name).stat().st_size > 1, name
+    assert "is done" not in call(*asked, "--curve", "3").stderr
+    assert "is done" not in call(*asked, "--curve", "3", "--certificates").stderr
+
+
+def test_a_certification_of_other_weights_is_not_done(run: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(run, tmp_path / "mine", ignore=shutil.ignore_patterns("certified"))
+    call("certify", mine, *FAST, "--domain", "box")
+    assert "is done" in call("certify", mine, *FAST, "--domain", "box").stderr
+    weights = load_file(mine / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, mine / "model.safetensors")
+    assert "another configuration" in call("certify", mine, *FAST, "--domain", "box", code=1).stderr
 
 
 def test_certify_prints_a_table_with_the_domains_as_the_user_spells_them(run: Path) -> None:
