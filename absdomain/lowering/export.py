@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 
 from absdomain.errors import UnsupportedOp
 from absdomain.lowering.branches import alike
+from absdomain.lowering.defined import Defined
 from absdomain.lowering.questions import asked, decided, in_operation
 from absdomain.lowering.told import Told
 
@@ -111,7 +112,7 @@ def export(module: nn.Module, args: Sequence[Tensor], named: Mapping[str, Tensor
 
         def traced(**told: bool) -> Exported:
             """In-place operations become functional; the others stay as they are."""
-            with asked(**told) as questions, Told():
+            with asked(**told) as questions, Told(), Defined():
                 program = torch.export.export(module, tuple(args), dict(named), dynamic_shapes=sizes)
             return Exported(program.run_decompositions({}), questions)
 

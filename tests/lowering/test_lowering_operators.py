@@ -63,6 +63,16 @@ AFFINE: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "the diagonal": (plain(lambda x: x.diagonal(0, 1, 2)), (3, 3)),
     "chosen by numbers": (plain(lambda x: x[:, [1, 0, 1]] + x[:, :1, [0, 2, 3, 3]]), PLANE),
     "a whole index": (plain(lambda x: x[:, torch.tensor([[0, 1], [1, 0]]), torch.tensor([0, 3])]), PLANE),
+    "taken along an axis": (
+        lambda: W(lambda s, x: x.take_along_dim(s.i, 2) + torch.take_along_dim(x[:, :1], s.j, dim=-1),
+                  i=nn.Buffer(torch.tensor([3, 0, 0, 1]).view(1, 1, 4, 1)),
+                  j=nn.Buffer(torch.tensor([2, 0, 1, 0, 2, 2]).view(1, 2, 1, 3))), PLANE,
+    ),
+    "taken by an index of each sample": (
+        lambda: W(lambda s, x: x.take_along_dim(s.i.expand(x.shape[0], -1), 1)
+                               + 2 * x.gather(1, s.i.expand(x.shape[0], -1)),
+                  i=nn.Buffer(torch.tensor([[2, 0, 2]]))), (4,),
+    ),
     "a matrix on the left": (lambda: W(lambda s, x: s.w @ x, w=parameter(3, 4)), PLANE),
     "a vector on the right": (lambda: W(lambda s, x: x @ s.w, w=parameter(3)), PLANE),
     "a vector on the right of a vector": (lambda: W(lambda s, x: x @ s.w, w=parameter(4)), (4,)),

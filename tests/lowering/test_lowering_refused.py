@@ -152,6 +152,14 @@ REFUSED: dict[str, tuple[Forward | nn.Module, tuple[int, ...], str]] = {
     "memory that is written to itself": (
         lambda s, x: (lambda y: x + y.copy_(y))(torch.empty_like(x)), (4,), "nothing has written.*zeros_like",
     ),
+    "an index by len": (
+        Written(lambda s, x: x.gather(1, s.i.expand(len(x), 3)), i=nn.Buffer(torch.tensor([[2, 0, 2]]))), (4,),
+        r"gather.*not those of one sample.*expand it by x\.shape\[0\]",
+    ),
+    "an index that tells samples apart": (
+        Written(lambda s, x: x.take_along_dim(s.i, 1), i=nn.Buffer(torch.tensor([[2], [0], [1]]))), (4,),
+        "gather.*not those of one sample",
+    ),
     "a constant by len": (lambda s, x: x * x.new_ones(len(x), 1, 1), (2, 3), r"along the batch.*x\.shape\[0\]"),
     "a whole constant by len": (lambda s, x: x * x.new_zeros(len(x), 2, 3), (2, 3), r"along the batch.*x\.shape\[0\]"),
     "a weight per sample": (Written(lambda s, x: x @ s.w, w=parameter(1, 4, 3)), (5, 4), "3 axes"),

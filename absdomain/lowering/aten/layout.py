@@ -207,7 +207,12 @@ def _moved(call: Call, x: Activation, args: Any, axes: Iterable[int], **kwargs: 
     size = prod(call.shape_of(x))
     positions = torch.arange(size, dtype=torch.float64).view(1, *call.shape_of(x))
     target: Any = call.node.target
-    moved = target(positions, *present(args), **kwargs)
+    try:
+        moved = target(positions, *present(args), **kwargs)
+    except (IndexError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        remedy = "make an index of batch size 1, and expand it by x.shape[0], not len(x)"
+        call.unsupported(f"has places that are not those of one sample ({reason})", remedy)
     several = isinstance(moved, list | tuple)
     gathered = [_gather(call, x, m, size) for m in (moved if several else [moved])]
     return gathered if several else gathered[0]
