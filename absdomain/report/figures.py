@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from absdomain.report import plots, plots_sweep
@@ -15,6 +16,7 @@ from absdomain.runtime.pictures import blank
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LABEL = 36  # letters in a line of a method's name, beside its bars
 STATES = ("loose", "tight", "infeasible")
 
 
@@ -45,7 +47,8 @@ def seeds(runs: Sequence[Path], title: str) -> Figure:
 def methods(runs: Sequence[Path], title: str) -> Figure:
     """Clean, attacked and verified error of each recipe: means, with the deviation over seeds."""
     groups = _groups(runs)
-    figure = blank(7, 1.2 + 0.6 * len(groups))
+    names = [fill(label, _LABEL) for label in groups]
+    figure = blank(8, 1.2 + sum(max(0.6, 0.2 * (1 + name.count("\n"))) for name in names))
     axes = figure.subplots()
     kinds = (
         ("clean_error", "clean", CLEAN),
@@ -59,7 +62,7 @@ def methods(runs: Sequence[Path], title: str) -> Figure:
                 spread = stdev(values) if len(values) > 1 else 0.0
                 shown = label if place == 0 else None
                 axes.barh(place + shift, mean(values), 0.25, xerr=spread, color=colour, label=shown)
-    axes.set_yticks(range(len(groups)), list(groups))
+    axes.set_yticks(range(len(groups)), names)
     axes.invert_yaxis()
     _finish(axes, title, xlabel="error, %: mean and deviation over seeds")
     return figure

@@ -1,6 +1,7 @@
 """Tables and pictures of runs say what the runs' own files say, and nothing else."""
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,17 @@ def test_methods_by_domains_have_one_cell_for_each_pair(tmp_path: Path) -> None:
     run(tmp_path / "again", replace(recipe, lr=1.0))
     with pytest.raises(ValueError, match="are both ibp on box; give runs of one recipe"):
         results_table.crossed(certificates([tmp_path]))
+
+
+def test_long_names_of_methods_stand_beside_their_bars(tmp_path: Path) -> None:
+    """matplotlib warns where a name leaves no room for the bars, and cuts it off."""
+    recipe = preset("mnist-0.3-crown-ibp-A")
+    long = "advibp(moments=first, natural=0.1, strength=0.0, hold=1.0, decay=4.0, always_square=True, present_first=True)"
+    run(tmp_path / "long", replace(recipe, trainer=long))
+    run(tmp_path / "short", replace(recipe, trainer="ibp"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoded(figures.methods([tmp_path], ""))
 
 
 def test_labels_name_what_differs(tmp_path: Path) -> None:
