@@ -72,6 +72,11 @@ class Limits:
     watch: Watch = unwatched
     start: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        for name, most in (("seconds", self.seconds), ("branches", self.branches)):
+            if not most >= 0:
+                raise ValueError(f"Limits: {name} is {most}; give a number >= 0, or inf for none")
+
     @property
     def spent(self) -> float:
         """Seconds since the start."""

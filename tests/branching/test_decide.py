@@ -219,6 +219,12 @@ def test_a_heuristic_domain_is_refused() -> None:
         decide(graph, Linf(torch.zeros(1, 3).double(), 0.1), margins(torch.tensor([0]), 2), domain="symbolic_gap")
 
 
+def test_limits_are_numbers_that_can_be_kept() -> None:
+    for given in ({"seconds": -1.0}, {"seconds": float("nan")}, {"branches": -1}):
+        with pytest.raises(ValueError, match="give a number >= 0"):
+            Limits(**given)
+
+
 def tied() -> Graph:
     """(x, y) -> (relu(x - 1/3) + relu(1/3 - x) + relu(y), relu(x + y - 1.9)): the first has the least value 0."""
     first = Dense(
