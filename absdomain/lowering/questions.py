@@ -18,11 +18,13 @@ from unittest import mock
 import torch
 
 _TORCH = Path(torch.__file__).parent
-_CALLS = str(_TORCH / "_export" / "non_strict_utils.py")  # calls what a module calls of torch
+_HERE = Path(__file__).parent
+# call what a module calls of torch, as `func`
+_CALLS = [_TORCH / "_export" / "non_strict_utils.py", _HERE / "told.py", _HERE / "defined.py"]
 # the code that stands for operations while they are traced
 _OPERATIONS = [
     Path(__file__),  # through which a comparison passes that `asked` looks at
-    Path(_CALLS),
+    *_CALLS,
     *(
         _TORCH / name
         for name in (
@@ -91,7 +93,7 @@ def _of_operation(frame: FrameType | None) -> bool:
     if frame is None:
         return False
     file = frame.f_code.co_filename
-    called = getattr(frame.f_locals.get("func"), "__name__", "") if file == _CALLS else ""
+    called = getattr(frame.f_locals.get("func"), "__name__", "") if Path(file) in _CALLS else ""
     if called in _LAYOUT or called.startswith("is_"):
         return False
     return in_operation(file) or (_TORCH in Path(file).parents and not in_python)  # in C++, which torch has called
