@@ -95,7 +95,7 @@ def test_methods_by_domains_have_one_cell_for_each_pair(tmp_path: Path) -> None:
 def test_long_names_of_methods_stand_beside_their_bars(tmp_path: Path) -> None:
     """matplotlib warns where a name leaves no room for the bars, and cuts it off."""
     recipe = preset("mnist-0.3-crown-ibp-A")
-    long = "advibp(moments=first, natural=0.1, strength=0.0, hold=1.0, decay=4.0, always_square=True, present_first=True)"
+    long = "advibp(moments=first, natural=0.1, strength=0.0, hold=1.0, decay=4.0, always_square=True)"
     run(tmp_path / "long", replace(recipe, trainer=long))
     run(tmp_path / "short", replace(recipe, trainer="ibp"))
     with warnings.catch_warnings():
