@@ -1,6 +1,6 @@
 """Latent stages: the first layers stay as they are, and the rest is trained over the boxes of their values.
 
-Balunovic and Vechev 2020, "Adversarial Training and Provable Defenses: Bridging the Gap", section 4, with boxes in the
+Balunovic and Vechev 2020, "Adversarial Training and Provable Defenses: Bridging the Gap", with boxes in the
 place of zonotopes; AdvIBP's released code ends with such stages.
 """
 

@@ -71,7 +71,7 @@ class Undrawn(Known):
     for floats it keeps them, and none are searched.
     """
 
-    later: frozenset[Nonlinear] = frozenset()
+    later: frozenset[Nonlinear]
 
     def boxes(
         self, op: Nonlinear, args: tuple[Any, ...], asked: tuple[Tensor, ...] | None = None

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from absdomain import Linf, margins, parse
 from absdomain.attack import fosc
+from absdomain.lowering.evaluated import Evaluated
 from absdomain.region import L1, L2, Interval, Region
 from absdomain.trainers import Moment, RecipeError, read
 from absdomain.trainers.attacks import Fgsm
@@ -421,7 +422,8 @@ def test_latent_attacks_stay_in_the_box_of_the_values(batch: tuple[Tensor, Tenso
     x, y = batch
     objective = made(deep(), freeze=(120.0,))
     objective.set(eps=0.1, kappa=0.0, at=Moment(130, 1))
-    region, points = objective._points(x, y)
+    graph, region = objective._asked(x)
+    points = objective._points(Evaluated(graph), region, y)
     box = region.box()
     assert tuple(points.shape) == (8, 12) == tuple(box.lower.shape)
     assert bool(((box.lower <= points) & (points <= box.upper)).all())

@@ -215,22 +215,17 @@ class AdvIBP(Certified):
         graph, ball = self._graph(x), self.region(x)
         return (graph, ball) if self.stage is None else self.stage.over(graph, ball)
 
-    def _points(self, x: Tensor, y: Tensor) -> tuple[Region, Tensor]:
-        """The region in which is attacked, the ball or a box of latent values, and what the attack finds."""
-        region: Region = Linf(x, self.reach, clip=self.clip)
-        network = self.network
-        if self.stage is not None:
-            rest, region = self.stage.over(self.graph, region)
-            network = Evaluated(rest)
-        return region, self.own.attack(network, region, y, start=self.share.point(region))
+    def _points(self, network: nn.Module, region: Region, y: Tensor) -> Tensor:
+        """What the attack finds in a region of the network's."""
+        return self.own.attack(network, region, y, start=self.share.point(region))
 
     def _attacked(self, x: Tensor, y: Tensor) -> Step:
-        logits = self.network(self._points(x, y)[1])
+        logits = self.network(self._points(self.network, Linf(x, self.reach, clip=self.clip), y))
         return Step(functional.cross_entropy(logits, y), {"train_attack_error": clean_error(logits, y)})
 
     def _joint(self, x: Tensor, y: Tensor) -> Step:
         graph, region = self._asked(x)
-        reached, points = self._points(x, y)
+        points = self._points(self.network if self.stage is None else Evaluated(graph), region, y)
         points.requires_grad_()
         logits = self.logits(points, graph) if self.stage is None else graph(points)
         moving = self.moving
@@ -242,7 +237,7 @@ class AdvIBP(Certified):
         second = self.own.loss(bound)
         g2 = torch.autograd.grad(share.weight * second, moving, materialize_grads=True)
         d1, d2 = share.summed(g1), share.summed(g2)
-        distance = share.mean(fosc(reached, points.detach(), slope * share.whole(len(y))).mean())
+        distance = share.mean(fosc(region, points.detach(), slope * share.whole(len(y))).mean())
         k1, k2, k3, opposed = self._weights(distance, d1, d2)
         first, second = share.mean(first.detach()), share.mean(second.detach())
         value = k1 * first + k2 * second + k3 * second**2
